@@ -1,0 +1,271 @@
+"""Settings: one frozen object, validated once, from code, then environment, then the TOML file.
+
+The only reader of `os.environ` in this package. `docs/configuration.md` lists every key.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from .errors import ConfigError
+from .model import Destination
+
+DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
+"""Informational, as in the seed: the path that was in force when the package was imported."""
+
+DEFAULT_CONFIG_PATH: Final = "~/.hush/hush.toml"
+
+BackgroundMode: TypeAlias = Literal["process", "thread", "external"]
+Durability: TypeAlias = Literal["process", "interval", "full"]
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, resolved to absolute paths.
+
+    Attributes:
+        db_path: The SQLite database.
+        spool_dir: Where this database's segments lie.
+        spool_max_bytes: Above this, records are dropped and counted.
+        force_filesystem: Use a network or FUSE filesystem in spite of what it may lose.
+        background: Who drains: a process of its own, a thread of the app, or `hush-otel run` elsewhere.
+        durability: ``process`` survives any process death, ``interval`` and ``full`` bound power loss.
+        destinations: Default destinations of a processor that names none.
+        known_destinations: By name, from the configuration file.
+        live: Record spans when they start, too.
+        complete_timeout_s: A request without records for this long is complete.
+        idle_exit_s: The background process leaves after this long without owners and work.
+        retention_days: Delete delivered requests older than this; None keeps all.
+        max_db_bytes: Bound of the database; None is unbounded.
+        python: The interpreter for the background process when `sys.executable` is none.
+    """
+
+    db_path: Path
+    spool_dir: Path
+    spool_max_bytes: int = 1024 * MIB
+    force_filesystem: bool = False
+    background: BackgroundMode = "process"
+    durability: Durability = "process"
+    destinations: tuple[Destination, ...] = ()
+    known_destinations: Mapping[str, Destination]
+    live: bool = True
+    complete_timeout_s: float = 60.0
+    idle_exit_s: float = 60.0
+    retention_days: float | None = None
+    max_db_bytes: int | None = None
+    python: str | None = None
+
+    @classmethod
+    def load(cls, db_path: str | os.PathLike[str] | None = None, **overrides: object) -> Settings:
+        """Read environment and configuration file.
+
+        Args:
+            db_path: The database; None means ``$HUSH_TRACES_DB``, the file's ``traces_db``,
+                or ``~/.hush/traces.db``.
+            **overrides: Fields set in code; they win.
+
+        Raises:
+            ConfigError: A key is unknown or a value cannot work; the message names it.
+        """
+        layers = _Layers(_read_config_file())
+        known = _known_destinations(layers.file.get("destination", {}))
+        path = absolute_path(db_path or layers.text("traces_db") or "~/.hush/traces.db", "HUSH_TRACES_DB")
+        spool = layers.text("spool_dir")
+        values: dict[str, Any] = {
+            "db_path": path,
+            "spool_dir": absolute_path(spool, "HUSH_SPOOL_DIR") if spool else path.with_name(path.name + ".spool"),
+            "spool_max_bytes": layers.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
+            "force_filesystem": layers.boolean("force_filesystem", default=False),
+            "background": layers.choice("background", ("process", "thread", "external")),
+            "durability": layers.choice("durability", ("process", "interval", "full")),
+            "known_destinations": known,
+            "live": layers.boolean("live", default=True),
+            "complete_timeout_s": layers.number("complete_timeout_s", float, 60.0, minimum=0.1),
+            "idle_exit_s": layers.number("idle_exit_s", float, 60.0, minimum=0.0),
+            "retention_days": layers.number("retention_days", float, None, minimum=0.0),
+            "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
+            "python": layers.text("python"),
+        }
+        names = layers.names("destinations")
+        values["destinations"] = resolve_destinations(names, known, "HUSH_DESTINATIONS")
+        return cls(**(values | overrides))
+
+    def choose(self, destinations: Iterable[Destination | str]) -> tuple[Destination, ...]:
+        """What a processor sends to: what it names, else the default; ``local`` stands for none.
+
+        Raises:
+            ConfigError: A name is neither in the configuration file nor a known type.
+        """
+        asked = resolve_destinations(destinations, self.known_destinations, "destinations")
+        return tuple(d for d in (asked or self.destinations) if d.type != "local")
+
+
+def resolve_destinations(
+    asked: Iterable[Destination | str], known: Mapping[str, Destination], key: str
+) -> tuple[Destination, ...]:
+    """Destination objects as they are; names from the file; bare types that need no configuration."""
+    if isinstance(asked, (str, Destination)):
+        asked = (asked,)
+    found: dict[str, Destination] = {}
+    for item in asked:
+        destination = item if isinstance(item, Destination) else known.get(item)
+        if destination is None and item in BARE_TYPES:
+            destination = Destination(str(item), name=str(item))
+        if destination is None:
+            raise ConfigError(
+                f"{key} names the destination {item!r}, which the configuration file does not define",
+                hint=f"known: {', '.join(sorted({*known, *BARE_TYPES}))}",
+            )
+        found[destination.name] = destination
+    return tuple(found.values())
+
+
+BARE_TYPES: Final = frozenset({"otlp", "jaeger", "console", "local"})
+"""Types that work without configuration: OTel's standard variables or local defaults fill them."""
+
+
+def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
+    """Expand ``~`` and make absolute without following symlinks.
+
+    Raises:
+        ConfigError: There is no home directory, or no current directory for a relative path.
+    """
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
+    except (RuntimeError, OSError) as exc:
+        raise ConfigError(f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path") from exc
+
+
+class _Layers:
+    """Environment over file, one parser for each kind of value."""
+
+    def __init__(self, file: Mapping[str, Any]) -> None:
+        self.file = file
+
+    def raw(self, key: str) -> tuple[str, object]:
+        env = os.environ.get(f"HUSH_{key.upper()}")
+        if env:
+            return f"HUSH_{key.upper()}", env
+        return f"{key} in {config_path()}", self.file.get(key)
+
+    def text(self, key: str) -> str | None:
+        name, value = self.raw(key)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{name} is {value!r}, not text")
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        name, value = self.raw(key)
+        if value is None:
+            return choices[0]
+        if value not in choices:
+            raise ConfigError(f"{name} is {value!r}", hint=f"one of {', '.join(choices)}")
+        return cast("str", value)
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        name, value = self.raw(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        text = str(value).strip().lower()
+        if text not in _BOOLEANS:
+            raise ConfigError(f"{name} is {value!r}", hint="true or false")
+        return _BOOLEANS[text]
+
+    def number(self, key: str, kind: type[int | float], default: float | None, *, minimum: float) -> float | None:
+        name, value = self.raw(key)
+        if value is None:
+            return default
+        try:
+            number = kind(cast("Any", value)) if not isinstance(value, bool) else None
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not minimum <= number < float("inf"):
+            raise ConfigError(f"{name} is {value!r}", hint=f"a number of at least {minimum:g}")
+        return number
+
+    def names(self, key: str) -> list[str]:
+        name, value = self.raw(key)
+        if value is None:
+            return []
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{name} is {value!r}", hint="a list of destination names")
+        return [item.strip() for item in items if item.strip()]
+
+
+_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def config_path() -> Path:
+    """The configuration file in force; it need not exist."""
+    return absolute_path(os.environ.get("HUSH_CONFIG") or DEFAULT_CONFIG_PATH, "HUSH_CONFIG")
+
+
+def _read_config_file() -> dict[str, Any]:
+    try:
+        path = config_path()
+    except ConfigError:
+        if os.environ.get("HUSH_CONFIG"):
+            raise
+        return {}  # no home directory: nothing to read, and nobody asked for it
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        if os.environ.get("HUSH_CONFIG"):
+            raise ConfigError(f"HUSH_CONFIG names {path}, which does not exist") from exc
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
+    allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {"traces_db", "destination"}
+    unknown = sorted(set(content) - allowed)
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r} in {path}", hint=f"known: {', '.join(sorted(allowed))}")
+    return content
+
+
+def _known_destinations(tables: object) -> dict[str, Destination]:
+    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
+        raise ConfigError(f"'destination' in {config_path()} is no table of tables", hint="[destination.NAME]")
+    return {name: _destination(name, table) for name, table in tables.items()}
+
+
+def _destination(name: str, table: dict[str, Any]) -> Destination:
+    options = dict(table)
+    kind = options.pop("type", None)
+    if not isinstance(kind, str):
+        raise ConfigError(f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"')
+    options.pop("name", None)
+    return Destination(kind, name=name, **options)
+
+
+def interpreter(settings: Settings) -> str | None:
+    """The Python for the background process; None where there is none (uWSGI, frozen apps)."""
+    if settings.python:
+        return settings.python
+    executable = sys.executable
+    if executable and "python" in Path(executable).name.lower() and not getattr(sys, "frozen", False):
+        return executable
+    return None
+
+
+def otlp_environment() -> dict[str, str]:
+    """OTel's standard OTLP variables that are set (specification, protocol/exporter.md)."""
+    return {key: value for key, value in os.environ.items() if key.startswith("OTEL_EXPORTER_OTLP_") and value}
+
+
+def environment_value(name: str) -> str | None:
+    """One variable, for a secret kept by reference: ``${NAME}``."""
+    return os.environ.get(name)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of the background process: the app's, with the OTel SDK switched off in it."""
+    return {**os.environ, "OTEL_SDK_DISABLED": "true"}

@@ -1,0 +1,178 @@
+"""The values that rooms hand to each other: destinations, and spans as the store gives them.
+
+No behaviour beyond validation and canonical form; nothing here imports another room.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+AttributeValue: TypeAlias = (
+    "str | bool | int | float | bytes | None | Sequence[AttributeValue] | Mapping[str, AttributeValue]"
+)
+"""What an OTLP AnyValue can carry. Integers are signed 64 bit."""
+
+TRACER_ALIASES: Final = {
+    # The seed's class names, as its users pass them to `mark_request_complete`.
+    "OTELTracer": "otlp",
+    "LangfuseTracer": "langfuse",
+    "LocalTracer": "local",
+}
+
+FLAGS_W3C_MASK: Final = 0xFF
+"""Bits 0-7 of OTLP `Span.flags`: the W3C trace flags (opentelemetry-proto, trace.proto)."""
+FLAGS_HAS_IS_REMOTE: Final = 0x100
+FLAGS_IS_REMOTE: Final = 0x200
+
+
+class SpanState(IntEnum):
+    """Where a span is in its life, as stored."""
+
+    RUNNING = 0
+    ENDED = 1
+    INTERRUPTED = 2
+
+
+class Destination:
+    """Where a request's spans are re-exported to.
+
+    Args:
+        type: ``otlp``, ``jaeger``, ``console``, ``file``, ``local``, … or an alias of the seed.
+        name: How commands and views call it; default ``type#`` and a short hash of the configuration.
+        endpoint: A base URL. ``/v1/traces`` is added for OTLP over HTTP when the path is empty.
+        headers: Sent with every request. ``${NAME}`` and ``${file:/path}`` stay references until sending.
+        protocol: ``http/protobuf`` where the type offers a choice.
+        **options: What the type documents; JSON-able values.
+
+    Immutable, hashable by its canonical configuration, safe to share between threads.
+    """
+
+    __slots__ = ("config", "name", "type")
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the public contract's word
+        *,
+        name: str | None = None,
+        endpoint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        protocol: str | None = None,
+        **options: AttributeValue,
+    ) -> None:
+        config: dict[str, AttributeValue] = dict(options)
+        if endpoint is not None:
+            config["endpoint"] = endpoint
+        if headers is not None:
+            config["headers"] = dict(headers)
+        if protocol is not None:
+            config["protocol"] = protocol
+        self.type: str = TRACER_ALIASES.get(type, type)
+        self.config: dict[str, AttributeValue] = config
+        self.name: str = name or f"{self.type}#{self._digest()[:8]}"
+
+    def _digest(self) -> str:
+        return hashlib.blake2b(canonical_json([self.type, self.config]), digest_size=16).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Destination) and self.as_record() == other.as_record()
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.name))
+
+    def __repr__(self) -> str:
+        # Headers and options may hold secrets; an endpoint may hold them in its user part.
+        return f"Destination({self.type!r}, name={self.name!r})"
+
+    def as_record(self) -> dict[str, AttributeValue]:
+        """The form that is spooled: ``{"type", "name", "config"}``."""
+        return {"type": self.type, "name": self.name, "config": self.config}
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with sorted keys: two equal configurations give equal bytes."""
+    return msgspec.json.encode(value, order="deterministic", enc_hook=str)
+
+
+class Origin(msgspec.Struct, frozen=True, eq=False):
+    """The resource and instrumentation scope that a span came from. One object per distinct pair."""
+
+    resource: dict[str, AttributeValue] = {}
+    resource_schema_url: str = ""
+    scope_name: str = ""
+    scope_version: str = ""
+    scope_schema_url: str = ""
+    scope_attributes: dict[str, AttributeValue] = {}
+
+
+class EventData(msgspec.Struct, array_like=True):
+    """One span event. `time_ns` is unix time in nanoseconds."""
+
+    name: str
+    time_ns: int
+    attributes: dict[str, AttributeValue] = {}
+    dropped_attributes: int = 0
+
+
+class LinkData(msgspec.Struct, array_like=True):
+    """One span link. `flags` as in OTLP `Span.Link.flags`."""
+
+    trace_id: bytes
+    span_id: bytes
+    trace_state: str = ""
+    flags: int = 0
+    attributes: dict[str, AttributeValue] = {}
+    dropped_attributes: int = 0
+
+
+class SpanData(msgspec.Struct):
+    """One stored span, typed, as a destination receives it.
+
+    Ids are 16 and 8 bytes; times unix nanoseconds; `kind` is OTLP's number (1 INTERNAL, 2 SERVER,
+    3 CLIENT, 4 PRODUCER, 5 CONSUMER); `status_code` OTLP's (0 UNSET, 1 OK, 2 ERROR); `flags` OTLP's.
+    `origin` is shared: spans of one resource and scope hold the same object.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    flags: int
+    trace_state: str
+    name: str
+    kind: int
+    start_ns: int
+    end_ns: int
+    status_code: int
+    status_message: str
+    attributes: dict[str, AttributeValue]
+    events: list[EventData]
+    links: list[LinkData]
+    dropped_attributes: int
+    dropped_events: int
+    dropped_links: int
+    origin: Origin
+    request_id: str
+
+
+class DestinationConfig(msgspec.Struct, frozen=True):
+    """A destination as the relay opens it: name, type, and its options with secrets put back in."""
+
+    name: str
+    type: str
+    config: dict[str, AttributeValue]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a receiver said to an accepted attempt.
+
+    Attributes:
+        rejected: Spans that the receiver accepted the request without (OTLP partial success).
+        message: The receiver's words about it, or a warning when `rejected` is 0.
+    """
+
+    rejected: int = 0
+    message: str = ""
