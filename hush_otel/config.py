@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -154,7 +155,7 @@ class _Layers:
         env = os.environ.get(f"HUSH_{key.upper()}")
         if env:
             return f"HUSH_{key.upper()}", env
-        return f"{key} in {config_path()}", self.file.get(key)
+        return f"{key} in the configuration file", self.file.get(key)
 
     def text(self, key: str) -> str | None:
         name, value = self.raw(key)
@@ -266,6 +267,34 @@ def environment_value(name: str) -> str | None:
     return os.environ.get(name)
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of the background process: the app's, with the OTel SDK switched off in it."""
-    return {**os.environ, "OTEL_SDK_DISABLED": "true"}
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of the background process: the app's, with the OTel SDK switched off in it.
+
+    What the app resolved is passed on resolved, since the process has another working directory.
+    """
+    environment = {**os.environ, "OTEL_SDK_DISABLED": "true", "HUSH_SPOOL_DIR": str(settings.spool_dir)}
+    if environment.get("HUSH_CONFIG"):
+        environment["HUSH_CONFIG"] = str(config_path())
+    return environment
+
+
+def chosen_configurator() -> str:
+    """The configurator chosen by name for auto-instrumentation; empty when none was."""
+    return os.environ.get("OTEL_PYTHON_CONFIGURATOR", "").strip()
+
+
+@contextmanager
+def traces_exporter_kept_aside() -> Iterator[None]:
+    """While the SDK sets itself up: no trace exporter of its own. The variable is put back."""
+    before = os.environ.get(_TRACES_EXPORTER)
+    os.environ[_TRACES_EXPORTER] = "none"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TRACES_EXPORTER]
+        else:
+            os.environ[_TRACES_EXPORTER] = before
+
+
+_TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"

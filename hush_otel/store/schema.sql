@@ -61,10 +61,13 @@ CREATE TABLE hush_requests (
     completed_at      REAL,
     completed_by      TEXT,                   -- root | mark | owner_died | timeout
     due_at            REAL,                   -- when its new rows are to be queued; NULL: nothing new
-    dirty_at          REAL                    -- when the first row after the last queueing arrived
+    dirty_at          REAL,                   -- when the first row after the last queueing arrived
+    has_nodes         INTEGER NOT NULL DEFAULT 0,  -- holds node traces, whose parents are found at queueing
+    writer_id         BLOB                    -- the process that opened it
 );
 CREATE INDEX hush_requests_created ON hush_requests (created_at);
 CREATE INDEX hush_requests_open ON hush_requests (last_at) WHERE completed_by IS NULL;
+CREATE INDEX hush_requests_writer ON hush_requests (writer_id) WHERE completed_by IS NULL;
 CREATE INDEX hush_requests_due ON hush_requests (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE hush_spans (
@@ -98,7 +101,7 @@ CREATE TABLE hush_spans (
     user_id           TEXT,
     session_id        TEXT,
     node_type         TEXT,
-    node              TEXT,                   -- JSON {node_name, parent_name, context_id, …}: node traces only
+    node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
     UNIQUE (trace, span_id)
@@ -229,7 +232,7 @@ SELECT s.id,
        r.request_id,
        r.workflow_name,
        coalesce(s.node ->> 'node_name', s.name) AS node_name,
-       s.node_type,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'node_type' ELSE s.node_type END AS node_type,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'parent_name'
             ELSE (SELECT p.name FROM hush_spans p WHERE p.trace = s.trace AND p.span_id = s.parent_span_id)
        END AS parent_name,

@@ -1,0 +1,57 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11+, make, and PyPI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# ddapm-test-agent pins an older opentelemetry-proto, so it lives apart.
+RECEIVERS := .venv-receivers
+# The oldest SDK that pyproject.toml allows.
+OLDEST := .venv-oldest
+JOBS ?= 4
+
+.PHONY: demo test test-oldest test-peers bench lint types imports clean
+
+demo: $(VENV)/.installed
+	$(BIN)/hush-otel demo
+
+test: $(VENV)/.installed $(RECEIVERS)/.installed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not heavy" tests
+
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/recovery
+
+test-peers: $(VENV)/.installed $(RECEIVERS)/.installed
+	$(BIN)/python -m pytest -m heavy tests/peers
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/on_end.py
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,peers]'
+	touch $@
+
+$(RECEIVERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(RECEIVERS)
+	$(RECEIVERS)/bin/python -m pip install -q --disable-pip-version-check 'ddapm-test-agent>=1.30'
+	touch $@
+
+$(OLDEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e . \
+	    'opentelemetry-api==1.30.0' 'opentelemetry-sdk==1.30.0' 'opentelemetry-proto==1.30.0' \
+	    'opentelemetry-exporter-otlp-proto-http==1.30.0' \
+	    pytest pytest-timeout hypothesis jsonschema pyyaml
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(RECEIVERS) $(OLDEST) build dist

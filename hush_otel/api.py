@@ -1,0 +1,384 @@
+"""What the user touches: it composes capture, spool and background, one set per database and process.
+
+Importing this starts nothing. SQLite is imported by `wait_delivered` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .background.client import BackgroundClient, owner_pid
+from .capture.exporter import SpoolingSpanExporter
+from .capture.nodes import NodeTraces
+from .capture.processor import SpoolingSpanProcessor
+from .config import Settings
+from .model import Destination
+from .spool.directory import SpoolDirectory
+from .spool.filesystem import append_mode
+from .spool.process import on_fork
+from .spool.writer import SpoolWriter
+
+FIRST_POLL_S: Final = 0.0005
+LONGEST_POLL_S: Final = 0.01
+
+
+class Attachment:
+    """This process attached to one database: settings, writer, background client.
+
+    Raises:
+        ConfigError: A setting cannot work, or the filesystem cannot keep the promises.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        force = settings.force_filesystem
+        append_mode(settings.db_path.parent, key="HUSH_TRACES_DB", force=force)
+        mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
+        self.client = BackgroundClient(settings)
+        self.writer = SpoolWriter(
+            SpoolDirectory(settings.spool_dir), mode, settings.spool_max_bytes, self.client.ensure
+        )
+        self._dropped_before = 0
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """The child has dropped nothing, and launched nothing."""
+        self._dropped_before = 0
+        self.client.after_fork()
+
+    def flush(self, timeout_millis: int) -> bool:
+        """Wait until all records of this process are in SQLite; see `force_flush`."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        dropped, self._dropped_before = self.writer.dropped - self._dropped_before, self.writer.dropped
+        drained = wait_until(self._is_drained, deadline, self.writer.ring)
+        return drained and not dropped
+
+    def _is_drained(self) -> bool:
+        if self.writer.is_drained():
+            return True
+        if time.monotonic() >= self._next_ensure:
+            self._next_ensure = time.monotonic() + 0.1
+            self.client.ensure()
+        return False
+
+    _next_ensure = 0.0
+
+
+def wait_until(done: Any, deadline: float, nudge: Any) -> bool:
+    """Poll `done()` until it is true or the monotonic deadline has passed; `nudge()` once at first."""
+    if done():
+        return True
+    nudge()
+    pause = FIRST_POLL_S
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        if done():
+            return True
+        pause = min(pause * 1.5, LONGEST_POLL_S)
+    return False
+
+
+_attachments: dict[Path, Attachment] = {}
+_guard = threading.Lock()
+
+
+def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
+    """This process's one attachment to a database."""
+    settings = Settings.load(db_path)
+    with _guard:
+        found = _attachments.get(settings.db_path)
+        if found is None:
+            found = _attachments[settings.db_path] = Attachment(settings)
+        return found
+
+
+class HushSpanProcessor(SpoolingSpanProcessor):
+    """Records every span: on disk before `on_end` returns, in SQLite in milliseconds.
+
+    Args:
+        db_path: The database; None means ``$HUSH_TRACES_DB`` or ``~/.hush/traces.db``.
+        destinations: Destination objects or names from the configuration file; ``()`` means
+            ``$HUSH_DESTINATIONS`` or the file's default; ``("local",)`` means none.
+        live: Record starts, too (``$HUSH_LIVE=0`` turns it off everywhere).
+
+    Raises:
+        ConfigError: At construction only, naming the key.
+
+    Thread-, signal- and fork-safe. Durability: survives any process death (HUSH_DURABILITY=process).
+    """
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str] | None = None,
+        *,
+        destinations: Sequence[Destination | str] = (),
+        live: bool = True,
+    ) -> None:
+        attachment = attach(db_path)
+        settings = attachment.settings
+        super().__init__(
+            attachment.writer,
+            settings.choose(destinations),
+            live=live and settings.live,
+            flush=attachment.flush,
+        )
+
+
+class HushSpanExporter(SpoolingSpanExporter):
+    """The same for the SDK's own processors: safe from the moment `export` returns.
+
+    Args: `db_path` and `destinations` as of HushSpanProcessor.
+    """
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str] | None = None,
+        *,
+        destinations: Sequence[Destination | str] = (),
+    ) -> None:
+        attachment = attach(db_path)
+        super().__init__(
+            attachment.writer, attachment.settings.choose(destinations), flush=attachment.flush
+        )
+
+
+class TraceStore:
+    """Hush's node traces, with the seed's signatures. One writer a database and process.
+
+    Thread-, signal- and fork-safe. A call returns when its record is safe from any process death.
+    """
+
+    __slots__ = ("_attachment", "_nodes")
+
+    def __init__(self, db_path: str | os.PathLike[str] | None = None) -> None:
+        self._attachment = attach(db_path)
+        self._nodes = NodeTraces(self._attachment.writer)
+
+    @property
+    def db_path(self) -> Path:
+        """The database, absolute."""
+        return self._attachment.settings.db_path
+
+    def insert_node_trace(
+        self,
+        request_id: str,
+        workflow_name: str,
+        node_name: str,
+        parent_name: str | None,
+        context_id: str | None,
+        execution_order: int | None,
+        start_time: str | None,
+        end_time: str | None,
+        duration_ms: float | None,
+        input_data: Any,
+        output_data: Any,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        model: str | None = None,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        total_tokens: int | None = None,
+        cost_usd: float | None = None,
+        contain_generation: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        node_type: str | None = None,
+        error: Any = None,
+    ) -> None:
+        """Record one node of a workflow run.
+
+        Args:
+            request_id: The run; 32 hex digits or a UUID become the trace id themselves.
+            workflow_name: The workflow; the name of the root span.
+            node_name: The node, dotted path allowed.
+            parent_name: The node above it; None for the root.
+            context_id: Which iteration: ``[0].[1]`` or None.
+            execution_order: Order among the nodes of the run.
+            start_time: ISO 8601 text, kept verbatim; without offset it is UTC.
+            end_time: Likewise.
+            duration_ms: Milliseconds.
+            input_data: Any value; see `hush_otel.codec` for what becomes of unusual ones.
+            output_data: Likewise.
+            user_id: Who asked.
+            session_id: The conversation.
+            model: The model that answered.
+            prompt_tokens: Tokens in.
+            completion_tokens: Tokens out.
+            total_tokens: Both.
+            cost_usd: US dollars.
+            contain_generation: Whether a model was called in it or below it.
+            metadata: Anything else.
+            node_type: ``llm``, ``tool``, ``agent``, ``retriever``, …
+            error: Makes the node fail; text or an exception.
+
+        Raises:
+            ValueError: request_id, workflow_name or node_name is no text, or request_id is empty.
+        """
+        if isinstance(error, BaseException):
+            error = f"{type(error).__name__}: {error}"
+        self._nodes.write(
+            (
+                request_id,
+                workflow_name,
+                node_name,
+                parent_name,
+                context_id,
+                execution_order,
+                start_time,
+                end_time,
+                duration_ms,
+                input_data,
+                output_data,
+                user_id,
+                session_id,
+                model,
+                prompt_tokens,
+                completion_tokens,
+                total_tokens,
+                cost_usd,
+                contain_generation,
+                metadata,
+                node_type,
+                error,
+            )
+        )
+
+    def mark_request_complete(
+        self,
+        request_id: str,
+        tracer_type: str,
+        tracer_config: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> None:
+        """Record that a request is complete, and have all of it delivered.
+
+        Args:
+            request_id: As given to `insert_node_trace`, or the trace id in hex of OTel spans.
+            tracer_type: A destination type: ``otlp``, ``jaeger``, ``console``, ``file``, ``local`` (store
+                only), or one of the seed's names.
+            tracer_config: What the type needs: endpoint, headers, …
+            tags: Kept with the request.
+
+        Raises:
+            ValueError: request_id or tracer_type is no text, or request_id is empty.
+        """
+        self._nodes.mark(request_id, tracer_type, tracer_config, tags)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Wait until all of this process's records are in SQLite.
+
+        Returns:
+            True only when they are and none was dropped since the last call; False at the timeout.
+        """
+        return self._attachment.flush(timeout_millis)
+
+    def wait_delivered(self, timeout_millis: int = 30000, request_id: str | None = None) -> bool:
+        """Wait until receivers have accepted every delivery that this process asked for.
+
+        Args:
+            timeout_millis: Milliseconds in all.
+            request_id: Only this request's deliveries, whoever asked for them.
+
+        Returns:
+            True only when all were accepted; False at the timeout, and at once when one is dead or paused.
+        """
+        # Imported here: the only call of the app side that reads the database.
+        from .store.delivered import DeliveryWatch  # noqa: PLC0415
+
+        deadline = time.monotonic() + timeout_millis / 1000
+        self._attachment.flush(timeout_millis)
+        with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id) as watch:
+            wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
+            return watch.look() is True
+
+
+class Background:
+    """A handle on the background process of a database, as the seed's users know it."""
+
+    __slots__ = ("_attachment", "_store")
+
+    def __init__(self, db_path: str | os.PathLike[str] | None = None) -> None:
+        self._store = TraceStore(db_path)
+        self._attachment = attach(db_path)
+
+    @property
+    def db_path(self) -> Path:
+        """The database, absolute."""
+        return self._store.db_path
+
+    @property
+    def pid(self) -> int | None:
+        """The process that owns the database now; None when there is none."""
+        return owner_pid(self._attachment.settings)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether somebody drains now."""
+        return self.pid is not None
+
+    def write_trace(self, **fields: Any) -> None:
+        """`insert_node_trace` by keyword; only request_id, workflow_name and node_name are required.
+
+        Raises:
+            TypeError: A required field is missing, or a keyword is unknown.
+            ValueError: As `insert_node_trace`.
+        """
+        optional = dict.fromkeys(_OPTIONAL)
+        self._store.insert_node_trace(**{**optional, **fields})
+
+    def mark_complete(self, **fields: Any) -> None:
+        """`mark_request_complete` by keyword."""
+        self._store.mark_request_complete(**fields)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """As `TraceStore.force_flush`."""
+        return self._store.force_flush(timeout_millis)
+
+    def shutdown(self, timeout: float = 5) -> None:
+        """Flush for at most `timeout` seconds and give up ownership.
+
+        The background process ends when nobody else owns it and nothing is pending. A later record
+        starts it again.
+        """
+        self._store.force_flush(int(timeout * 1000))
+        self._attachment.writer.release()
+
+
+_OPTIONAL: Final = (
+    "parent_name",
+    "context_id",
+    "execution_order",
+    "start_time",
+    "end_time",
+    "duration_ms",
+    "input_data",
+    "output_data",
+)
+
+_stores: dict[Path, TraceStore] = {}
+_backgrounds: dict[Path, Background] = {}
+
+
+def get_store(db_path: str | os.PathLike[str] | None = None) -> TraceStore:
+    """The one TraceStore of a database in this process."""
+    store = TraceStore(db_path)
+    with _guard:
+        return _stores.setdefault(store.db_path, store)
+
+
+def get_background(db_path: str | os.PathLike[str] | None = None) -> Background:
+    """The one handle of a database in this process. Starts nothing: the first record does."""
+    background = Background(db_path)
+    with _guard:
+        return _backgrounds.setdefault(background.db_path, background)
+
+
+def shutdown_background(timeout: float = 5) -> None:
+    """Shut every handle of this process down; `timeout` seconds each."""
+    for background in list(_backgrounds.values()):
+        background.shutdown(timeout)

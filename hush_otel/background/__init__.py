@@ -1,0 +1,1 @@
+"""The background process: drain (spool → store), relay (store → destinations), and its start."""

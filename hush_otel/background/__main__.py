@@ -1,0 +1,49 @@
+"""Entry of the background process: `python -I …/background/__main__.py --db PATH`.
+
+Run in isolated mode by background/client.py. Detaches by one fork, so that the app has no child
+left, takes the lock before it imports anything large (of many starters all but one leave at once),
+then works.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def _complete_import_path() -> None:
+    """Isolated mode knows the interpreter's own packages only. Ours come last: they hijack nothing."""
+    here = str(Path(__file__).resolve().parents[2])
+    paths = [here, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p.startswith(os.sep))]
+    sys.path.extend(path for path in paths if path not in sys.path)
+
+
+def main(db_path: str) -> int:
+    """Own the database until there is nothing left to do. Returns the exit code."""
+    if os.fork():
+        os._exit(0)  # the intermediate: the app reaps it by its pid
+    _complete_import_path()
+    from hush_otel.config import Settings  # noqa: PLC0415 - the import path had to be completed first
+    from hush_otel.spool.directory import SpoolDirectory  # noqa: PLC0415
+    from hush_otel.spool.locks import lock_file  # noqa: PLC0415
+
+    settings = Settings.load(db_path)
+    directory = SpoolDirectory(settings.spool_dir)
+    directory.create()
+    if not lock_file(directory.lock).try_lock():
+        return 0
+    from hush_otel.background.logfile import log_to_file  # noqa: PLC0415
+
+    log = log_to_file(directory)
+    try:
+        from hush_otel.background import detached  # noqa: PLC0415 - only the winner pays for it
+
+        return detached.run(settings)
+    except Exception:
+        log.exception("the background process ends")
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[sys.argv.index("--db") + 1]))

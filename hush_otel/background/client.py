@@ -1,0 +1,134 @@
+"""What an app does about the background process: see whether one is there, start one, ask it to leave.
+
+Imports neither SQLite nor HTTP: it runs in the app. Starting never forks the app itself, passes on
+none of its descriptors, and leaves no child behind: a short-lived intermediate is reaped by its pid.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from hush_otel.version import __version__
+from hush_otel.config import Settings, child_environment, interpreter
+from hush_otel.diagnostics import guard
+from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.doorbell import Doorbell
+from hush_otel.spool.locks import lock_file
+
+LAUNCH_AGAIN_S: Final = (1.0, 30.0)
+"""First and longest wait between two launches that showed no owner."""
+
+ENTRY: Final = Path(__file__).with_name("__main__.py")
+
+
+def owner_pid(settings: Settings) -> int | None:
+    """The process that owns the database now; None when there is none."""
+    directory = SpoolDirectory(settings.spool_dir)
+    if not directory.lock.exists():
+        return None
+    pid = lock_file(directory.lock).holder()
+    if pid:
+        return pid
+    return os.getpid() if settings.db_path in threads else None
+
+
+threads: Final[dict[Path, threading.Thread]] = {}
+"""Threads of this process that own a database or try to (HUSH_BACKGROUND=thread)."""
+
+
+class BackgroundClient:
+    """One app process's view of the background process of one database. Thread- and fork-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._directory = SpoolDirectory(settings.spool_dir)
+        self._launched: list[subprocess.Popen[bytes]] = []
+        self._not_before = 0.0
+        self._wait_s = LAUNCH_AGAIN_S[0]
+        self._asked_version = False
+
+    def ensure(self) -> None:
+        """See that somebody drains; start one if not. Never raises; a launch costs a few ms."""
+        with guard("starting the background process"):
+            self._reap()
+            lock = lock_file(self._directory.lock)
+            if lock.holder():
+                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], 0.0
+                self._ask_older_to_leave(lock.read_text())
+            elif self._settings.background != "external" and time.monotonic() >= self._not_before:
+                self._not_before = time.monotonic() + self._wait_s
+                self._wait_s = min(self._wait_s * 2, LAUNCH_AGAIN_S[1])
+                self._launch()
+
+    def after_fork(self) -> None:
+        """The parent's intermediates are not this process's children."""
+        for process in self._launched:
+            process.returncode = 0  # keeps its finaliser from warning about a child that is not ours
+        self._launched = []
+
+    def _launch(self) -> None:
+        python = interpreter(self._settings)
+        if self._settings.background == "thread" or python is None:
+            self._start_thread()
+        elif not sys.is_finalizing():
+            self._launched.append(_start_process(python, self._settings))
+
+    def _start_thread(self) -> None:
+        path = self._settings.db_path
+        if sys.is_finalizing() or (path in threads and threads[path].is_alive()):
+            return
+        thread = threading.Thread(target=self._run, name="hush-otel background", daemon=True)
+        threads[path] = thread
+        thread.start()
+
+    def _run(self) -> None:
+        # Imported here: only the process that drains pays for SQLite and HTTP.
+        from .service import run_thread  # noqa: PLC0415
+
+        run_thread(self._settings)
+
+    def _reap(self) -> None:
+        """By pid, never by waiting for any child: those are the app's."""
+        self._launched = [process for process in self._launched if process.poll() is None]
+
+    def _ask_older_to_leave(self, owner: str) -> None:
+        """A newer version asks the older process to hand over; its successor reads all formats."""
+        if self._asked_version:
+            return
+        self._asked_version = True
+        version = owner.partition(" ")[0]
+        if version and version_key(version) < version_key(__version__):
+            self._directory.handover.write_text(__version__, encoding="utf-8")
+            bell = Doorbell(self._directory.doorbell)
+            bell.ring()
+            bell.close()
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Versions in order; anything unreadable sorts first."""
+    parts = version.split(".")[:3]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+
+
+def _start_process(python: str, settings: Settings) -> subprocess.Popen[bytes]:
+    """Start the intermediate, which forks the background process and ends.
+
+    Isolated mode (-I): neither the working directory, nor PYTHONPATH, nor a sitecustomize that
+    instruments every process can get between; ENTRY puts the import path together again.
+    """
+    return subprocess.Popen(
+        [python, "-I", str(ENTRY), "--db", str(settings.db_path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=True,
+        cwd="/",
+        env=child_environment(settings),
+        start_new_session=True,
+    )

@@ -1,0 +1,115 @@
+"""Lanes: one thread a destination, so that a slow or dead one delays neither the drain nor the others.
+
+A lane reads spans, sends them, and reports; it never writes to the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hush_otel.destinations.base import Sender
+from hush_otel.destinations.registry import open_sender
+from hush_otel.errors import DeliveryError, PermanentError, RetryableError
+from hush_otel.model import Outcome, SpanData
+from hush_otel.store.outbox import Delivery, DestinationState
+from hush_otel.store.spans import SpanReader
+
+log = logging.getLogger(__name__)
+
+REQUEST_SPANS: Final = 512
+"""Spans in one request: below the 4 MiB default limit of gRPC receivers for usual LLM spans."""
+
+
+class Report(NamedTuple):
+    """What came of an attempt: accepted when `error` is None."""
+
+    deliveries: Sequence[Delivery]
+    outcome: Outcome
+    error: DeliveryError | None
+
+
+class Lane:
+    """One destination's thread. `submit` when `idle`; results go to `reports`.
+
+    Args:
+        state: The destination.
+        database: For reading spans.
+        reports: Where every attempt is reported.
+        wake: Called after a report.
+    """
+
+    def __init__(
+        self,
+        state: DestinationState,
+        database: Path,
+        reports: queue.SimpleQueue[Report],
+        wake: Callable[[], None],
+    ) -> None:
+        self.digest = state.digest
+        self.failures = 0
+        """Retryable failures in a row."""
+        self.idle = True
+        self._state = state
+        self._database = database
+        self._reports = reports
+        self._wake = wake
+        self._jobs: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
+        self._sender: Sender | None = None
+        self._thread = threading.Thread(target=self._run, name=f"hush-otel {state.config.name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, deliveries: Sequence[Delivery]) -> None:
+        """Send these; a report follows for each of them."""
+        self.idle = False
+        self._jobs.put(deliveries)
+
+    def close(self, timeout_s: float) -> None:
+        """End the thread after what it is sending, or leave it behind after `timeout_s`."""
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        reader = SpanReader(self._database)
+        try:
+            while (deliveries := self._jobs.get()) is not None:
+                for report in self._attempt(reader, deliveries):
+                    self._reports.put(report)
+                self._wake()
+        finally:
+            reader.close()
+            if self._sender is not None:
+                self._sender.close()
+
+    def _attempt(self, reader: SpanReader, deliveries: Sequence[Delivery]) -> Iterator[Report]:
+        """Send all in common; when the receiver refuses that for good, each by itself."""
+        report = self._send(reader, deliveries)
+        if isinstance(report.error, PermanentError) and len(deliveries) > 1:
+            for delivery in deliveries:
+                yield self._send(reader, [delivery])
+        else:
+            yield report
+
+    def _send(self, reader: SpanReader, deliveries: Sequence[Delivery]) -> Report:
+        try:
+            spans = [span for delivery in deliveries for span in reader.read(delivery)]
+            return Report(deliveries, self._send_spans(spans), None)
+        except DeliveryError as exc:
+            return Report(deliveries, Outcome(), exc)
+        except Exception as exc:  # noqa: BLE001 - a destination's bug must not end its lane
+            log.exception("sending to %s failed", self._state.config.name)
+            return Report(deliveries, Outcome(), RetryableError(f"{type(exc).__name__}: {exc}"))
+
+    def _send_spans(self, spans: Sequence[SpanData]) -> Outcome:
+        if self._sender is None:
+            self._sender = open_sender(self._state.config)
+        rejected, messages = 0, []
+        for start in range(0, len(spans), REQUEST_SPANS):
+            outcome = self._sender.send(spans[start : start + REQUEST_SPANS])
+            rejected += outcome.rejected
+            messages.append(outcome.message)
+        return Outcome(rejected, "; ".join(dict.fromkeys(filter(None, messages))))

@@ -1,0 +1,100 @@
+"""Segments as the drain sees them: how far each is ingested, and whether its writer lives."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hush_otel import records
+from hush_otel.spool.directory import SpoolDirectory, id_of
+from hush_otel.spool.locks import is_locked_elsewhere
+from hush_otel.spool.process import is_running
+from hush_otel.spool.reader import SegmentReader
+from hush_otel.spool.segment import own_ids
+from hush_otel.store.ingest import Place
+
+FENCE_WAIT_S: Final = 1.0
+"""Between giving a segment up and reading its tail for the last time (FORMAT.md)."""
+
+
+class Source:
+    """One segment being drained.
+
+    Attributes:
+        position: Offset of the first frame that is not committed yet.
+        ended: Committed as ended; the file may go once its rows are synced.
+    """
+
+    def __init__(self, reader: SegmentReader, position: int, drops: dict[str, int], *, ended: bool) -> None:
+        self.reader = reader
+        self.position = position
+        self.drops = drops
+        self.ended = ended
+        self.synced = position
+        self.damaged_since: float | None = None
+        self._definitions: dict[int, records.OriginRecord] = {}
+        self._places: dict[int, Place] = {}
+        for payload in () if ended else reader.definitions(position):
+            if records.record_type(payload) == records.ORIGIN:
+                self.define(records.decode_record(payload))
+
+    @property
+    def id(self) -> bytes:
+        """The segment's id."""
+        return self.reader.header.segment_id
+
+    @property
+    def writer_id(self) -> bytes:
+        """Its writer's."""
+        return self.reader.header.writer_id
+
+    def define(self, record: records.OriginRecord) -> None:
+        """Learn an interned entry."""
+        self._definitions[record.index] = record
+        self._places.pop(record.index, None)
+
+    def definition(self, index: int) -> records.OriginRecord | None:
+        """An interned entry; None when damage has taken it."""
+        return self._definitions.get(index)
+
+    @property
+    def places(self) -> dict[int, Place]:
+        """Entries whose rows are known; to be cleared after a rollback."""
+        return self._places
+
+    def is_given_up(self) -> bool:
+        """Fenced for long enough: what is not published now never will be."""
+        fenced_at = self.reader.fenced_at
+        return fenced_at is not None and time.monotonic() >= fenced_at + FENCE_WAIT_S
+
+
+class Writers:
+    """Which writer processes live, asked at most once a second each."""
+
+    def __init__(self, directory: SpoolDirectory) -> None:
+        self._directory = directory
+
+    def known(self) -> dict[bytes, Path]:
+        """Owner files by writer id."""
+        return {id_of(path): path for path in self._directory.owners() if id_of(path)}
+
+    def is_alive(self, writer_id: bytes, source: Source | None) -> bool:
+        """Dead is: the owner lock is free *and*, where a segment tells them, pid and start are gone.
+
+        Either alone can be wrong: an app that closes all descriptors frees its lock, and a pid means
+        nothing across containers.
+        """
+        if writer_id in own_ids or is_locked_elsewhere(self._directory.owner(writer_id)):
+            return True
+        return source is not None and is_running(source.reader.header.pid, source.reader.header.process_start)
+
+
+def decode(payload: bytes) -> records.Record | None:
+    """The record of a payload; None when it is of no known type or shape."""
+    try:
+        return records.decode_record(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

@@ -1,0 +1,60 @@
+"""Which spans this process has open, a trace at a time: when a trace is done here.
+
+No lock: each step is one atomic operation on a dict or set. When two threads meet in the same
+nanosecond on a trace whose root has ended, a completion may be published twice or a span later than
+it; both are harmless (a second completion says nothing new, a late span is a delta).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ROOT_ENDED: Final = 0
+"""Stands in a trace's set once its local root has ended. No span has the id 0."""
+
+
+class OpenSpans:
+    """Spans by trace, as OTel's integer ids."""
+
+    def __init__(self) -> None:
+        self._traces: dict[int, set[int]] = {}
+        self._foreign: set[int] = set()
+
+    def after_fork(self) -> None:
+        """In the child the parent's spans are foreign: the parent ends them."""
+        self._foreign = {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
+        self._traces = {}
+
+    def is_foreign(self, span_id: int) -> bool:
+        """Whether a parent process started it. Cheap when there never was a fork."""
+        return bool(self._foreign) and span_id in self._foreign
+
+    def opened(self, trace_id: int, span_id: int) -> None:
+        """A span started."""
+        spans = self._traces.get(trace_id)
+        if spans is None:
+            self._traces[trace_id] = {span_id}
+        else:
+            spans.add(span_id)
+
+    def is_last(self, trace_id: int, span_id: int, *, local_root: bool) -> bool:
+        """Whether ending this span leaves nothing open in a trace whose local root has ended."""
+        spans = self._traces.get(trace_id)
+        if spans is None:
+            return local_root
+        if span_id not in spans:
+            return local_root and not spans
+        return len(spans) == 1 if local_root else len(spans) == 2 and _ROOT_ENDED in spans  # noqa: PLR2004
+
+    def closed(self, trace_id: int, span_id: int, *, local_root: bool) -> bool:
+        """A span ended and is published. True when that made its trace complete here."""
+        spans = self._traces.get(trace_id)
+        if spans is None:
+            return local_root
+        spans.discard(span_id)
+        if local_root:
+            spans.add(_ROOT_ENDED)
+        if not spans or (len(spans) == 1 and _ROOT_ENDED in spans):
+            self._traces.pop(trace_id, None)
+            return bool(spans)
+        return False

@@ -1,0 +1,75 @@
+"""From a span to the spool, for processor and exporter alike: encode, intern its origin, append."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from hush_otel import records
+from hush_otel.codec import ENCODER, MAX_RECORD_BYTES, encode
+from hush_otel.diagnostics import swallow
+from hush_otel.model import Destination
+from hush_otel.spool.writer import SpoolWriter
+
+from .spans import end_record, origin_record, start_record
+
+
+class SpanPipeline:
+    """Writes spans for one set of destinations. Thread-, signal- and fork-safe; never raises.
+
+    Args:
+        writer: This process's way into the spool.
+        destinations: Where the spans captured here are delivered; empty: stored only.
+    """
+
+    def __init__(self, writer: SpoolWriter, destinations: Sequence[Destination]) -> None:
+        self.writer = writer
+        self._destinations = [destination.as_record() for destination in destinations]
+        self._origins: dict[tuple[int, int], tuple[int, Any, Any]] = {}
+
+    def write_end(self, span: ReadableSpan, flags: int) -> bool:
+        """Publish a finished span."""
+        origin = self._origin_of(span)
+        return self._publish(end_record(span, origin, flags), origin)
+
+    def write_start(self, span: Span) -> bool:
+        """Publish a span that has just started."""
+        origin = self._origin_of(span)
+        return self._publish(start_record(span, origin), origin)
+
+    def write_complete(self, trace_id: int) -> bool:
+        """Publish that this process has nothing open in a trace, and its local root has ended."""
+        return self._publish((records.COMPLETE, trace_id.to_bytes(16, "big")), None)
+
+    def _publish(self, record: tuple[Any, ...], origin: int | None) -> bool:
+        try:
+            payload = ENCODER.encode(record)
+        except Exception:  # noqa: BLE001 - a strange value; the walk in encode() handles it
+            payload = b""
+        if not 0 < len(payload) <= MAX_RECORD_BYTES:
+            payload, cut = encode(record)
+            if cut:
+                self.writer.count_cut()
+        return self.writer.append(payload, origin)
+
+    def _origin_of(self, span: ReadableSpan) -> int:
+        """The interned index of a span's resource, scope and destinations.
+
+        By identity first: hashing a resource costs more than the rest of on_end. The objects are
+        kept, so that an id is never reused while it stands here.
+        """
+        resource, scope = span.resource, span.instrumentation_scope
+        found = self._origins.get((id(resource), id(scope)))
+        if found is None:
+            index = self.writer.definitions.intern(
+                lambda i: encode(origin_record(i, resource, scope, self._destinations))[0]
+            )
+            found = self._origins[id(resource), id(scope)] = (index, resource, scope)
+        return found[0]
+
+    def failed(self, doing: str, exc: Exception) -> None:
+        """A span could not be published at all: counted, said once a minute."""
+        self.writer.count_error()
+        swallow(doing, exc)

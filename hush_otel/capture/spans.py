@@ -1,0 +1,206 @@
+"""The SDK's spans as records: the one module that looks into a span.
+
+Reading the private fields costs 2 µs less a span than the public properties, each of which copies.
+A test pins them on the oldest and the newest SDK that pyproject allows. Where they are missing
+(another SDK, a hand-made ReadableSpan), the public properties give the same record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind
+
+from hush_otel import records
+from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
+
+_KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
+"""OTLP numbers start at 1 with INTERNAL; the SDK's at 0 (opentelemetry-proto, Span.SpanKind)."""
+
+
+def end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, ...]:
+    """A finished span as a `records.End` tuple, whose containers are the span's own: encode at once."""
+    try:
+        trace_id, span_id, _, trace_flags, trace_state, _ = span._context  # type: ignore[misc]
+        parent = span._parent
+        status = span._status
+        attributes = span._attributes
+        events = span._events
+        links = span._links
+        fields = attributes._dict  # type: ignore[union-attr]
+        plain = not (attributes.dropped or trace_state or len(events) or len(links))  # type: ignore[union-attr]
+        rare = None if plain and not events.dropped and not links.dropped else _extra(span)  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        return _public_end_record(span, origin, extra_flags)
+    flags = extra_flags | FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
+    if parent is not None:
+        parent_id = parent.span_id.to_bytes(8, "big")
+        if parent.is_remote:
+            flags |= FLAGS_IS_REMOTE
+    else:
+        parent_id = None
+    return (
+        records.END,
+        origin,
+        trace_id.to_bytes(16, "big"),
+        span_id.to_bytes(8, "big"),
+        parent_id,
+        flags,
+        span._name,
+        _KINDS[span._kind],
+        span._start_time,
+        span._end_time,
+        status.status_code.value,
+        status.description,
+        fields,
+        rare,
+    )
+
+
+def start_record(span: Span, origin: int) -> tuple[Any, ...]:
+    """A span that has just started, as a `records.Start` tuple: ids, name, kind, start, attributes."""
+    try:
+        trace_id, span_id, _, trace_flags, trace_state, _ = span._context  # type: ignore[misc]
+        parent = span._parent
+        fields = span._attributes._dict  # type: ignore[union-attr]
+    except (AttributeError, TypeError, ValueError):
+        return _public_start_record(span, origin)
+    flags = FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
+    parent_id = None
+    if parent is not None:
+        parent_id = parent.span_id.to_bytes(8, "big")
+        if parent.is_remote:
+            flags |= FLAGS_IS_REMOTE
+    record = (
+        records.START,
+        origin,
+        trace_id.to_bytes(16, "big"),
+        span_id.to_bytes(8, "big"),
+        parent_id,
+        flags,
+        span._name,
+        _KINDS[span._kind],
+        span._start_time,
+        fields,
+    )
+    return (*record, trace_state.to_header()) if trace_state else record
+
+
+def origin_record(
+    index: int, resource: Resource | None, scope: InstrumentationScope | None, destinations: list[dict[str, Any]]
+) -> tuple[Any, ...]:
+    """Resource, scope and route as a `records.OriginRecord` tuple."""
+    return (
+        records.ORIGIN,
+        index,
+        _plain(resource.attributes if resource else None),
+        (resource.schema_url if resource else "") or "",
+        (scope.name if scope else "") or "",
+        (scope.version if scope else "") or "",
+        (scope.schema_url if scope else "") or "",
+        # Scope attributes came with SDK 1.27.
+        _plain(getattr(scope, "attributes", None)),
+        destinations,
+    )
+
+
+def _extra(span: ReadableSpan) -> tuple[Any, ...]:
+    """What most spans do not have, as a `records.Extra` tuple."""
+    context = span.get_span_context()
+    state = context.trace_state if context else None
+    events = [
+        (event.name, event.timestamp, _plain(event.attributes), getattr(event, "dropped_attributes", 0))
+        for event in span.events
+    ]
+    links = [_link(link) for link in span.links]
+    return (
+        state.to_header() if state else "",
+        events,
+        links,
+        span.dropped_attributes,
+        span.dropped_events,
+        span.dropped_links,
+    )
+
+
+def _link(link: Any) -> tuple[Any, ...]:
+    context: SpanContext = link.context
+    flags = FLAGS_HAS_IS_REMOTE | (context.trace_flags & FLAGS_W3C_MASK)
+    if context.is_remote:
+        flags |= FLAGS_IS_REMOTE
+    return (
+        context.trace_id.to_bytes(16, "big"),
+        context.span_id.to_bytes(8, "big"),
+        context.trace_state.to_header() if context.trace_state else "",
+        flags,
+        _plain(link.attributes),
+        getattr(link, "dropped_attributes", 0),
+    )
+
+
+def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(attributes) if attributes else {}
+
+
+def _ids(span: ReadableSpan) -> tuple[bytes, bytes, bytes | None, int]:
+    """Trace id, span id, parent id and OTLP flags by public properties; malformed ids are masked to size."""
+    context = span.get_span_context()
+    parent = span.parent
+    flags = FLAGS_HAS_IS_REMOTE | (int(context.trace_flags) & FLAGS_W3C_MASK if context else 0)
+    if parent is not None and parent.is_remote:
+        flags |= FLAGS_IS_REMOTE
+    return (
+        _id_bytes(context.trace_id if context else 0, 16),
+        _id_bytes(context.span_id if context else 0, 8),
+        None if parent is None else _id_bytes(parent.span_id, 8),
+        flags,
+    )
+
+
+def _id_bytes(value: int, size: int) -> bytes:
+    return (int(value) & ((1 << 8 * size) - 1)).to_bytes(size, "big")
+
+
+def _public_end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, ...]:
+    trace_id, span_id, parent_id, flags = _ids(span)
+    start = _time_ns(span.start_time)
+    return (
+        records.END,
+        origin,
+        trace_id,
+        span_id,
+        parent_id,
+        flags | extra_flags,
+        str(span.name),
+        _KINDS.get(span.kind, 1),
+        start,
+        _time_ns(span.end_time, start),
+        span.status.status_code.value,
+        span.status.description,
+        _plain(span.attributes),
+        _extra(span),
+    )
+
+
+def _public_start_record(span: Span, origin: int) -> tuple[Any, ...]:
+    trace_id, span_id, parent_id, flags = _ids(span)
+    return (
+        records.START,
+        origin,
+        trace_id,
+        span_id,
+        parent_id,
+        flags,
+        str(span.name),
+        _KINDS.get(span.kind, 1),
+        _time_ns(span.start_time),
+        _plain(span.attributes),
+    )
+
+
+def _time_ns(value: Any, default: int = 0) -> int:
+    return value if isinstance(value, int) else default

@@ -1,0 +1,32 @@
+"""`hush-otel drain`: one pass over the spool."""
+
+from __future__ import annotations
+
+import click
+
+from hush_otel.config import Settings
+
+from .output import print_json
+
+
+@click.command("drain")
+@click.option("--json", "as_json", is_flag=True, help="{records, spans, owned_elsewhere} on one line.")
+@click.pass_obj
+def command(db: str | None, as_json: bool) -> None:
+    """Store everything that is in the spool, once, and exit.
+
+    Returns promptly when another process owns the database: that one is at work.
+    """
+    # Imported here: the other commands and --help need none of what the background process loads.
+    from hush_otel.background.service import drain_once  # noqa: PLC0415
+
+    settings = Settings.load(db)
+    report = drain_once(settings)
+    if as_json:
+        print_json(
+            {"records": report.records, "spans": report.spans, "owned_elsewhere": report.owned_elsewhere}
+        )
+    elif report.owned_elsewhere:
+        click.echo(f"another process drains into {settings.db_path}")
+    else:
+        click.echo(f"stored {report.spans:,} spans from {report.records:,} records in {settings.db_path}")

@@ -1,0 +1,96 @@
+"""`hush-otel ls`: the newest requests, a line each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.store.reading import Reader, Row
+
+from . import text
+from .output import STATUS_STYLES, console, print_json
+
+DEFAULT_LIMIT: Final = 20
+"""Fits a terminal window."""
+
+COLUMNS: Final = (
+    "request",
+    "workflow",
+    "status",
+    "started",
+    "duration",
+    "nodes",
+    "errors",
+    "tokens",
+    "cost",
+)
+RIGHT: Final = frozenset({"started", "duration", "nodes", "errors", "tokens", "cost"})
+WIDE_ONLY: Final = frozenset({"nodes", "tokens", "cost"})
+NARROW_CELLS: Final = 100
+"""A terminal below this shows fewer columns, so that an id stays long enough for `show`."""
+
+STATUSES: Final = ("writing", "failed", "flushing", "pending", "flushed", "stored")
+
+
+@click.command("ls")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="How many."
+)
+@click.option("--status", type=click.Choice(STATUSES), help="Only requests in this state.")
+@click.option("--workflow", metavar="NAME", help="Only requests of this workflow.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the view `requests`.")
+@click.pass_obj
+def command(db: str | None, limit: int, status: str | None, workflow: str | None, as_json: bool) -> None:
+    """List requests, newest first.
+
+    A terminal of less than 100 columns shows less of each; --json and a pipe show all.
+    """
+    with Reader(Settings.load(db).db_path) as reader:
+        requests = reader.rows("list_requests", limit=limit, status=status, workflow=workflow)
+    if as_json:
+        for request in requests:
+            print_json(dict(request))
+    elif requests:
+        out = console()
+        out.print(_table(requests, narrow=out.width < NARROW_CELLS))
+    else:
+        click.echo("no requests" + (" match" if status or workflow else " recorded yet"))
+
+
+def _table(requests: list[Row], *, narrow: bool) -> Table:
+    names = [name for name in COLUMNS if not (narrow and name in WIDE_ONLY)]
+    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in names:
+        # Only ids and workflows give way; their texts are cut, not wrapped.
+        gives_way = name in {"request", "workflow"}
+        table.add_column(name, no_wrap=not gives_way, justify="right" if name in RIGHT else "left")
+    for request in requests:
+        cells = _cells(request)
+        table.add_row(*(cells[name] for name in names))
+    return table
+
+
+def _cells(request: Row) -> dict[str, Text]:
+    start = request["start_time"] or datetime.fromtimestamp(request["created_at"], UTC).isoformat()
+    tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
+    errors = request["error_count"]
+    return {
+        "request": _cut(text.clean(request["request_id"], limit=64)),
+        "workflow": _cut(text.clean(request["workflow_name"] or text.DASH, limit=40)),
+        "status": Text(request["status"], style=STATUS_STYLES.get(request["status"], "")),
+        "started": Text(text.local_time(start)),
+        "duration": Text(text.duration(request["duration_ms"]), style="cyan"),
+        "nodes": Text(f"{request['node_count']:,}"),
+        "errors": Text(f"{errors:,}", style="red" if errors else "bright_black"),
+        "tokens": Text(tokens),
+        "cost": Text(text.cost(request["cost_usd"]), style="green"),
+    }
+
+
+def _cut(value: str) -> Text:
+    return Text(value, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,109 @@
+"""The group `hush-otel`, and how every command ends.
+
+Exit codes: 0 done · 1 a HushError, one line on stderr · 2 a usage error · 130 interrupted. A closed pipe
+(`hush-otel ls | head`) ends the command without a word.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from hush_otel.errors import HushError
+from hush_otel.version import __version__
+
+from .text import clean
+
+COMMANDS: Final = {
+    "demo": "Run a small traced workflow and watch it arrive, with nothing else running.",
+    "ls": "List requests, newest first.",
+    "show": "Show one request as a tree of spans.",
+    "status": "Show the database, the background process, and what waits, failed or was lost.",
+    "run": "Run the background process in the foreground.",
+    "drain": "Store everything that is in the spool, once, and exit.",
+}
+"""The subcommands and their help lines. `hush-otel --help` imports none of them."""
+
+EXIT_ERROR: Final = 1
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells report it."""
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported when they are called: `cli/<name>.py` holds `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one subcommand; None when there is no such one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    name="hush-otel",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--db",
+    metavar="PATH",
+    help="The database. Default: $HUSH_TRACES_DB, the config file, or ~/.hush/traces.db.",
+)
+@click.version_option(__version__, prog_name="hush-otel")
+@click.pass_context
+def cli(ctx: click.Context, db: str | None) -> None:
+    """See your traces where they were made, and whether they have arrived."""
+    ctx.obj = db
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. `args` None means `sys.argv`."""
+    _tolerate_narrow_encodings()
+    try:
+        result = cli.main(args, prog_name="hush-otel", standalone_mode=False)
+        sys.stdout.flush()
+    except HushError as exc:
+        return _fail(str(exc))
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_ERROR
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    # One line, whatever the message quotes: it may hold text from the database or a receiver.
+    click.echo(f"error: {clean(message, limit=2000)}", err=True)
+    return EXIT_ERROR
+
+
+def _tolerate_narrow_encodings() -> None:
+    """A terminal that is not UTF-8 shows '?' for what it lacks, instead of failing the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _silence_stdout() -> None:
+    """Python flushes stdout once more at exit; without this it complains about the closed pipe there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

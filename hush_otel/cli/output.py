@@ -1,0 +1,59 @@
+"""Where a command's words go: the console for people, JSON for programs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import click
+import msgspec
+from rich.console import Console
+
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bytes | bool | None"
+
+PIPED_WIDTH: Final = 4000
+"""Columns where nobody looks at a terminal: rows keep their natural width and stay greppable."""
+
+_UNSAFE: Final = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e0fff]"
+)
+"""What `text.clean` removes and JSON leaves as it is. All of it can stand only inside strings."""
+
+
+STATUS_STYLES: Final = {
+    "writing": "cyan",
+    "failed": "bold red",
+    "flushing": "yellow",
+    "pending": "yellow",
+    "flushed": "green",
+    "stored": "green",
+    "sending": "yellow",
+    "delivered": "green",
+    "paused": "yellow",
+    "dead": "bold red",
+}
+"""Of requests and deliveries. Calm: colour says whether someone has to look."""
+
+
+def console() -> Console:
+    """Standard output: colours and width of the terminal; plain and as wide as needed when piped."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def to_json(value: Json) -> str:
+    r"""Compact JSON on one line: the same values, but what could act on a terminal is written ``\uXXXX``."""
+    return _UNSAFE.sub(_escape, msgspec.json.encode(value).decode())
+
+
+def print_json(value: Json) -> None:
+    """One JSON document on one line."""
+    click.echo(to_json(value))
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be")  # JSON writes what lies beyond 16 bits as two units
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

@@ -1,0 +1,139 @@
+"""`hush-otel show ID`: one request as a tree of spans, or all of it as one JSON document."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.store.reading import Reader, Row, find_request
+
+from . import text
+from .output import STATUS_STYLES, console, to_json
+from .tree import SpanTree
+
+
+@click.command("show")
+@click.argument("request_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One object: request, deliveries, nodes.")
+@click.pass_obj
+def command(db: str | None, request_id: str, as_json: bool) -> None:
+    """Show one request as a tree of spans.
+
+    ID is a request id, the beginning of one, or a trace id in hex.
+    """
+    with Reader(Settings.load(db).db_path) as reader, reader.snapshot():
+        found = find_request(reader, request_id)
+        if as_json:
+            write_json(reader, found)
+        else:
+            render(console(), reader, found)
+
+
+def render(out: Console, reader: Reader, request_id: str) -> None:
+    """Print header, deliveries and tree of one request.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    request = reader.row("request", request_id=request_id)
+    if request is None:  # deleted between finding and reading, where there is no snapshot
+        return
+    out.print(_title(request))
+    out.print(_facts(request))
+    deliveries = reader.rows("request_deliveries", request_id=request_id)
+    if deliveries:
+        out.print(_deliveries(deliveries))
+    out.print()
+    out.print(SpanTree(dict(row) for row in reader.each("request_tree", request_id=request_id)), crop=True)
+
+
+def write_json(reader: Reader, request_id: str) -> None:
+    """Write the request to standard output, row by row: inputs and outputs may be larger than memory."""
+    for part in _json_parts(reader, request_id):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
+
+
+def _json_parts(reader: Reader, request_id: str) -> Iterator[str]:
+    request = reader.row("request", request_id=request_id)
+    deliveries = reader.rows("request_deliveries", request_id=request_id)
+    yield f'{{"request":{to_json(dict(request or {}))}'
+    yield f',"deliveries":{to_json([dict(row) for row in deliveries])}'
+    yield ',"nodes":['
+    for index, row in enumerate(reader.each("request_nodes", request_id=request_id)):
+        yield ("," if index else "") + to_json(dict(row))
+    yield "]}"
+
+
+def _title(request: Row) -> Text:
+    title = Text(text.clean(request["request_id"]), style="bold")
+    if request["workflow_name"] and request["workflow_name"] != request["request_id"]:
+        title.append(f"  {text.clean(request['workflow_name'])}", style="not bold")
+    title.append(f"  {request['status']}", style=f"not bold {STATUS_STYLES.get(request['status'], '')}")
+    if request["completed_by"]:
+        title.append(f" (completed by {text.clean(request['completed_by'])})", style="not bold bright_black")
+    return title
+
+
+def _facts(request: Row) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value, style in _fact_rows(request):
+        if value:
+            grid.add_row(Text(label), Text(value, style=style))
+    return grid
+
+
+def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
+    yield "started", _started(request), ""
+    yield "totals", _totals(request), ""
+    for label, column in (("user", "user_id"), ("session", "session_id"), ("tags", "tags")):
+        yield label, text.clean(request[column]) if request[column] is not None else "", ""
+    if request["trace_id"] != request["request_id"]:
+        yield "trace", text.clean(request["trace_id"] or ""), ""
+    yield "error", text.clean(request["error_message"] or "", limit=1000), "red"
+
+
+def _started(request: Row) -> str:
+    start = request["start_time"] or datetime.fromtimestamp(request["created_at"], UTC).isoformat()
+    took = text.duration(request["duration_ms"])
+    return text.local_time(start) + (f", took {took}" if took != text.DASH else "")
+
+
+def _totals(request: Row) -> str:
+    errors = request["error_count"]
+    tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
+    parts = [
+        _plural(request["node_count"], "span"),
+        _plural(errors, "error") if errors else "",
+        f"{tokens} tokens" if tokens else "",
+        text.cost(request["cost_usd"]),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _plural(amount: int, noun: str) -> str:
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def _deliveries(deliveries: list[Row]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for index, row in enumerate(deliveries):
+        rejected = f", {row['rejected']} rejected" if row["rejected"] else ""
+        grid.add_row(
+            Text("" if index else "sent to", style="bright_black"),
+            Text(text.clean(row["destination"], limit=60)),
+            Text(text.clean(row["state"]), style=STATUS_STYLES.get(row["state"], "")),
+            Text(f"{_plural(row['span_count'], 'span')}{rejected}"),
+            Text(_plural(row["attempts"], "attempt"), style="bright_black"),
+            Text(text.clean(row["last_error"] or "", limit=300), style="red"),
+        )
+    return grid

@@ -1,0 +1,239 @@
+"""`hush-otel status`: what is stored, what waits, what failed, what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.store.reading import SCHEMA_VERSION, Reader, Row
+
+from . import text
+from .output import STATUS_STYLES, console, print_json
+
+DUPLICATE: Final = "duplicate"
+"""Reasons that begin with this are no losses: the same record came twice and was stored once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The database file. `wal_bytes` is what stands beside it in the write-ahead log."""
+
+    path: str
+    size_bytes: int
+    wal_bytes: int
+    schema_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spool:
+    """The spool directory: segments that exist, drained or not."""
+
+    path: str
+    size_bytes: int
+    segments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationStatus:
+    """One destination.
+
+    Attributes:
+        state: active, paused (until someone acts) or held (until the receiver's Retry-After).
+        reason: Why it is not active.
+        pending: Deliveries that wait for it; `oldest_pending_s` is how long the oldest does.
+        last_error_at: Unix seconds.
+    """
+
+    name: str
+    type: str
+    state: str
+    reason: str | None
+    pending: int
+    oldest_pending_s: float | None
+    delivered_spans: int
+    rejected_spans: int
+    last_error: str | None
+    last_error_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """One line of the loss ledger."""
+
+    reason: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that `status` says; with ``--json`` in this shape.
+
+    Attributes:
+        background_pid: The process that drains and delivers; None when there is none.
+        requests: Status to how many requests.
+        spans: How many are stored.
+        deliveries: State to how many deliveries.
+        destinations: By name.
+        losses: By reason, duplicates too.
+    """
+
+    database: Database
+    background_pid: int | None
+    spool: Spool
+    requests: dict[str, int]
+    spans: int
+    deliveries: dict[str, int]
+    destinations: list[DestinationStatus]
+    losses: list[Loss]
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@click.pass_obj
+def command(db: str | None, as_json: bool) -> None:
+    """Show the database, the background process, and what waits, failed or was lost."""
+    settings = Settings.load(db)
+    now_s = time.time()
+    report = collect(settings, now_s)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        render(console(), report, now_s)
+
+
+def collect(settings: Settings, now_s: float) -> Report:
+    """Read everything that `status` says, the database at one moment.
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    # Imported here: only this command asks for the background process.
+    from hush_otel.background.client import owner_pid  # noqa: PLC0415
+
+    with Reader(settings.db_path) as reader, reader.snapshot():
+        deliveries, spans = reader.row("status_deliveries"), reader.row("status_spans")
+        return Report(
+            database=_database(settings.db_path),
+            background_pid=owner_pid(settings),
+            spool=_spool(settings.spool_dir),
+            requests={row["status"]: row["requests"] for row in reader.each("status_requests")},
+            spans=spans["spans"] if spans else 0,
+            deliveries={state: n for state, n in dict(deliveries or {}).items() if n},
+            destinations=[_destination(row, now_s) for row in reader.each("status_destinations")],
+            losses=[Loss(**dict(row)) for row in reader.each("status_losses")],
+        )
+
+
+def _database(path: Path) -> Database:
+    return Database(
+        path=str(path),
+        size_bytes=_size(path),
+        wal_bytes=_size(path.with_name(path.name + "-wal")),
+        schema_version=SCHEMA_VERSION,
+    )
+
+
+def _spool(directory: Path) -> Spool:
+    segments = list(directory.glob("*.seg"))
+    return Spool(path=str(directory), size_bytes=sum(map(_size, segments)), segments=len(segments))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # no such file: the background process unlinks drained segments while we look
+        return 0
+
+
+def _destination(row: Row, now_s: float) -> DestinationStatus:
+    columns = dict(row)
+    oldest_at, hold_s = columns.pop("oldest_at"), columns.pop("hold_until") - now_s
+    reason = columns.pop("paused")
+    state = "active" if reason is None else "paused"
+    if reason is None and hold_s > 0:
+        state, reason = "held", f"for another {text.duration(hold_s * 1000)}"
+    age_s = None if oldest_at is None else round(max(0.0, now_s - oldest_at), 3)
+    return DestinationStatus(state=state, reason=reason, oldest_pending_s=age_s, **columns)
+
+
+def render(out: Console, report: Report, now_s: float) -> None:
+    """Print the report for people."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in _summary(report):
+        grid.add_row(Text(label), value)
+    out.print(grid)
+    if report.destinations:
+        out.print(Group(Text(), _destinations(report.destinations, now_s)))
+
+
+def _summary(report: Report) -> Iterator[tuple[str, Text]]:
+    database, spool, pid = report.database, report.spool, report.background_pid
+    wal = f" + {text.size(database.wal_bytes)} WAL" if database.wal_bytes else ""
+    yield "database", Text(text.clean(database.path, limit=4096))
+    sizes = f"{text.size(database.size_bytes)}{wal}, schema {database.schema_version}"
+    yield "", Text(sizes, style="bright_black")
+    yield "background", Text(f"running, pid {pid}", style="green") if pid else Text("none", style="yellow")
+    yield "spool", Text(f"{text.size(spool.size_bytes)} in {spool.segments:,} segments")
+    yield "requests", _amounts(report.requests)
+    yield "spans", Text(f"{report.spans:,}")
+    yield "deliveries", _amounts(report.deliveries)
+    yield "losses", _losses(report.losses)
+
+
+def _amounts(amounts: Mapping[str, int]) -> Text:
+    parts = [Text(f"{n:,} {state}", style=STATUS_STYLES.get(state, "")) for state, n in amounts.items()]
+    return Text(" · ").join(parts) if parts else Text("none", style="bright_black")
+
+
+def _losses(losses: list[Loss]) -> Text:
+    lost = [Text(_loss(x), style="bold red") for x in losses if not x.reason.startswith(DUPLICATE)]
+    twice = [Text(_loss(x), style="bright_black") for x in losses if x.reason.startswith(DUPLICATE)]
+    return Text(" · ").join([*(lost or [Text("none", style="green")]), *twice])
+
+
+def _loss(loss: Loss) -> str:
+    size = f" ({text.size(loss.bytes)})" if loss.bytes else ""
+    return f"{loss.count:,} {text.clean(loss.reason)}{size}"
+
+
+def _destinations(destinations: list[DestinationStatus], now_s: float) -> Table:
+    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("destination", "type", "state"):
+        table.add_column(name, overflow="fold")
+    for name in ("pending", "oldest", "delivered", "rejected"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("last error", overflow="fold")
+    for destination in destinations:
+        table.add_row(*_destination_cells(destination, now_s))
+    return table
+
+
+def _destination_cells(it: DestinationStatus, now_s: float) -> Iterator[Text]:
+    yield Text(text.clean(it.name, limit=60))
+    yield Text(text.clean(it.type, limit=40), style="bright_black")
+    why = f": {text.clean(it.reason)}" if it.reason else ""
+    yield Text(it.state + why, style="green" if it.state == "active" else "yellow")
+    yield Text(f"{it.pending:,}", style="yellow" if it.pending else "bright_black")
+    yield Text("" if it.oldest_pending_s is None else text.duration(it.oldest_pending_s * 1000))
+    yield Text(f"{it.delivered_spans:,}")
+    yield Text(f"{it.rejected_spans:,}", style="red" if it.rejected_spans else "bright_black")
+    yield _last_error(it, now_s)
+
+
+def _last_error(it: DestinationStatus, now_s: float) -> Text:
+    if not it.last_error:
+        return Text("")
+    message = Text(text.clean(it.last_error, limit=300), style="red")
+    return message.append(f", {text.age(it.last_error_at, now_s)} ago", style="bright_black")

@@ -1,0 +1,138 @@
+"""How values from the database become text: made harmless first, then readable.
+
+Everything in the database may have been written by anyone: names, errors and ids hold what an application
+put into its spans. `clean` is the one way to a terminal; `output.to_json` the one way to `--json`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+DASH: Final = "-"
+"""Stands for a value that is not there."""
+
+KIB: Final = 1024
+
+SECONDS_FROM_MS: Final = 999.5
+MINUTES_FROM_MS: Final = 59_950
+"""Where three digits would round up into the next unit."""
+
+_ANSI: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS and their kin
+    r"|\x1b[ -/]*[0-~]"  # the short ones
+)
+_LINE_BREAKS: Final = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
+# Controls, bidi marks and overrides, and characters that are there without being seen. Zero-width joiners
+# (200c, 200d) stay: Persian and emoji need them, and they move nothing.
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+def clean(value: object, *, limit: int = 200) -> str:
+    """Text that can do nothing to a terminal: no escapes, no controls, no bidi marks, on one line.
+
+    Line breaks show as ``↵``, what exceeds `limit` characters as ``…``.
+    """
+    whole = str(value)
+    text = whole[: limit * 4]  # a prefix bounds the work on a 100 MB value
+    text = _LINE_BREAKS.sub("↵", _ANSI.sub("", text).strip()).replace("\t", " ")
+    text = _INVISIBLE.sub("", text)
+    if len(text) <= limit and len(whole) <= limit * 4:
+        return text
+    return text[: limit - 1] + "…"
+
+
+def number(value: object) -> float | None:
+    """A column as a finite number; None for anything else (SQLite's columns hold any type)."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return value
+    return None
+
+
+def duration(ms: object) -> str:
+    """Milliseconds for people: ``85 µs``, ``12.3 ms``, ``1.24 s``, ``2m 05s``, ``3h 07m``, ``2d 04h``."""
+    value = number(ms)
+    if value is None:
+        return DASH
+    if value < 0:
+        return f"-{duration(-value)}"
+    if value < 1:
+        return f"{value * 1000:.0f} µs"
+    if value < SECONDS_FROM_MS:
+        return f"{_significant(value)} ms"
+    if value < MINUTES_FROM_MS:
+        return f"{_significant(value / 1000)} s"
+    return _clock(round(value / 1000))
+
+
+def _significant(value: float) -> str:
+    return f"{value:.{max(0, 2 - int(math.log10(value)))}f}"
+
+
+def _clock(seconds: int) -> str:
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if hours < 1:
+        return f"{minutes}m {seconds % 60:02}s"
+    if days < 1:
+        return f"{hours}h {minutes % 60:02}m"
+    return f"{days}d {hours % 24:02}h"
+
+
+def cost(usd: object) -> str:
+    """Dollars with three significant digits, at least cents: ``$0.00123``, ``$1.50``."""
+    value = number(usd)
+    if value is None:
+        return ""
+    if value == 0:
+        return "$0"
+    places = max(2, 2 - math.floor(math.log10(abs(value))))
+    whole, _, decimals = f"{abs(value):.{places}f}".partition(".")
+    return f"{'-' if value < 0 else ''}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def tokens(prompt: object, completion: object, total: object) -> str:
+    """``123→45``; the total where the parts are unknown; empty where nothing is."""
+    if number(prompt) is None and number(completion) is None:
+        return count(total)
+    return f"{count(prompt) or '?'}→{count(completion) or '?'}"
+
+
+def count(value: object) -> str:
+    """A whole number; empty for what is none."""
+    whole = number(value)
+    return "" if whole is None else f"{whole:.0f}"
+
+
+def size(n_bytes: int) -> str:
+    """Bytes for people: ``512 B``, ``1.5 MiB``."""
+    if n_bytes < KIB:
+        return f"{n_bytes} B"
+    value, units = n_bytes / KIB, ["KiB", "MiB", "GiB", "TiB"]
+    while value >= KIB and len(units) > 1:
+        value /= KIB
+        units.pop(0)
+    return f"{value:.1f} {units[0]}"
+
+
+def local_time(iso_utc: object, *, now: datetime | None = None) -> str:
+    """ISO 8601 UTC text as local time: the hour today, the day this year, else the full date."""
+    try:
+        when = datetime.fromisoformat(str(iso_utc)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return clean(iso_utc, limit=32) if iso_utc is not None else DASH
+    today = (now or datetime.now(UTC)).astimezone()
+    if when.date() == today.date():
+        return when.strftime("%H:%M:%S")
+    return when.strftime("%m-%d %H:%M" if when.year == today.year else "%Y-%m-%d %H:%M")
+
+
+def age(since_s: object, now_s: float) -> str:
+    """How long ago a unix time in seconds was."""
+    value = number(since_s)
+    return DASH if value is None else duration(max(0.0, now_s - value) * 1000)

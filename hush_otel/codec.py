@@ -1,0 +1,202 @@
+"""User values to msgpack and back: fast for what is usual, safe for whatever comes.
+
+`encode` tries the value as it is. Only when that fails, or the result is too large, does it walk
+the value and make it encodable:
+
+| value | becomes |
+|---|---|
+| str, int, float, list, tuple, dict, set, bytes and their subclasses | themselves (a set: a list) |
+| datetime, date, time, timedelta, UUID, Decimal | ISO or canonical text |
+| dataclass, attrs, msgspec.Struct, pydantic model, namedtuple | a mapping of its fields, or a list |
+| Enum | its value |
+| numpy scalars and arrays, up to 100,000 elements | numbers, nested lists |
+| lone surrogates | U+FFFD |
+| integers outside 64 bit | text; above 4,000 digits a marker |
+| a container inside itself | "<cycle>" |
+| depth over 64 | "<depth>" |
+| anything else | "<module.Type>": a user's __repr__, __str__, items() are never called |
+
+A record over 16 MiB is cut: texts to 1 MiB and 10,000 items a container first, then less.
+"""
+
+from __future__ import annotations
+
+from collections import UserDict, UserList, deque
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from opentelemetry.attributes import BoundedAttributes
+
+MAX_DEPTH: Final = 64
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
+MAX_ARRAY_ELEMENTS: Final = 100_000
+_MAX_INT_BITS: Final = 13_000
+"""About 4,000 digits: converting more to text takes quadratic time, and Python refuses it."""
+_CUTS: Final = ((1 << 20, 10_000), (1 << 16, 1_000), (1 << 10, 50))
+"""(text bytes, items a container), each tried when the one before left the record too large."""
+
+_CYCLE: Final = "<cycle>"
+_DEPTH: Final = "<depth>"
+
+
+def placeholder(value: object) -> str:
+    """What stands for a value that is not looked into."""
+    kind = type(value)
+    return f"<{kind.__module__}.{kind.__qualname__}>"
+
+
+def convert(value: object) -> object:
+    """One step towards an encodable value, without running a user's code. Never raises."""
+    for base, plain in _PLAIN:
+        if isinstance(value, base):
+            return plain(value)
+    fields = _fields_of(value)
+    if fields is not None:
+        return fields
+    return _from_numpy(value)
+
+
+def _fields_of(value: object) -> object | None:
+    """A pydantic model's fields as they lie in its __dict__: model_dump would run validators' code."""
+    if hasattr(type(value), "__pydantic_fields__"):
+        return dict(getattr(value, "__dict__", {}))
+    return None
+
+
+def _from_numpy(value: object) -> object:
+    if type(value).__module__ != "numpy":
+        return placeholder(value)
+    size = getattr(value, "size", 1)
+    if size > MAX_ARRAY_ELEMENTS or not hasattr(value, "tolist"):
+        return f"{placeholder(value)} of {size} elements"
+    plain = value.tolist()
+    return placeholder(value) if type(plain) is type(value) else plain
+
+
+_PLAIN: Final[tuple[tuple[Any, Callable[[Any], object]], ...]] = (
+    # Subclasses, by the base's own method: theirs may be overridden.
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    ((MappingProxyType, BoundedAttributes), dict),
+    (UserDict, lambda v: v.data),
+    (UserList, lambda v: v.data),
+    (deque, list),
+)
+
+ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=convert)
+
+
+def encode(record: object) -> tuple[bytes, bool]:
+    """Encode a record.
+
+    Returns:
+        The msgpack bytes, at most MAX_RECORD_BYTES, and whether something was cut away for size.
+
+    Raises:
+        Nothing that a value can cause; KeyboardInterrupt and SystemExit go through.
+    """
+    try:
+        data = ENCODER.encode(record)
+        if len(data) <= MAX_RECORD_BYTES:
+            return data, False
+    except Exception:  # noqa: BLE001 - whatever a strange object raises, the walk handles it
+        data = ENCODER.encode(_Walk(None, None).walk(record, 0))
+        if len(data) <= MAX_RECORD_BYTES:
+            return data, False
+    for text_bytes, items in _CUTS:
+        data = ENCODER.encode(_Walk(text_bytes, items).walk(record, 0))
+        if len(data) <= MAX_RECORD_BYTES:
+            return data, True
+    raise ValueError("a record of a fixed shape does not fit after cutting")
+
+
+class _Walk:
+    """One pass over a value that could not be encoded as it is."""
+
+    def __init__(self, text_bytes: int | None, items: int | None) -> None:
+        self._text_bytes = text_bytes
+        self._items = items
+        self._path: set[int] = set()
+
+    def walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int):
+            return _integer(int.__int__(value))
+        if isinstance(value, float):
+            return float.__float__(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._bytes(bytes(value))
+        if isinstance(value, (dict, list, tuple, set, frozenset)):
+            return self._container(value, depth)
+        return self._other(value, depth)
+
+    def _text(self, value: str) -> str:
+        text = _without_surrogates(value)
+        if self._text_bytes is None or len(text) <= self._text_bytes // 4:
+            return text
+        data = text.encode()
+        if len(data) <= self._text_bytes:
+            return text
+        kept = data[: self._text_bytes].decode("utf-8", "ignore")
+        return f"{kept}… [cut {len(data) - self._text_bytes} bytes]"
+
+    def _bytes(self, value: bytes) -> bytes:
+        return value if self._text_bytes is None else value[: self._text_bytes]
+
+    def _container(self, value: Any, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            return _DEPTH
+        if id(value) in self._path:
+            return _CYCLE
+        self._path.add(id(value))
+        try:
+            if isinstance(value, dict):
+                # dict.items: a subclass may have overridden its own. A copy: others may write to it.
+                pairs = list(dict.items(value))[: self._items]
+                return {self._key(k): self.walk(v, depth + 1) for k, v in pairs}
+            return [self.walk(v, depth + 1) for v in list(value)[: self._items]]
+        finally:
+            self._path.discard(id(value))
+
+    def _key(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self._text(key)
+        if isinstance(key, bool) or key is None:
+            return str(key)
+        if isinstance(key, (int, float)):
+            return str(self.walk(key, 0))
+        return str(self.walk(list(key), 0)) if isinstance(key, tuple) else placeholder(key)
+
+    def _other(self, value: Any, depth: int) -> Any:
+        try:
+            plain = msgspec.to_builtins(value, enc_hook=convert)
+        except Exception:  # noqa: BLE001 - a field that raises, a cycle through objects
+            return placeholder(value)
+        return self.walk(plain, depth) if type(plain) is not type(value) else placeholder(value)
+
+
+def _without_surrogates(value: str) -> str:
+    return str.encode(value, "utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _integer(value: int) -> int | str:
+    if -(1 << 63) <= value < (1 << 63):
+        return value
+    if value.bit_length() > _MAX_INT_BITS:
+        return f"<integer of {value.bit_length()} bits>"
+    return str(value)
+
+
+def _refuse(code: int, data: memoryview) -> object:
+    raise msgspec.DecodeError(f"msgpack extension type {code} is not accepted")
+
+
+def decode(kind: Any) -> Callable[[bytes], Any]:
+    """A decoder for a type. Extension types other than msgpack's timestamp are refused (S11)."""
+    return msgspec.msgpack.Decoder(kind, ext_hook=_refuse).decode

@@ -1,0 +1,32 @@
+"""What every destination offers to the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hush_otel.model import Outcome, SpanData
+
+
+class Sender(Protocol):
+    """An open destination.
+
+    Used by one thread at a time, and not across a fork. Opening it reaches no network.
+    """
+
+    def send(self, spans: Sequence[SpanData]) -> Outcome:
+        """Make one attempt to hand over all of `spans` in one request.
+
+        Blocks, bounded by the destination's own timeout. No retry happens inside: a returned Outcome
+        means that the receiver accepted the request.
+
+        Raises:
+            RetryableError: The receiver was not reached, or asked for another try later.
+            PermanentError: The receiver will never accept this request, or the configuration cannot work.
+            PausedError: Nothing is accepted until a person acts: a key, a certificate, a name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections and files back. Idempotent; never raises."""
+        ...

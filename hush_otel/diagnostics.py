@@ -1,0 +1,58 @@
+"""The boundary to the app and to the loops: failures are counted and said once a minute, never raised."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+log = logging.getLogger(__name__)
+
+SAY_AGAIN_S: Final = 60.0
+
+failures: Counter[str] = Counter()
+"""How often each guarded step failed in this process, by its name."""
+
+_next: dict[str, float] = {}
+_lock = threading.Lock()
+
+
+def swallow(doing: str, exc: BaseException) -> None:
+    """Count a failure; log it unless the same step was logged within a minute."""
+    now = time.monotonic()
+    with _lock:
+        failures[doing] += 1
+        quiet = now < _next.get(doing, 0.0)
+        if not quiet:
+            _next[doing] = now + SAY_AGAIN_S
+    if not quiet:
+        say(logging.ERROR, "hush-otel failed %s: %s: %s", doing, type(exc).__name__, exc)
+
+
+def say(level: int, message: str, *args: object) -> None:
+    """Log with OTel instrumentation suppressed: a log exporter must not make spans of it."""
+    token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
+    try:
+        log.log(level, message, *args)
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def guard(doing: str) -> Iterator[None]:
+    """Let nothing out but KeyboardInterrupt, SystemExit and their like.
+
+    Args:
+        doing: What is done, as the end of a sentence: "draining the spool".
+    """
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001 - the one place whose job this is
+        swallow(doing, exc)

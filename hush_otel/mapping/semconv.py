@@ -1,0 +1,272 @@
+"""Span attributes of any instrumentation → the columns that rows are listed and summed by.
+
+For each column the first convention that is present with a usable value wins; conventions are never added
+up. Usable: non-empty text; integers from 0 to 2**63 - 1 that are no bool; finite amounts from 0. Anything
+else is treated as absent; text with digits in it is no number.
+
+Conventions (each key names its source): Hush's own; OpenTelemetry GenAI semantic conventions, also their
+names of before v1.27; OpenInference; Langfuse; Traceloop's OpenLLMetry; logfire's ``operation.cost``. A
+vendor's dialect that is more than other key names is a file of its own beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Final
+
+import msgspec
+
+from hush_otel.model import AttributeValue
+
+MAX_INT: Final = 2**63 - 1
+"""SQLite's and OTLP's integers are signed 64 bit."""
+
+
+class Promoted(msgspec.Struct, frozen=True):
+    """Column values of one span; None where no convention says anything.
+
+    Attributes:
+        model: As requested, else as the response names it.
+        prompt_tokens: Including cached ones.
+        completion_tokens: Including reasoning.
+        total_tokens: As given, else the sum of the two.
+        cost_usd: US dollars.
+        user_id: Who made the request.
+        session_id: The conversation that it belongs to.
+        node_type: Lower case: llm, embedding, chain, tool, agent, retriever, reranker, guardrail, …
+        request_id: Only when the span names it (``hush.request_id``).
+        workflow_name: Only when the span names it; the caller falls back on the root's name.
+    """
+
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_usd: float | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    node_type: str | None = None
+    request_id: str | None = None
+    workflow_name: str | None = None
+
+
+NOTHING: Final = Promoted()
+"""Shared by all spans that carry none of the keys."""
+
+_MODEL: Final = (
+    "hush.model",
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+    "llm.model_name",  # OpenInference, LLM spans
+    "embedding.model_name",  # OpenInference, EMBEDDING spans
+    "reranker.model_name",  # OpenInference, RERANKER spans
+    "langfuse.observation.model.name",
+)
+_USER: Final = ("user.id", "enduser.id", "langfuse.user.id")
+_SESSION: Final = ("session.id", "gen_ai.conversation.id", "langfuse.session.id")
+_REQUEST: Final = ("hush.request_id",)
+_WORKFLOW: Final = ("hush.workflow_name", "gen_ai.workflow.name", "traceloop.workflow.name")
+
+_TOKENS: Final = (
+    # (prompt, completion)
+    ("llm.token_count.prompt", "llm.token_count.completion"),  # OpenInference
+    ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"),
+    ("gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens"),  # GenAI before v1.27
+    ("llm.usage.prompt_tokens", "llm.usage.completion_tokens"),  # older OpenLLMetry
+)
+_TOTAL: Final = (
+    "llm.token_count.total",  # OpenInference
+    "llm.usage.total_tokens",  # OpenLLMetry, beside GenAI's names for the two
+)
+_COST: Final = ("hush.cost_usd", "llm.cost.total", "gen_ai.usage.cost", "operation.cost")
+_COST_PARTS: Final = ("llm.cost.prompt", "llm.cost.completion")
+_LANGFUSE_USAGE: Final = "langfuse.observation.usage_details"
+_LANGFUSE_COST: Final = "langfuse.observation.cost_details"
+
+_KINDS: Final = {
+    # Every source's words, lower case. A word that is missing here says nothing.
+    "openinference.span.kind": {
+        kind: kind
+        for kind in (
+            *("llm", "chain", "tool", "agent", "retriever", "embedding"),
+            *("reranker", "guardrail", "evaluator", "prompt"),
+        )
+    },
+    "gen_ai.operation.name": {
+        "chat": "llm",
+        "text_completion": "llm",
+        "generate_content": "llm",
+        "embeddings": "embedding",
+        "execute_tool": "tool",
+        "invoke_agent": "agent",
+        "create_agent": "agent",
+        "retrieval": "retriever",
+        "invoke_workflow": "chain",
+        "plan": "chain",
+    },
+    "langfuse.observation.type": {
+        "generation": "llm",
+        **{
+            kind: kind
+            for kind in (
+                *("event", "embedding", "agent", "tool"),
+                *("chain", "retriever", "guardrail", "evaluator"),
+            )
+        },
+    },
+    "traceloop.span.kind": {"workflow": "chain", "task": "chain", "agent": "agent", "tool": "tool"},
+    # OpenLLMetry marks its model calls by this key instead.
+    "llm.request.type": {
+        "chat": "llm",
+        "completion": "llm",
+        "embedding": "embedding",
+        "rerank": "reranker",
+    },
+}
+_NODE_TYPE: Final = "hush.node.type"
+_COUNTED: Final = frozenset({"llm", "generation", "embedding"})
+
+_TOKEN_KEYS: Final = frozenset((*_TOTAL, _LANGFUSE_USAGE)).union(*_TOKENS)
+_COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
+_KIND_KEYS: Final = frozenset((*_KINDS, _NODE_TYPE))
+_KEYS: Final = (
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW)) | _TOKEN_KEYS | _COST_KEYS | _KIND_KEYS
+)
+
+
+def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
+    """The columns of a span with these attributes.
+
+    Args:
+        attributes: As decoded from the spool.
+        name: The span's name: ``chat gpt-4o`` tells the kind of a GenAI span that does not (GenAI
+            semantic conventions: a span is named ``{operation} {model}``).
+    """
+    if _KEYS.isdisjoint(attributes):
+        return NOTHING
+    found = _KEYS.intersection(attributes)
+    prompt, completion, total = (None, None, None) if _TOKEN_KEYS.isdisjoint(found) else _tokens(attributes)
+    model = _first_text(attributes, _MODEL)
+    return Promoted(
+        model,
+        prompt,
+        completion,
+        total,
+        None if _COST_KEYS.isdisjoint(found) else _cost(attributes),
+        _first_text(attributes, _USER),
+        _first_text(attributes, _SESSION),
+        None if model is None and _KIND_KEYS.isdisjoint(found) else _node_type(attributes, name),
+        _first_text(attributes, _REQUEST),
+        _first_text(attributes, _WORKFLOW),
+    )
+
+
+def countable(node_type: str | None, is_node: bool) -> bool:
+    """Whether a row's tokens and cost are added to its request's.
+
+    Of OTel spans only model calls count: frameworks repeat the sums on the chains and agents around them.
+    Of node traces every row does, as in the seed.
+    """
+    return is_node or node_type in _COUNTED
+
+
+def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        if key in attributes:
+            value = attributes[key]
+            if value and isinstance(value, str):
+                return value
+    return None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_INT else None
+
+
+def _amount(value: object) -> float | None:
+    if type(value) is float:
+        return value if value >= 0 and isfinite(value) else None
+    count = _count(value)
+    return None if count is None else float(count)
+
+
+def _sum_of(*counts: int | None) -> int | None:
+    """The sum of those that are known; None when none is, or when 64 bit do not hold it."""
+    known = [count for count in counts if count is not None]
+    return _count(sum(known)) if known else None
+
+
+def _tokens(attributes: Mapping[str, AttributeValue]) -> tuple[int | None, int | None, int | None]:
+    """Prompt, completion and total tokens; the first two by the first convention that gives either."""
+    prompt = completion = None
+    for prompt_key, completion_key in _TOKENS:
+        prompt, completion = _count(attributes.get(prompt_key)), _count(attributes.get(completion_key))
+        if prompt is not None or completion is not None:
+            break
+    for key in _TOTAL:
+        total = _count(attributes.get(key))
+        if total is not None:
+            return prompt, completion, total
+    if prompt is None and completion is None:
+        return _langfuse_tokens(_details(attributes.get(_LANGFUSE_USAGE)))
+    return prompt, completion, _sum_of(prompt, completion)
+
+
+def _langfuse_tokens(usage: dict[str, object]) -> tuple[int | None, int | None, int | None]:
+    """Langfuse's buckets exclude each other: all that begin with ``input`` make up the prompt.
+
+    OpenAI's names are accepted by Langfuse too; there ``prompt_tokens`` is the sum already.
+    """
+    prompt = _bucket_sum(usage, "input", "prompt_tokens")
+    completion = _bucket_sum(usage, "output", "completion_tokens")
+    total = _count(usage.get("total", usage.get("total_tokens")))
+    return prompt, completion, _sum_of(prompt, completion) if total is None else total
+
+
+def _bucket_sum(usage: dict[str, object], prefix: str, openai_name: str) -> int | None:
+    buckets = _sum_of(*(_count(usage[key]) for key in usage if key.startswith(prefix)))
+    return _count(usage.get(openai_name)) if buckets is None else buckets
+
+
+def _cost(attributes: Mapping[str, AttributeValue]) -> float | None:
+    """US dollars by the first convention that says a total, else the parts' sum."""
+    for key in _COST:
+        amount = _amount(attributes.get(key))
+        if amount is not None:
+            return amount
+    parts = _sum_of_amounts(attributes.get(key) for key in _COST_PARTS)
+    return _langfuse_cost(_details(attributes.get(_LANGFUSE_COST))) if parts is None else parts
+
+
+def _langfuse_cost(details: dict[str, object]) -> float | None:
+    total = _amount(details.pop("total", None))
+    return _sum_of_amounts(details.values()) if total is None else total
+
+
+def _sum_of_amounts(values: Iterable[object]) -> float | None:
+    known = [amount for value in values if (amount := _amount(value)) is not None]
+    return _amount(sum(known)) if known else None
+
+
+def _details(value: object) -> dict[str, object]:
+    """Langfuse's JSON object in an attribute; empty when it is none."""
+    if not isinstance(value, str):
+        return {}
+    try:
+        return msgspec.json.decode(value, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return {}
+
+
+def _node_type(attributes: Mapping[str, AttributeValue], name: str) -> str | None:
+    own = attributes.get(_NODE_TYPE)
+    if own and isinstance(own, str):
+        return own.strip().lower() or None
+    for key, words in _KINDS.items():
+        word = attributes.get(key)
+        if isinstance(word, str) and (kind := words.get(word.lower())) is not None:
+            return kind
+    if "gen_ai.request.model" in attributes:
+        return _KINDS["gen_ai.operation.name"].get(name.partition(" ")[0])
+    return None

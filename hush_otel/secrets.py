@@ -1,0 +1,163 @@
+"""Secrets in destination configurations: kept by reference, resolved late, masked everywhere else.
+
+A reference is ``${NAME}``, an environment variable, or ``${file:/path}``, a file's text without its
+trailing line break. References stay as they are in the spool, the store and every view; only
+`resolve`, at the moment of use, puts the secret in. A secret that the application wrote literally is
+taken out by `split`, kept in a private table, and put back by `join`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from hush_otel import config as settings
+from hush_otel.errors import PausedError
+from hush_otel.model import AttributeValue
+
+MASK: Final = "***"
+
+SECRET_FILE_MAX_BYTES: Final = 64 * 1024
+"""Above this a file is no secret but a mistake: tokens and keys have a few KiB at most."""
+
+Literals: TypeAlias = list[list[Any]]
+"""JSON-able: ``[[path, value], …]``, a path being the keys and indexes from the root."""
+
+_REFERENCE: Final = re.compile(r"\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)\}")
+_TELLING: Final = "key|secret|token|password|authorization|credential"
+_SECRET_KEY: Final = re.compile(_TELLING, re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(?<=://)((?:\$\{[^}]*\}|[^/?#\s])*)(?=@)")
+_SECRET_QUERY: Final = re.compile(rf"([?&][^=&#\s]*(?:{_TELLING})[^=&#\s]*=)([^&#\s]+)", re.IGNORECASE)
+
+
+def resolve(value: AttributeValue) -> AttributeValue:
+    """A copy of `value` with every reference in its strings replaced, at any depth. Keys are kept.
+
+    Raises:
+        PausedError: A variable is not set or empty, or a file cannot be read; the message names it.
+    """
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: _secret(found[1]), value)
+    if isinstance(value, Mapping):
+        return {key: resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [resolve(item) for item in value]
+    return value
+
+
+def _secret(name: str) -> str:
+    if name.startswith("file:"):
+        return _file_secret(Path(name.removeprefix("file:")))
+    value = settings.environment_value(name)
+    if not value:
+        raise PausedError(
+            f"secret {name} is not set or empty in the process that delivers",
+            hint=f"set {name} in its environment, then run: hush-otel retry",
+        )
+    return value
+
+
+def _file_secret(path: Path) -> str:
+    hint = "write the secret there, then run: hush-otel retry"
+    try:
+        with path.open("rb") as file:
+            text = file.read(SECRET_FILE_MAX_BYTES + 1).decode()
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise PausedError(f"secret file:{path} cannot be read: {reason}", hint=hint) from None
+    if not text.strip() or len(text) > SECRET_FILE_MAX_BYTES:
+        raise PausedError(f"secret file:{path} is empty or above {SECRET_FILE_MAX_BYTES} bytes", hint=hint)
+    return text.rstrip("\r\n")
+
+
+def mask(config: AttributeValue) -> AttributeValue:
+    """A copy of `config` that may be shown: see `split`."""
+    return split(config)[0]
+
+
+def split(config: AttributeValue) -> tuple[AttributeValue, Literals]:
+    """Take the literal secrets out of a JSON-able configuration.
+
+    Taken out: every value under a ``headers`` key or under a key with key, secret, token, password,
+    authorization or credential in its name, the user part of URLs, and such keys in their query. Values
+    that consist of references only stay. `config` is not changed.
+
+    Returns:
+        The masked copy, and the literals that `join` puts back.
+    """
+    literals: Literals = []
+    return _masked(config, (), literals, hide=False), literals
+
+
+_Path: TypeAlias = tuple[str | int, ...]
+
+
+def _masked(value: AttributeValue, path: _Path, literals: Literals, *, hide: bool) -> AttributeValue:
+    if isinstance(value, (Mapping, list, tuple)):
+        copies = {
+            key: _masked(item, (*path, key), literals, hide=hide or _hides(key))
+            for key, item in _items(value)
+        }
+        return copies if isinstance(value, Mapping) else list(copies.values())
+    shown = _shown(value, hide=hide)
+    if shown is not value and shown != value:
+        literals.append([list(path), value])
+    return shown
+
+
+def _items(value: Any) -> Iterator[tuple[Any, AttributeValue]]:
+    return iter(value.items() if isinstance(value, Mapping) else enumerate(value))
+
+
+def _hides(key: str | int) -> bool:
+    return isinstance(key, str) and (key == "headers" or _SECRET_KEY.search(key) is not None)
+
+
+def _shown(value: AttributeValue, *, hide: bool) -> AttributeValue:
+    if value is None or isinstance(value, bool):
+        return value  # a switch such as `use_key = true` tells nothing
+    if not isinstance(value, str):
+        return MASK if hide else value
+    if hide:
+        return value if _REFERENCE.fullmatch(value) else MASK
+    return mask_url(value)
+
+
+def mask_url(text: str) -> str:
+    """`text` with the user part of its URLs, and secret query values, replaced by ``***``."""
+    if "://" not in text:
+        return text
+    text = _USERINFO.sub(lambda found: _masked_part(found[1]), text)
+    return _SECRET_QUERY.sub(lambda found: found[1] + _masked_part(found[2]), text)
+
+
+def _masked_part(part: str) -> str:
+    """References joined by ``:`` name a secret without telling it."""
+    return part if _REFERENCE.sub("", part) in {"", ":"} else MASK
+
+
+def join(masked: AttributeValue, literals: Literals) -> AttributeValue:
+    """Put the literals of `split` back: equal to the original, tuples being lists. `masked` is not changed.
+
+    Raises:
+        LookupError: The two do not belong together.
+    """
+    root = _copy(masked)
+    for path, value in literals:
+        if not path:
+            return cast("AttributeValue", value)
+        parent: Any = root
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = value
+    return root
+
+
+def _copy(value: AttributeValue) -> AttributeValue:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy(item) for item in value]
+    return value

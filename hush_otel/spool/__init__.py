@@ -1,0 +1,1 @@
+"""The spool: one directory of segment files beside the database. FORMAT.md is its specification."""

@@ -1,0 +1,112 @@
+"""The spool directory: its paths, its permissions, its size.
+
+Every function may be called by any process at any time; files come and go meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from hush_otel.errors import SpoolError
+
+SEGMENT_SUFFIX = ".seg"
+OWNER_SUFFIX = ".owner"
+TEMPORARY_SUFFIX = ".tmp"
+
+
+class SpoolDirectory(NamedTuple):
+    """Where one database's spool lies."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Byte 0 belongs to the background process; never unlinked."""
+        return self.path / "lock"
+
+    @property
+    def doorbell(self) -> Path:
+        """The FIFO that wakes it."""
+        return self.path / "doorbell"
+
+    @property
+    def handover(self) -> Path:
+        """Exists while a newer version asks an older background process to leave."""
+        return self.path / "handover"
+
+    @property
+    def salvage(self) -> Path:
+        """Damaged byte ranges."""
+        return self.path / "salvage"
+
+    def segment(self, segment_id: bytes) -> Path:
+        """A segment in view."""
+        return self.path / (segment_id.hex() + SEGMENT_SUFFIX)
+
+    def temporary(self, segment_id: bytes, writer_id: bytes) -> Path:
+        """A segment being made."""
+        return self.path / f"{segment_id.hex()}.{writer_id.hex()}{TEMPORARY_SUFFIX}"
+
+    def owner(self, writer_id: bytes) -> Path:
+        """A writer's life line."""
+        return self.path / (writer_id.hex() + OWNER_SUFFIX)
+
+    def create(self) -> None:
+        """Make the directory, private to this user.
+
+        Raises:
+            SpoolError: It cannot be made, or belongs to somebody else, or is open to others.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self.path.lstat()
+        except OSError as exc:
+            raise SpoolError(
+                f"cannot make the spool directory {self.path}: {exc.strerror or exc}",
+                hint="set HUSH_SPOOL_DIR or HUSH_TRACES_DB to a place that can be written",
+            ) from exc
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise SpoolError(f"{self.path} is no directory of this user", hint="set HUSH_SPOOL_DIR")
+        if status.st_mode & 0o077:
+            self.path.chmod(0o700)
+
+    def segments(self) -> list[Path]:
+        """All segments in view, in no order."""
+        return [Path(entry.path) for entry in self._entries(SEGMENT_SUFFIX)]
+
+    def owners(self) -> list[Path]:
+        """All owner files, of live and dead writers."""
+        return [Path(entry.path) for entry in self._entries(OWNER_SUFFIX)]
+
+    def temporaries(self) -> list[Path]:
+        """Segments whose making has not finished, or never will."""
+        return [Path(entry.path) for entry in self._entries(TEMPORARY_SUFFIX)]
+
+    def size_bytes(self) -> int:
+        """Sum of all segment files."""
+        total = 0
+        for entry in self._entries(SEGMENT_SUFFIX):
+            try:
+                total += entry.stat().st_size
+            except OSError:
+                continue  # unlinked meanwhile
+        return total
+
+    def _entries(self, suffix: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.path) as entries:
+                yield from (entry for entry in entries if entry.name.endswith(suffix))
+        except FileNotFoundError:
+            return
+
+
+def id_of(path: Path) -> bytes:
+    """The id in a file's name: the segment's, or the writer's for an owner file. b"" if it has none."""
+    try:
+        return bytes.fromhex(path.name.partition(".")[0])
+    except ValueError:
+        return b""

@@ -1,0 +1,184 @@
+"""Reading segments: frames from a position on, damage told from "not yet". FORMAT.md, "Reading".
+
+By pread, never by mapping: whoever truncates a file must not kill the reader. One reader per
+segment, in the background process only; not thread-safe.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hush_otel.errors import SpoolError
+
+from . import format as layout
+
+CHUNK_BYTES: Final = 1024 * 1024
+RESYNC_BUDGET: Final = 32
+"""While resyncing, check at most this many times the segment's size in CRCs: damage that looks like
+endless frames costs bounded time."""
+
+_WORD: Final = struct.Struct("<II")
+
+
+class Stop(Enum):
+    """Why a read ended."""
+
+    LIMIT = "limit"  # enough for one batch: there may be more
+    OPEN = "open"  # nothing more published yet
+    END = "end"  # sealed, and all of it read
+    DAMAGED = "damaged"  # a frame that is not (yet) valid
+
+
+class Frames(NamedTuple):
+    """One read: `(offset, payload)` pairs, the offset after the last, and why it stopped."""
+
+    frames: list[tuple[int, bytes]]
+    position: int
+    stop: Stop
+
+
+class SegmentReader:
+    """An open segment.
+
+    Raises:
+        SpoolError: It is no segment, damaged in its header, or of a newer version.
+        FileNotFoundError: It is gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # For writing, too: drained_upto, sleeping and fenced are ours.
+        self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self.header = layout.unpack_header(os.pread(self._fd, layout.HEADER_BYTES, 0), str(path))
+        except SpoolError:
+            os.close(self._fd)
+            raise
+        self._seed = layout.place_seed(self.header.segment_id)
+        self.fenced_at: float | None = None
+
+    def read(self, position: int, max_bytes: int) -> Frames:
+        """Valid frames from `position` on, up to about `max_bytes` of them."""
+        frames: list[tuple[int, bytes]] = []
+        limit = position + max_bytes
+        while position < limit:
+            data = os.pread(self._fd, CHUNK_BYTES, position)
+            before = position
+            position, stop = self._take(data, position, frames)
+            if stop is not None:
+                return Frames(frames, position, self._at_end(position) if stop is Stop.OPEN else stop)
+            if position == before:  # one frame larger than a chunk
+                position, stop = self._take(self._whole_frame(position, data), position, frames)
+                if stop is not None:
+                    return Frames(frames, position, stop)
+        return Frames(frames, position, Stop.LIMIT)
+
+    def _take(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> tuple[int, Stop | None]:
+        """Append the frames in `data`, which starts at `position`. None: more data is needed."""
+        at, size, seed = 0, len(data), self._seed
+        while True:
+            if at + 8 > size:
+                full = position + at + 8 <= self.header.capacity
+                return position + at, None if full and size else Stop.OPEN
+            length, check = _WORD.unpack_from(data, at)
+            if length == 0:
+                return position + at, Stop.OPEN if check == 0 else Stop.DAMAGED
+            end = at + 8 + length
+            if position + end > self.header.capacity or length > MAX_FRAME_BYTES:
+                return position + at, Stop.DAMAGED
+            if end > size:
+                return position + at, None
+            payload = data[at + 8 : end]
+            if layout.checksum(payload) ^ layout.place_mask(seed, position + at) != check:
+                return position + at, Stop.DAMAGED
+            frames.append((position + at, payload))
+            at = (end + 7) & ~7
+
+    def _whole_frame(self, position: int, data: bytes) -> bytes:
+        length, _ = _WORD.unpack_from(data, 0) if len(data) >= _WORD.size else (0, 0)
+        whole = os.pread(self._fd, min(8 + length, self.header.capacity), position)
+        # Shorter than its own length: the file was truncated under us.
+        return whole if len(whole) == 8 + length else bytes(8)
+
+    def _at_end(self, position: int) -> Stop:
+        sealed = self.sealed()
+        if not sealed:
+            return Stop.OPEN
+        # An empty word below the seal: a page that never reached the disk, or a race that the next
+        # read settles.
+        return Stop.END if position >= sealed else Stop.DAMAGED
+
+    def definitions(self, position: int) -> Iterator[bytes]:
+        """The payloads below `position`, read again for the entries that they define."""
+        at = layout.HEADER_BYTES
+        while at < position:
+            found = self.read(at, min(CHUNK_BYTES, position - at))
+            yield from (payload for offset, payload in found.frames if offset < position)
+            if found.stop is Stop.DAMAGED:
+                at = self.resync(found.position)
+            elif found.position == at:
+                return
+            else:
+                at = found.position
+
+    def resync(self, position: int) -> int:
+        """The offset of the next valid frame after damage at `position`; the capacity if there is none."""
+        data = os.pread(self._fd, self.header.capacity - position, position)
+        budget = RESYNC_BUDGET * max(len(data), 1)
+        for at in range(8, len(data) - 8, 8):
+            length, check = _WORD.unpack_from(data, at)
+            if not 0 < length <= min(len(data) - at - 8, MAX_FRAME_BYTES):
+                continue
+            budget -= length
+            if budget < 0:
+                break
+            payload = data[at + 8 : at + 8 + length]
+            if layout.checksum(payload) ^ layout.place_mask(self._seed, position + at) == check:
+                return position + at
+        return position + len(data)
+
+    def raw(self, start: int, end: int) -> bytes:
+        """Bytes as they lie in the file, for salvage."""
+        return os.pread(self._fd, end - start, start)
+
+    def drops(self) -> dict[str, int]:
+        """The writer's drop counters."""
+        return layout.unpack_drops(os.pread(self._fd, layout.HEADER_BYTES, 0))
+
+    def sealed(self) -> int:
+        """The offset after the last frame; 0 while the writer may go on."""
+        return int.from_bytes(os.pread(self._fd, 8, layout.SEALED_AT), "little")
+
+    def set_drained(self, position: int) -> None:
+        """Tell the writer how far its records are committed."""
+        os.pwrite(self._fd, position.to_bytes(8, "little"), layout.DRAINED_AT)
+
+    def set_sleeping(self) -> None:
+        """Ask the writer to ring after its next record."""
+        os.pwrite(self._fd, b"\1\0\0\0", layout.SLEEPING_AT)
+
+    def fence(self) -> None:
+        """Give the segment up: its writer is dead, or appends elsewhere once it sees this."""
+        if self.fenced_at is None:
+            os.pwrite(self._fd, b"\1\0\0\0", layout.FENCED_AT)
+            self.fenced_at = time.monotonic()
+
+    def sync(self) -> None:
+        """Push what was written to the disk (HUSH_DURABILITY=interval)."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+MAX_FRAME_BYTES: Final = layout.MAX_RECORD_BYTES + 64 * 1024
+"""A record that its writer repeats is wrapped once more."""

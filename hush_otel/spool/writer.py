@@ -1,0 +1,325 @@
+"""A process's way into the spool: append records, roll segments, know what is drained.
+
+`append` returns when the record is safe from any process death. It takes microseconds, makes no
+system call (mapped mode), and never waits for another process. What cannot be written is counted.
+
+Threads share one lock. A signal handler that interrupts an append on its own thread writes to a
+segment of its own (`_nested`), because waiting would deadlock and interleaving would lose records.
+After fork the child starts from nothing: its own identity, lock and segments.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hush_otel.errors import SpoolError
+from hush_otel.records import encode_again
+
+from . import format as layout
+from .directory import SpoolDirectory
+from .doorbell import Doorbell
+from .filesystem import Append
+from .process import ForkMark, on_fork, process_start
+from .segment import Identity, MappedSegment, WrittenSegment, create, own_ids
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S: Final = 0.5
+"""How often an app that goes on writing asks whether somebody drains: a dead one is back in a second."""
+RETRY_S: Final = 0.25
+"""After a segment could not be made, how long appends fail without asking the disk again."""
+
+
+class Definitions:
+    """Interned payloads: each distinct one has an index for the life of the process. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._counter = itertools.count()
+        self._indexes: dict[bytes, int] = {}
+        self.payloads: dict[int, bytes] = {}
+
+    def intern(self, make: Callable[[int], bytes]) -> int:
+        """The index of the definition that `make(index)` encodes; equal ones share it."""
+        key = make(0)
+        found = self._indexes.get(key)
+        if found is None:
+            index = next(self._counter)
+            self.payloads[index] = make(index)
+            # Two threads may both get here; the later one's index stays valid, just unshared.
+            found = self._indexes.setdefault(key, index)
+        return found
+
+
+class SpoolWriter:
+    """Appends to one spool on behalf of this process. Thread-safe, signal-safe, fork-safe.
+
+    Args:
+        directory: The spool; made at the first append.
+        mode: How its filesystem is written.
+        max_bytes: Quota of the whole spool; above it records are dropped and counted.
+        on_check: Called about twice a second by an appending thread: see that somebody drains.
+    """
+
+    def __init__(
+        self, directory: SpoolDirectory, mode: Append, max_bytes: int, on_check: Callable[[], None]
+    ) -> None:
+        self.directory = directory
+        self.definitions = Definitions()
+        self.dropped = 0
+        """Records lost by this process so far, for any reason."""
+        self._mode = mode
+        self._max_bytes = max_bytes
+        self._on_check = on_check
+        self._begin()
+        on_fork(self)
+
+    def _begin(self) -> None:
+        """The state of a process that has not written yet."""
+        self._mark = ForkMark()
+        self._fork_page = self._mark.page
+        self._lock = threading.RLock()
+        self._busy = False
+        self._identity: Identity | None = None
+        self._segment: MappedSegment | WrittenSegment | None = None
+        self._rolled: list[MappedSegment | WrittenSegment] = []
+        self._ordinal = 0
+        self._bell: Doorbell | None = None
+        self._next_check = 0.0
+        self._retry_at = 0.0
+        self._retry_reason = ""
+        self._warn_at = 0.0
+        self._uncounted: dict[str, int] = {}
+        self._nested: SpoolWriter | None = None
+
+    def after_fork(self) -> None:
+        """Forget the parent's segments without touching them."""
+        inherited = [self._segment, *self._rolled, self._bell]
+        own_ids.clear()
+        self.dropped = 0
+        self._begin()
+        for one in inherited:
+            try:
+                if one is not None:
+                    one.close()
+            except BufferError:
+                pass  # another thread of the parent was in the midst of using it
+
+    @property
+    def writer_id(self) -> bytes:
+        """This process's identity in the spool; b"" before its first record."""
+        return self._identity.writer_id if self._identity else b""
+
+    def append(self, payload: bytes, definition: int | None = None) -> bool:
+        """Publish one record.
+
+        Args:
+            payload: An encoded record.
+            definition: Index of the interned definition that it uses.
+
+        Returns:
+            True when it is safe; False when it was dropped, which is then counted.
+        """
+        if not self._fork_page[0]:
+            self.after_fork()  # forked at C level: no hook ran
+        with self._lock:
+            if self._busy:
+                return self._append_nested(payload, definition)
+            self._busy = True
+            try:
+                return self._append(payload, definition)
+            finally:
+                self._busy = False
+
+    def _append(self, payload: bytes, definition: int | None) -> bool:
+        segment = self._segment
+        needed = len(payload) + 16
+        if segment is None or segment.offset + needed > segment.capacity:
+            segment = self._roll(needed)
+            if segment is None:
+                return False
+        if definition is not None and definition not in segment.emitted:
+            return self._define_and_append(payload, definition)
+        offset = segment.offset
+        try:
+            attention = segment.append(payload)
+        except OSError as exc:
+            self._drop("no_space", exc)
+            return False
+        if attention:
+            self._attend(segment, offset, payload, definition)
+        if time.monotonic() >= self._next_check:
+            self._check()
+        return True
+
+    def _define_and_append(self, payload: bytes, definition: int) -> bool:
+        """Emit a definition before the first record of this segment that uses it."""
+        segment = self._segment
+        meaning = self.definitions.payloads[definition]
+        needed = len(meaning) + len(payload) + 32
+        if segment is not None and segment.offset + needed > segment.capacity:
+            segment = self._roll(needed)
+        if segment is None:
+            return False
+        segment.emitted.add(definition)
+        return self._append(meaning, None) and self._append(payload, definition)
+
+    def _append_nested(self, payload: bytes, definition: int | None) -> bool:
+        """Called by a signal handler in the midst of an append of the same thread."""
+        if self._nested is None:
+            nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None)
+            nested.definitions = self.definitions
+            nested._identity = self._identity  # noqa: SLF001 - the same process owns both
+            self._nested = nested
+        return self._nested.append(payload, definition)
+
+    def _attend(
+        self, segment: MappedSegment | WrittenSegment, offset: int, payload: bytes, definition: int | None
+    ) -> None:
+        sleeping, fenced = segment.attend()
+        if fenced:
+            # The background process took us for dead, so what we published may never be read.
+            segment.seal()
+            segment.close()
+            self._segment = None
+            self._append(encode_again(segment.id, offset, payload), definition)
+        elif sleeping and self._bell is not None:
+            self._bell.ring()
+
+    def _check(self) -> None:
+        self._next_check = time.monotonic() + CHECK_INTERVAL_S
+        self._on_check()
+
+    def _roll(self, needed: int) -> MappedSegment | WrittenSegment | None:
+        """Make the next segment, then seal the one before. None when there is no room anywhere."""
+        if time.monotonic() < self._retry_at:
+            self._drop(self._retry_reason, None)
+            return None
+        try:
+            segment = self._create(needed)
+        except (OSError, SpoolError) as exc:
+            self._retry_reason = "quota" if isinstance(exc, _QuotaReached) else "no_space"
+            self._drop(self._retry_reason, exc)
+        else:
+            if self._segment is not None:
+                self._segment.seal()
+                self._remember(self._segment)
+            self._segment = segment
+            self._count_uncounted(segment)
+            if self._bell is not None:
+                self._bell.ring()
+            return segment
+        self._retry_at = time.monotonic() + RETRY_S
+        return None
+
+    def _create(self, needed: int) -> MappedSegment | WrittenSegment:
+        if self._identity is None:
+            self.directory.create()
+            self._identity = Identity(self.directory, process_start(os.getpid()))
+        if self._bell is None:
+            self._bell = Doorbell(self.directory.doorbell)
+        if self._ordinal and self.directory.size_bytes() >= self._max_bytes:
+            raise _QuotaReached(
+                f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
+                hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
+            )
+        capacity = min(layout.MIN_SEGMENT_BYTES << min(self._ordinal, 8), layout.MAX_SEGMENT_BYTES)
+        capacity = max(capacity, _page_multiple(needed + layout.HEADER_BYTES))
+        segment = create(self.directory, self._identity, self._ordinal, capacity, self._mode)
+        self._ordinal += 1
+        return segment
+
+    def _remember(self, segment: MappedSegment | WrittenSegment) -> None:
+        """Keep sealed segments until they are drained, but not their memory."""
+        self._rolled = [s for s in self._rolled if not self._is_drained(s)]
+        self._rolled.append(segment)
+        segment.close()
+
+    def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
+        """A sealed segment's header tells; an unlinked one was drained and synced."""
+        try:
+            with segment.path.open("rb") as file:
+                file.seek(layout.DRAINED_AT)
+                return int.from_bytes(file.read(8), "little") >= segment.offset
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def is_drained(self) -> bool:
+        """Whether every record of this process so far is committed in SQLite."""
+        if self._nested is not None and not self._nested.is_drained():
+            return False
+        with self._lock:
+            segment = self._segment
+            if segment is not None and segment.drained_upto() < segment.offset:
+                return False
+            self._rolled = [s for s in self._rolled if not self._is_drained(s)]
+            return not self._rolled
+
+    def ring(self) -> None:
+        """Wake the background process, if this process has written anything."""
+        if self._bell is not None:
+            self._bell.ring()
+
+    def seal(self) -> None:
+        """End the current segment, as at exit. The next record, if any, makes another."""
+        with self._lock:
+            segment, self._segment = self._segment, None
+            if segment is not None:
+                segment.seal()
+                self._remember(segment)
+                self.ring()
+        if self._nested is not None:
+            self._nested.seal()
+
+    def release(self) -> None:
+        """Seal, and give up this process's identity: it owns nothing until its next record."""
+        with self._lock:
+            self.seal()
+            identity, self._identity = self._identity, None
+            if identity is not None:
+                identity.release()
+        if self._nested is not None:
+            self._nested._identity = None  # noqa: SLF001 - the same process owns both
+
+    def count_cut(self) -> None:
+        """A record was stored with a part cut away."""
+        self._count("cut")
+
+    def count_error(self) -> None:
+        """A record could not be encoded."""
+        self.dropped += 1
+        self._count("error")
+
+    def _drop(self, reason: str, exc: Exception | None) -> None:
+        self.dropped += 1
+        self._count(reason)
+        if exc is not None and time.monotonic() >= self._warn_at:
+            self._warn_at = time.monotonic() + 60
+            log.warning("hush-otel drops spans: %s", exc)
+
+    def _count(self, reason: str) -> None:
+        with self._lock:
+            if self._segment is not None:
+                self._segment.count_drop(reason, 1)
+            else:
+                self._uncounted[reason] = self._uncounted.get(reason, 0) + 1
+
+    def _count_uncounted(self, segment: MappedSegment | WrittenSegment) -> None:
+        for reason, count in self._uncounted.items():
+            segment.count_drop(reason, count)
+        self._uncounted = {}
+
+
+class _QuotaReached(SpoolError):  # noqa: N818 - a state of the spool, never seen outside
+    pass
+
+
+def _page_multiple(size: int) -> int:
+    return (size + 4095) & ~4095

@@ -1,0 +1,182 @@
+"""The database in the hands of its one writer: opened, migrated, fenced, written in transactions.
+
+No caller sees the connection outside of a closure given to `write()` or `read()`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from hush_otel.config import Durability
+from hush_otel.errors import StoreError, StoreFenced
+from hush_otel.version import __version__
+
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_S: Final = 5.0
+CACHE_KIB: Final = 16 * 1024
+WAL_CHECKPOINT_PAGES: Final = 4000
+"""16 MiB of WAL: rarer checkpoints than SQLite's 1000 pages, still bounded."""
+
+T = TypeVar("T")
+
+
+class Database:
+    """The writer's connection. Used by one thread; idempotent close.
+
+    Durability: WAL. `synchronous=NORMAL` survives any process death; FULL also a power loss, commit
+    by commit (sqlite.org/pragma.html#pragma_synchronous).
+
+    Raises:
+        StoreError: The file cannot be made, opened or migrated, or is of a newer version.
+    """
+
+    def __init__(self, path: Path, durability: Durability = "process") -> None:
+        self.path = path
+        _make_private(path)
+        try:
+            # One thread at a time uses it; thread mode opens it in a thread of the app.
+            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+            self._migrate()
+            self._epoch = self._take_over()
+        except sqlite3.Error as exc:
+            raise StoreError(
+                f"cannot open the database {path}: {exc}", hint="see `hush-otel status`; the spool keeps every record"
+            ) from exc
+
+    def _migrate(self) -> None:
+        """Bring the schema to SCHEMA_VERSION, in one transaction: a kill in its midst changes nothing."""
+        version = self._version()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}", hint="upgrade hush-otel"
+            )
+        if version == 0:
+            self._run_script(load_sql("schema.sql"))
+        for number in range(version + 1, SCHEMA_VERSION + 1) if version else ():
+            self._run_script(load_migration(number))
+
+    def _version(self) -> int:
+        # hush_meta, not PRAGMA user_version: the seed's tables may live in the same file and use it.
+        exists = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'hush_meta'").fetchone()
+        if not exists:
+            return 0
+        row = self._connection.execute("SELECT value FROM hush_meta WHERE key = 'schema_version'").fetchone()
+        return int(row[0]) if row else 0
+
+    def _run_script(self, script: str) -> None:
+        mark = f"INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('schema_version', {SCHEMA_VERSION});"
+        try:
+            self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{mark}\nCOMMIT;")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
+
+    def _take_over(self) -> int:
+        """Begin a new epoch: whoever wrote before and wakes up again finds itself fenced."""
+        sql = (
+            "INSERT INTO hush_meta (key, value) VALUES ('epoch', 1) "
+            "ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
+        )
+        (epoch,) = self._connection.execute(sql).fetchall()[0]
+        by = f"{__version__} {int(time.time())}"
+        self._connection.execute("INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('owner', ?)", (by,))
+        return int(epoch)
+
+    def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `change` in one transaction: all of it or nothing.
+
+        Raises:
+            StoreFenced: Another process has taken over; nothing was changed.
+            sqlite3.Error: Full, busy, corrupt: nothing was changed; try again later.
+        """
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (epoch,) = connection.execute("SELECT value FROM hush_meta WHERE key = 'epoch'").fetchone()
+            if epoch != self._epoch:
+                raise StoreFenced(f"another process has taken over {self.path}")
+            result = change(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        return result
+
+    def read(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `look` without a transaction of its own."""
+        return look(self._connection)
+
+    def sync(self) -> None:
+        """Push everything committed to the disk: what was committed now survives a power loss.
+
+        Commits under synchronous=NORMAL lie in the WAL unsynced. Its file carries no POSIX locks
+        (those are on -shm), so opening and closing it frees none of SQLite's.
+        """
+        try:
+            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # checkpointed whole: SQLite has synced the database
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Create the file 0600 before SQLite would with the umask; -wal and -shm follow its mode.
+
+    An existing file is never opened here: closing it would free SQLite's locks in this process.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        _check_private(path)
+    except OSError as exc:
+        raise StoreError(
+            f"cannot make the database {path}: {exc.strerror or exc}", hint="set HUSH_TRACES_DB"
+        ) from exc
+    else:
+        os.fchmod(fd, 0o600)
+        os.close(fd)
+
+
+def _check_private(path: Path) -> None:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        raise StoreError(f"{path} is no regular file of this user", hint="set HUSH_TRACES_DB")
+    if status.st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def load_sql(name: str) -> str:
+    """A SQL file of this package."""
+    return resources.files("hush_otel.store").joinpath(name).read_text(encoding="utf-8")
+
+
+def load_migration(number: int) -> str:
+    """The script that leads from `number - 1` to `number`."""
+    for entry in resources.files("hush_otel.store").joinpath("migrations").iterdir():
+        if entry.name.startswith(f"{number:04d}_"):
+            return entry.read_text(encoding="utf-8")
+    raise StoreError(f"migration {number} is missing from this installation", hint="reinstall hush-otel")
+
+
+Row = tuple[Any, ...]

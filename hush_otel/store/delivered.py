@@ -1,0 +1,58 @@
+"""Whether what a process asked for has been delivered: the look behind `wait_delivered`."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import quote
+
+from .statements import load_statements
+
+SQL: Final = load_statements("delivered")
+
+
+class DeliveryWatch:
+    """A read-only look at the deliveries of one process, or of one request. A context manager.
+
+    Args:
+        path: The database; it may not exist yet.
+        writer_id: The process whose requests count.
+        request_id: Only this request, whoever asked.
+    """
+
+    def __init__(self, path: Path, writer_id: bytes, request_id: str | None) -> None:
+        self._path = path
+        self._writer_id = writer_id
+        self._request_id = request_id
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def look(self) -> bool | None:
+        """True: all accepted. False: one is dead or paused. None: not yet."""
+        try:
+            verdict = self._ask()
+        except sqlite3.OperationalError:
+            return None  # no database yet, or busy
+        if verdict is None or verdict[0] is None:
+            return None if self._request_id is not None else True
+        refused, unsettled, incomplete = verdict
+        if refused:
+            return False
+        return None if unsettled or incomplete else True
+
+    def _ask(self) -> tuple[int | None, int, int] | None:
+        if self._connection is None:
+            uri = f"file:{quote(str(self._path))}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0)
+        if self._request_id is not None:
+            row = self._connection.execute(SQL["of_request"], {"request_id": self._request_id}).fetchone()
+        else:
+            row = self._connection.execute(SQL["of_writer"], {"writer_id": self._writer_id}).fetchone()
+        return None if row is None else (row[0], row[1] or 0, row[2] or 0)

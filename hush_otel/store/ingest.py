@@ -1,0 +1,453 @@
+"""One batch of records into the store, within the drain's transaction.
+
+Spans are keyed by (trace, span id): the first end wins, a repeat is counted, an end replaces the
+row of a span that ran or was interrupted. Everything here is undone by a rollback except the caches,
+which `forget()` drops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from hush_otel import records
+from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id_of, trace_id_of
+from hush_otel.mapping.semconv import promote
+from hush_otel.model import SpanState
+
+from .requests import Requests, RollUp, Trace
+from .routes import Routes, destination_of_mark, masked_json, tags_json
+from .rows import REQUEST, ROUTE, NodeRow, SpanRow, end_values, origin_columns, start_values
+from .statements import load_statements
+
+SQL: Final = load_statements("ingest")
+log = logging.getLogger(__name__)
+
+DIED: Final = "interrupted: its process died before the span ended"
+
+
+class Place(NamedTuple):
+    """Rows that a record's interned origin stands for."""
+
+    origin: int
+    route: int | None
+
+
+class Arrival(NamedTuple):
+    """A decoded record, who wrote it, and its origin when it has one."""
+
+    record: Any
+    writer_id: bytes
+    origin: Place | None
+
+
+class Running(NamedTuple):
+    """A stored span that has not ended."""
+
+    row: int
+    request: int
+
+
+class Ingest:
+    """Turns arrivals into rows. One an owner; used by the drain's thread only."""
+
+    def __init__(self) -> None:
+        self._requests = Requests()
+        self._routes = Routes()
+        self._running: dict[bytes, Running] | None = None
+        self._seq: int | None = None
+        self._nowhere: Place | None = None
+
+    def forget(self) -> None:
+        """After a rollback: what was cached may not exist."""
+        self._requests.forget()
+        self._routes.forget()
+        self._running = None
+        self._seq = None
+        self._nowhere = None
+
+    # ------------------------------------------------------------------ origins
+
+    def place(self, db: sqlite3.Connection, record: records.OriginRecord, now: float) -> Place:
+        """The rows of a definition: its origin and its route.
+
+        Args:
+            db: In a transaction.
+            record: The definition.
+            now: Unix seconds.
+        """
+        resource, schema_url, scope, exact = origin_columns(record)
+        parts = (resource, schema_url, scope)
+        digest = hashlib.blake2b(repr(parts).encode() + (exact or b""), digest_size=16).digest()
+        row = db.execute(SQL["find_origin"], (digest,)).fetchone()
+        if row is None:
+            cursor = db.execute(SQL["insert_origin"], (digest, *parts, exact))
+            row = (int(cursor.lastrowid or 0),)
+        return Place(row[0], self._routes.route(db, record.destinations, now))
+
+    def nowhere(self, db: sqlite3.Connection) -> Place:
+        """The origin of node traces, which have no resource and ask for nothing by themselves."""
+        if self._nowhere is None:
+            self._nowhere = self.place(db, _NODE_ORIGIN, 0.0)
+        return self._nowhere
+
+    # ------------------------------------------------------------------ batches
+
+    def ingest(self, db: sqlite3.Connection, arrivals: Iterable[Arrival], now: float) -> int:
+        """Write one batch; returns the number of span rows that ended in it.
+
+        Args:
+            db: In a transaction.
+            arrivals: In the order of their segments.
+            now: Unix seconds.
+        """
+        self._requests.trim()
+        batch = _Batch(self, db, now)
+        for arrival in arrivals:
+            batch.take(arrival)
+        batch.finish()
+        return batch.ended
+
+    def interrupt(self, db: sqlite3.Connection, writer_id: bytes, now: float) -> int:
+        """A writer died: its open spans end as interrupted, its requests are complete.
+
+        Returns:
+            The number of spans interrupted.
+        """
+        batch = _Batch(self, db, now)
+        rows = db.execute(SQL["running_of_writer"], (writer_id,)).fetchall()
+        for trace_id, span_id, row, request, start_ns, provisional in rows:
+            if provisional is not None:
+                # A forked child ended it, and its owner never will.
+                batch.end_of_child(provisional, writer_id)
+            else:
+                batch.interrupt(trace_id + span_id, Running(row, request), start_ns)
+        batch.finish()
+        db.execute(SQL["complete_orphaned"], {"now": now, "writer_id": writer_id})
+        return len(rows)
+
+    def complete_idle(self, db: sqlite3.Connection, now: float, timeout_s: float) -> int:
+        """Requests without a record for `timeout_s`, and without running spans, are complete."""
+        return db.execute(SQL["complete_idle"], {"now": now, "before": now - timeout_s}).rowcount
+
+    def count_loss(self, db: sqlite3.Connection, reason: str, count: int, size: int = 0) -> None:
+        """Add to the ledger."""
+        db.execute(SQL["count_loss"], (reason, count, size))
+
+    # ------------------------------------------------------------------ state that batches share
+
+    def running(self, db: sqlite3.Connection) -> dict[bytes, Running]:
+        """Spans that have not ended, by trace id and span id."""
+        if self._running is None:
+            self._running = {t + s: Running(row, request) for t, s, row, request in db.execute(SQL["all_running"])}
+        return self._running
+
+    def next_seq(self, db: sqlite3.Connection) -> int:
+        """The next end_seq; saved at the end of the batch."""
+        if self._seq is None:
+            row = db.execute(SQL["load_seq"]).fetchone()
+            self._seq = int(row[0]) if row else 0
+        self._seq += 1
+        return self._seq
+
+    def save_seq(self, db: sqlite3.Connection) -> None:
+        """Make the sequence as durable as the rows that carry it."""
+        if self._seq is not None:
+            db.execute(SQL["save_seq"], (self._seq,))
+
+    @property
+    def requests(self) -> Requests:
+        """Traces and requests."""
+        return self._requests
+
+    @property
+    def routes(self) -> Routes:
+        """Destinations and routes."""
+        return self._routes
+
+
+_NODE_ORIGIN: Final = records.OriginRecord(records.ORIGIN, 0, {}, "", "hush", "", "", {}, [])
+
+
+class _Batch:
+    """The records of one transaction, in the order in which they must be written."""
+
+    def __init__(self, ingest: Ingest, db: sqlite3.Connection, now: float) -> None:
+        self.ended = 0
+        self._ingest = ingest
+        self._db = db
+        self._now = now
+        self._starts: dict[bytes, Arrival] = {}
+        self._ends: dict[bytes, Arrival] = {}
+        self._repeats: list[Arrival] = []
+        self._provisional: list[Arrival] = []
+        self._nodes: list[Arrival] = []
+        self._marks: list[Arrival] = []
+        self._complete: list[bytes] = []
+        self._roll_ups: dict[int, RollUp] = {}
+
+    def take(self, arrival: Arrival) -> None:
+        """Sort a record by what must happen to it."""
+        record = arrival.record
+        kind = record.type
+        if kind == records.END:
+            self._take_end(arrival, record)
+        elif kind == records.START:
+            self._starts[record.trace_id + record.span_id] = arrival
+        elif kind == records.NODE:
+            self._nodes.append(arrival)
+        elif kind == records.MARK:
+            self._marks.append(arrival)
+        elif kind == records.COMPLETE:
+            self._complete.append(record.trace_id)
+
+    def _take_end(self, arrival: Arrival, record: records.End) -> None:
+        key = record.trace_id + record.span_id
+        if record.flags & records.FLAG_PROVISIONAL:
+            self._provisional.append(arrival)
+        elif key in self._ends:
+            self._repeats.append(arrival)
+        else:
+            self._ends[key] = arrival
+            if record.flags & records.FLAG_COMPLETE:
+                self._complete.append(record.trace_id)
+
+    def finish(self) -> None:
+        """Write everything."""
+        self._name_requests()
+        self._write_ends()
+        self._write_starts()
+        for arrival in self._repeats:
+            self._repeat(arrival)
+        for arrival in self._provisional:
+            self._keep_provisional(arrival)
+        for arrival in self._nodes:
+            self._write_node(arrival)
+        self._db.executemany(SQL["roll_up"], [roll_up.values for roll_up in self._roll_ups.values()])
+        for trace_id in self._complete:
+            self._complete_request(self._trace(trace_id).request, "root")
+        for arrival in self._marks:
+            self._mark(arrival.record, arrival.writer_id)
+        self._ingest.save_seq(self._db)
+
+    # ------------------------------------------------------------------ spans
+
+    def _name_requests(self) -> None:
+        """Before any row is built: a name that comes late in a batch counts for the spans before it."""
+        for arrival in (*self._ends.values(), *self._starts.values()):
+            request_id = arrival.record.attributes.get("hush.request_id")
+            if isinstance(request_id, str) and request_id:
+                self._assign(self._trace(arrival.record.trace_id), request_id)
+
+    def _write_ends(self) -> None:
+        rows = [self._end_row(arrival) for arrival in self._ends.values()]
+        running = self._ingest.running(self._db)
+        fresh: list[SpanRow] = []
+        for row in rows:
+            was = running.pop(row.key, None)
+            if was is None:
+                fresh.append(row)
+            else:
+                self._replace(row, was.row)
+                self._db.execute(SQL["delete_running"], (was.row,))
+                self._count(row, was_running=True, moved_from=was.request)
+        self._insert(fresh)
+        self.ended += len(rows)
+
+    def _end_row(self, arrival: Arrival) -> SpanRow:
+        record: records.End = arrival.record
+        row, place = self._span_row(arrival)
+        row.values = end_values(record, row.promoted, place, self._ingest.next_seq(self._db), self._now)
+        return row
+
+    def _span_row(self, arrival: Arrival) -> tuple[SpanRow, tuple[int, int, int, int | None]]:
+        """What start and end have in common: the row's place, request and destinations."""
+        record, origin = arrival.record, arrival.origin or self._ingest.nowhere(self._db)
+        promoted = promote(record.attributes, record.name)
+        trace = self._trace(record.trace_id)
+        row = SpanRow(record.trace_id + record.span_id, promoted, arrival.writer_id)
+        row.request = (
+            trace.request
+            if promoted.request_id is None
+            else self._assign(trace, promoted.request_id)
+        )
+        if record.parent_span_id is None or record.flags & REMOTE:
+            row.root_name = promoted.workflow_name or record.name
+        if origin.route is not None:
+            self._ingest.routes.ask(self._db, arrival.writer_id, row.request, origin.route)
+        return row, (trace.id, row.request, origin.origin, origin.route)
+
+    def _insert(self, rows: list[SpanRow]) -> None:
+        """Insert all at once; when some are there already, one by one."""
+        db = self._db
+        db.execute("SAVEPOINT rows")
+        before = db.total_changes
+        db.executemany(SQL["insert_span"], [row.values for row in rows])
+        if db.total_changes - before == len(rows):
+            for row in rows:
+                self._count(row)
+        else:
+            db.execute("ROLLBACK TO rows")
+            for row in rows:
+                self._insert_one(row)
+        db.execute("RELEASE rows")
+
+    def _insert_one(self, row: SpanRow) -> None:
+        if self._db.execute(SQL["insert_span"], row.values).rowcount == 1:
+            self._count(row)
+            return
+        number, state, route, request = self._db.execute(SQL["find_span"], row.values[:2]).fetchone()
+        if state == SpanState.INTERRUPTED:
+            # The real end turns up after all.
+            self._replace(row, number)
+            self._count(row, was_error=True, moved_from=request)
+        else:
+            self._join_routes(number, route, row.values[ROUTE])
+
+    def _repeat(self, arrival: Arrival) -> None:
+        """The same span twice in a batch: another processor's copy, or a repeat."""
+        record, origin = arrival.record, arrival.origin
+        trace = self._trace(record.trace_id)
+        found = self._db.execute(SQL["find_span"], (trace.id, record.span_id)).fetchone()
+        new_route = origin.route if origin else None
+        if new_route is not None:
+            self._ingest.routes.ask(self._db, arrival.writer_id, found[3], new_route)
+        self._join_routes(found[0], found[2], new_route)
+
+    def _join_routes(self, number: int, route: int | None, new_route: int | None) -> None:
+        """A repeat changes nothing but where the span goes. The first content wins."""
+        self._ingest.count_loss(self._db, "duplicate", 1)
+        if new_route is not None and new_route != route:
+            union = self._ingest.routes.union(self._db, route, new_route)
+            self._db.execute(SQL["set_route"], (union, number))
+
+    def _replace(self, row: SpanRow, number: int) -> None:
+        self._db.execute(SQL["replace_span"], (*row.values, number))
+
+    def _write_starts(self) -> None:
+        running = self._ingest.running(self._db)
+        for key, arrival in self._starts.items():
+            if key in self._ends or key in running:
+                continue
+            row, place = self._span_row(arrival)
+            row.values = start_values(arrival.record, row.promoted, place, self._now)
+            cursor = self._db.execute(SQL["insert_span"], row.values)
+            if cursor.rowcount == 1:
+                number = int(cursor.lastrowid or 0)
+                self._db.execute(SQL["insert_running"], (number, arrival.writer_id))
+                running[key] = Running(number, row.request)
+                self._count(row)
+
+    def _keep_provisional(self, arrival: Arrival) -> None:
+        """A forked child ended a span of its parent: kept until the parent does, or dies."""
+        record: records.End = arrival.record
+        was = self._ingest.running(self._db).get(record.trace_id + record.span_id)
+        if was is None:
+            self._ingest.count_loss(self._db, "provisional", 1)
+        else:
+            self._db.execute(SQL["set_provisional"], (records.pack_provisional(record, arrival.origin), was.row))
+
+    def end_of_child(self, provisional: bytes, writer_id: bytes) -> None:
+        """Use the end that a forked child saw."""
+        record, origin = records.unpack_provisional(provisional)
+        self._take_end(Arrival(record, writer_id, Place(*origin) if origin else None), record)
+
+    def interrupt(self, key: bytes, was: Running, start_ns: int) -> None:
+        """End a span whose process died."""
+        seq = self._ingest.next_seq(self._db)
+        end_ns = max(start_ns, int(self._now * 1e9))
+        self._db.execute(SQL["interrupt_span"], (seq, end_ns, DIED, was.row))
+        self._db.execute(SQL["delete_running"], (was.row,))
+        self._ingest.running(self._db).pop(key, None)
+        values = self._roll_up(was.request).values
+        values["running"] -= 1
+        values["errors"] += 1
+        values["max_seq"] = max(values["max_seq"], seq)
+        values["error_message"] = values["error_message"] or DIED
+        values["end_ns"] = max(values["end_ns"] or 0, end_ns)
+
+    # ------------------------------------------------------------------ node traces
+
+    def _write_node(self, arrival: Arrival) -> None:
+        node = NodeRow(node_from_record(arrival.record.values), arrival.record.received_ns)
+        request_id = node.node.request_id
+        trace = self._trace(trace_id_of(request_id))
+        request = self._assign(trace, request_id)
+        row = SpanRow(b"", node.promoted, arrival.writer_id)
+        row.request = request
+        if node.node.parent_name is None:
+            row.root_name = node.node.workflow_name
+        span_id = self._node_span_id(trace, node)
+        place = (trace.id, request, self._ingest.nowhere(self._db).origin, None)
+        row.values = node.values(span_id, place, self._ingest.next_seq(self._db), self._now)
+        self._insert_one(row)
+        self.ended += 1
+
+    def _node_span_id(self, trace: Trace, node: NodeRow) -> bytes:
+        """A reused request_id appends occurrences; it never overwrites."""
+        (occurrence,) = self._db.execute(SQL["count_occurrences"], (trace.id, node.key)).fetchone()
+        root = (trace.id, root_span_id_of(node.node.request_id))
+        taken = node.node.parent_name is None and self._db.execute(SQL["span_exists"], root).fetchone() is not None
+        return node_span_id(node.node, occurrence, root_taken=taken)
+
+    # ------------------------------------------------------------------ requests
+
+    def _trace(self, trace_id: bytes) -> Trace:
+        return self._ingest.requests.trace(self._db, trace_id, self._now)
+
+    def _assign(self, trace: Trace, request_id: str) -> int:
+        before = trace.request
+        request = self._ingest.requests.assign(self._db, trace, request_id, self._now)
+        if trace.request != before:
+            self._follow_merge(before, trace.request)
+        return request
+
+    def _follow_merge(self, old: int, new: int) -> None:
+        """Two requests became one in the midst of this batch: what is remembered follows."""
+        self._ingest.routes.forget()
+        running = self._ingest.running(self._db)
+        for key, was in running.items():
+            if was.request == old:
+                running[key] = Running(was.row, new)
+        moved = self._roll_ups.pop(old, None)
+        if moved is not None:
+            self._db.execute(SQL["roll_up"], {**moved.values, "request": new})
+
+    def _roll_up(self, request: int) -> RollUp:
+        found = self._roll_ups.get(request)
+        if found is None:
+            found = self._roll_ups[request] = RollUp(request, self._now)
+        return found
+
+    def _count(
+        self, row: SpanRow, *, was_running: bool = False, was_error: bool = False, moved_from: int | None = None
+    ) -> None:
+        self._roll_up(row.values[REQUEST]).add(row, was_running=was_running, was_error=was_error)
+        if moved_from is not None and moved_from != row.values[REQUEST]:
+            # The start had not named its request yet.
+            here, there = self._roll_up(row.values[REQUEST]).values, self._roll_up(moved_from).values
+            here["nodes"] += 1
+            there["nodes"] -= 1
+            here["running"] += was_running
+            there["running"] -= was_running
+
+    def _complete_request(self, request: int, reason: str) -> None:
+        self._db.execute(SQL["complete_request"], (reason, self._now, self._now, self._now, request))
+
+    def _mark(self, record: records.Mark, writer_id: bytes) -> None:
+        requests = self._ingest.requests
+        request = requests.request(self._db, record.request_id, self._now, named=True)
+        shown = (record.tracer_type, masked_json(record.tracer_config), tags_json(record.tags))
+        self._db.execute(SQL["mark_request"], (*shown, self._now, self._now, request))
+        self._complete_request(request, "mark")
+        destination = destination_of_mark(record.tracer_type, record.tracer_config)
+        if destination is not None:
+            number = self._ingest.routes.destination(self._db, destination.as_record(), self._now)
+            self._ingest.routes.ask_whole(self._db, writer_id, request, number)
+
+
+REMOTE: Final = 0x200
+"""OTLP's bit for a remote parent: such a span is the local root of its trace."""

@@ -1,0 +1,318 @@
+-- The store, schema version 1. This file equals all migrations applied (a test proves it).
+-- Tables (hush_*) are private and migrate; the four views at the end are the public read contract.
+-- Booleans are 0/1, *_ns unix nanoseconds, *_at unix seconds (REAL), ids BLOBs of 16 and 8 bytes.
+
+CREATE TABLE hush_meta (
+    key   TEXT PRIMARY KEY,     -- schema_version, epoch (the fence), end_seq, created_by
+    value NOT NULL
+) WITHOUT ROWID;
+
+-- How far each segment is drained. Moves in the same transaction as the rows: exactly once.
+CREATE TABLE hush_segments (
+    segment_id  BLOB PRIMARY KEY,
+    writer_id   BLOB NOT NULL,
+    position    INTEGER NOT NULL,             -- byte offset of the first frame not yet ingested
+    ended       INTEGER NOT NULL DEFAULT 0,   -- nothing more will be read from it
+    dropped     TEXT NOT NULL DEFAULT '{}',   -- the header's drop counters as last added to hush_losses
+    updated_at  REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Distinct (resource, scope) pairs.
+CREATE TABLE hush_origins (
+    id                  INTEGER PRIMARY KEY,
+    digest              BLOB NOT NULL UNIQUE,
+    resource            TEXT NOT NULL,        -- JSON object
+    resource_schema_url TEXT NOT NULL,
+    scope               TEXT NOT NULL,        -- JSON {name, version, schema_url, attributes}
+    exact               BLOB                  -- msgpack copy when JSON cannot carry the types
+);
+
+-- A trace id as a small integer, so that span keys sort in arrival order.
+CREATE TABLE hush_traces (
+    id       INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL UNIQUE,
+    request  INTEGER NOT NULL                 -- where its spans go unless they name another request
+);
+
+CREATE TABLE hush_requests (
+    id                INTEGER PRIMARY KEY,
+    request_id        TEXT NOT NULL UNIQUE,
+    named             INTEGER NOT NULL DEFAULT 0,  -- request_id was given, not the trace id in hex
+    trace             INTEGER,
+    workflow_name     TEXT,
+    user_id           TEXT,
+    session_id        TEXT,
+    tags              TEXT,                   -- JSON list
+    tracer_type       TEXT,                   -- of the last mark
+    tracer_config     TEXT,                   -- of the last mark, secrets masked
+    start_ns          INTEGER,
+    end_ns            INTEGER,
+    node_count        INTEGER NOT NULL DEFAULT 0,
+    running_count     INTEGER NOT NULL DEFAULT 0,
+    error_count       INTEGER NOT NULL DEFAULT 0,
+    prompt_tokens     INTEGER,
+    completion_tokens INTEGER,
+    total_tokens      INTEGER,
+    cost_usd          REAL,
+    error_message     TEXT,                   -- of the first span that failed
+    max_seq           INTEGER NOT NULL DEFAULT 0,  -- highest end_seq among its rows
+    created_at        REAL NOT NULL,
+    last_at           REAL NOT NULL,          -- when its last record arrived
+    completed_at      REAL,
+    completed_by      TEXT,                   -- root | mark | owner_died | timeout
+    due_at            REAL,                   -- when its new rows are to be queued; NULL: nothing new
+    dirty_at          REAL,                   -- when the first row after the last queueing arrived
+    has_nodes         INTEGER NOT NULL DEFAULT 0,  -- holds node traces, whose parents are found at queueing
+    writer_id         BLOB                    -- the process that opened it
+);
+CREATE INDEX hush_requests_created ON hush_requests (created_at);
+CREATE INDEX hush_requests_open ON hush_requests (last_at) WHERE completed_by IS NULL;
+CREATE INDEX hush_requests_writer ON hush_requests (writer_id) WHERE completed_by IS NULL;
+CREATE INDEX hush_requests_due ON hush_requests (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE hush_spans (
+    id                INTEGER PRIMARY KEY,
+    trace             INTEGER NOT NULL,
+    span_id           BLOB NOT NULL,
+    parent_span_id    BLOB,
+    request           INTEGER NOT NULL,
+    origin            INTEGER NOT NULL,
+    route             INTEGER,                -- which destinations its capture asked for
+    state             INTEGER NOT NULL,       -- 0 running, 1 ended, 2 interrupted
+    end_seq           INTEGER,                -- grows with every row that ended; NULL while running
+    flags             INTEGER NOT NULL,       -- OTLP Span.flags
+    name              TEXT NOT NULL,
+    kind              INTEGER NOT NULL,       -- OTLP SpanKind
+    start_ns          INTEGER NOT NULL,
+    end_ns            INTEGER,
+    status_code       INTEGER NOT NULL DEFAULT 0,
+    status_message    TEXT,
+    trace_state       TEXT,
+    attributes        TEXT NOT NULL,          -- JSON object
+    events            TEXT,                   -- JSON list, NULL when empty
+    links             TEXT,                   -- JSON list, NULL when empty
+    dropped           TEXT,                   -- JSON [attributes, events, links], NULL when all zero
+    exact             BLOB,                   -- msgpack copy when JSON cannot carry the types
+    model             TEXT,
+    prompt_tokens     INTEGER,
+    completion_tokens INTEGER,
+    total_tokens      INTEGER,
+    cost_usd          REAL,
+    user_id           TEXT,
+    session_id        TEXT,
+    node_type         TEXT,
+    node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
+    node_key          TEXT,                   -- node_name and context_id: node traces only
+    created_at        REAL NOT NULL,
+    UNIQUE (trace, span_id)
+);
+CREATE INDEX hush_spans_request ON hush_spans (request, end_seq);
+CREATE INDEX hush_spans_node ON hush_spans (trace, node_key) WHERE node_key IS NOT NULL;
+
+-- Spans that have not ended, by the process that runs them.
+CREATE TABLE hush_running (
+    span        INTEGER PRIMARY KEY,
+    writer_id   BLOB NOT NULL,
+    provisional BLOB                          -- an end seen in a forked child, used only if the owner dies
+);
+CREATE INDEX hush_running_writer ON hush_running (writer_id);
+
+CREATE TABLE hush_destinations (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    type        TEXT NOT NULL,
+    config      TEXT NOT NULL,                -- JSON, secrets masked
+    digest      BLOB NOT NULL,                -- of the whole configuration
+    paused      TEXT,                         -- why nothing is sent; NULL: active
+    hold_until  REAL NOT NULL DEFAULT 0,      -- a receiver's Retry-After, or a probe's time
+    delivered   INTEGER NOT NULL DEFAULT 0,   -- spans
+    rejected    INTEGER NOT NULL DEFAULT 0,   -- spans, by partial success
+    last_error  TEXT,
+    last_error_at REAL
+);
+
+-- Literal secrets, apart from everything that is shown: [path in the configuration, value].
+CREATE TABLE hush_secrets (
+    destination INTEGER PRIMARY KEY,
+    literals    TEXT NOT NULL
+);
+
+-- A route is the set of destinations that one capture asked for.
+CREATE TABLE hush_routes (
+    route       INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    PRIMARY KEY (route, destination)
+) WITHOUT ROWID;
+
+-- What each request owes to each destination, and how far it is queued.
+CREATE TABLE hush_request_destinations (
+    request     INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    whole       INTEGER NOT NULL DEFAULT 0,   -- asked for by a mark: the whole request, not a route's share
+    queued_seq  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (request, destination)
+) WITHOUT ROWID;
+
+-- Which process asked for deliveries of which request (wait_delivered).
+CREATE TABLE hush_askers (
+    writer_id BLOB NOT NULL,
+    request   INTEGER NOT NULL,
+    PRIMARY KEY (writer_id, request)
+) WITHOUT ROWID;
+
+CREATE TABLE hush_deliveries (
+    id              INTEGER PRIMARY KEY,
+    request         INTEGER NOT NULL,
+    destination     INTEGER NOT NULL,
+    from_seq        INTEGER NOT NULL,         -- rows with from_seq < end_seq <= to_seq
+    to_seq          INTEGER NOT NULL,
+    state           TEXT NOT NULL,            -- pending | sending | delivered | paused | dead
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at REAL,
+    last_error      TEXT,
+    span_count      INTEGER NOT NULL,
+    rejected        INTEGER NOT NULL DEFAULT 0,
+    created_at      REAL NOT NULL,
+    settled_at      REAL
+);
+CREATE INDEX hush_deliveries_due ON hush_deliveries (destination, next_attempt_at)
+    WHERE state IN ('pending', 'sending', 'paused');
+CREATE INDEX hush_deliveries_request ON hush_deliveries (request);
+
+-- Every loss, by reason (I4). Also duplicates, which are no loss but part of the ledger.
+CREATE TABLE hush_losses (
+    reason TEXT PRIMARY KEY,
+    count  INTEGER NOT NULL DEFAULT 0,
+    bytes  INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- public views
+
+CREATE VIEW requests AS
+SELECT r.request_id,
+       lower(hex(t.trace_id)) AS trace_id,
+       r.workflow_name,
+       CASE
+           WHEN r.completed_by IS NULL THEN 'writing'
+           WHEN EXISTS (SELECT 1 FROM hush_deliveries d WHERE d.request = r.id AND d.state = 'dead') THEN 'failed'
+           WHEN EXISTS (SELECT 1 FROM hush_deliveries d WHERE d.request = r.id AND d.state = 'sending') THEN 'flushing'
+           WHEN EXISTS (SELECT 1 FROM hush_deliveries d
+                        WHERE d.request = r.id AND d.state IN ('pending', 'paused')) THEN 'pending'
+           WHEN NOT EXISTS (SELECT 1 FROM hush_request_destinations q WHERE q.request = r.id) THEN 'stored'
+           WHEN r.due_at IS NOT NULL THEN 'pending'
+           ELSE 'flushed'
+       END AS status,
+       r.completed_by,
+       r.tracer_type,
+       r.tracer_config,
+       r.tags,
+       r.user_id,
+       r.session_id,
+       strftime('%Y-%m-%dT%H:%M:%S', r.start_ns / 1000000000, 'unixepoch')
+           || printf('.%06dZ', r.start_ns / 1000 % 1000000) AS start_time,
+       strftime('%Y-%m-%dT%H:%M:%S', r.end_ns / 1000000000, 'unixepoch')
+           || printf('.%06dZ', r.end_ns / 1000 % 1000000) AS end_time,
+       (r.end_ns - r.start_ns) / 1e6 AS duration_ms,
+       r.node_count,
+       r.error_count,
+       r.prompt_tokens,
+       r.completion_tokens,
+       r.total_tokens,
+       r.cost_usd,
+       r.error_message,
+       (SELECT coalesce(sum(max(d.attempts - 1, 0)), 0) FROM hush_deliveries d WHERE d.request = r.id) AS retry_count,
+       r.created_at,
+       r.completed_at,
+       (SELECT max(d.settled_at) FROM hush_deliveries d WHERE d.request = r.id AND d.state = 'delivered') AS flushed_at
+FROM hush_requests r
+LEFT JOIN hush_traces t ON t.id = r.trace;
+
+CREATE VIEW node_traces AS
+SELECT s.id,
+       r.request_id,
+       r.workflow_name,
+       coalesce(s.node ->> 'node_name', s.name) AS node_name,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'node_type' ELSE s.node_type END AS node_type,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'parent_name'
+            ELSE (SELECT p.name FROM hush_spans p WHERE p.trace = s.trace AND p.span_id = s.parent_span_id)
+       END AS parent_name,
+       s.node ->> 'context_id' AS context_id,
+       s.node ->> 'execution_order' AS execution_order,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'start_time'
+            ELSE strftime('%Y-%m-%dT%H:%M:%S', s.start_ns / 1000000000, 'unixepoch')
+                 || printf('.%06dZ', s.start_ns / 1000 % 1000000) END AS start_time,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'end_time'
+            ELSE strftime('%Y-%m-%dT%H:%M:%S', s.end_ns / 1000000000, 'unixepoch')
+                 || printf('.%06dZ', s.end_ns / 1000 % 1000000) END AS end_time,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'duration_ms'
+            ELSE (s.end_ns - s.start_ns) / 1e6 END AS duration_ms,
+       coalesce(s.attributes ->> '$."input.value"', s.attributes ->> '$."gen_ai.input.messages"',
+                s.attributes ->> '$."langfuse.observation.input"', s.attributes ->> '$."traceloop.entity.input"')
+           AS input_data,
+       coalesce(s.attributes ->> '$."output.value"', s.attributes ->> '$."gen_ai.output.messages"',
+                s.attributes ->> '$."langfuse.observation.output"', s.attributes ->> '$."traceloop.entity.output"')
+           AS output_data,
+       s.user_id,
+       s.session_id,
+       s.model,
+       s.prompt_tokens,
+       s.completion_tokens,
+       s.total_tokens,
+       s.cost_usd,
+       coalesce(s.node ->> 'contain_generation', s.node_type IN ('llm', 'embedding'), 0) AS contain_generation,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'metadata'
+            ELSE s.attributes ->> '$.metadata' END AS metadata,
+       CASE s.state WHEN 0 THEN 'running' WHEN 2 THEN 'interrupted'
+            ELSE CASE s.status_code WHEN 2 THEN 'error' ELSE 'ok' END END AS status,
+       CASE WHEN s.status_code = 2 OR s.state = 2 THEN coalesce(s.status_message, '') END AS error,
+       lower(hex(t.trace_id)) AS trace_id,
+       lower(hex(s.span_id)) AS span_id,
+       s.created_at
+FROM hush_spans s
+JOIN hush_requests r ON r.id = s.request
+JOIN hush_traces t ON t.id = s.trace;
+
+CREATE VIEW spans AS
+SELECT lower(hex(t.trace_id)) AS trace_id,
+       lower(hex(s.span_id)) AS span_id,
+       CASE WHEN s.parent_span_id IS NOT NULL THEN lower(hex(s.parent_span_id)) END AS parent_span_id,
+       (s.flags & 512) <> 0 AS parent_is_remote,
+       coalesce(s.trace_state, '') AS trace_state,
+       s.flags,
+       s.name,
+       CASE s.kind WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT' WHEN 4 THEN 'PRODUCER' WHEN 5 THEN 'CONSUMER'
+            ELSE 'INTERNAL' END AS kind,
+       s.start_ns,
+       s.end_ns,
+       CASE s.state WHEN 0 THEN 'running' WHEN 2 THEN 'interrupted' ELSE 'ended' END AS state,
+       CASE s.status_code WHEN 1 THEN 'OK' WHEN 2 THEN 'ERROR' ELSE 'UNSET' END AS status_code,
+       coalesce(s.status_message, '') AS status_message,
+       s.attributes,
+       coalesce(s.events, '[]') AS events,
+       coalesce(s.links, '[]') AS links,
+       coalesce(s.dropped ->> 0, 0) AS dropped_attributes,
+       coalesce(s.dropped ->> 1, 0) AS dropped_events,
+       coalesce(s.dropped ->> 2, 0) AS dropped_links,
+       o.resource,
+       o.resource_schema_url,
+       o.scope,
+       r.request_id
+FROM hush_spans s
+JOIN hush_traces t ON t.id = s.trace
+JOIN hush_origins o ON o.id = s.origin
+JOIN hush_requests r ON r.id = s.request;
+
+CREATE VIEW deliveries AS
+SELECT d.id,
+       r.request_id,
+       x.name AS destination,
+       d.state,
+       d.attempts,
+       d.next_attempt_at,
+       d.last_error,
+       d.span_count,
+       d.created_at,
+       d.settled_at
+FROM hush_deliveries d
+JOIN hush_requests r ON r.id = d.request
+JOIN hush_destinations x ON x.id = d.destination;

@@ -1,0 +1,211 @@
+"""The outbox: completed requests become deliveries, one for each destination and stretch of rows.
+
+All statements run in the owner's transactions. States: pending → sending → delivered, or back to
+pending with a later `next_attempt_at`, or dead, or paused with its destination.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hush_otel.mapping.nodes import PlacedNode, resolve_parents
+from hush_otel.model import AttributeValue, DestinationConfig
+from hush_otel.secrets import join
+
+from .statements import load_statements
+
+SQL: Final = load_statements("outbox")
+
+QUEUE_AT_ONCE: Final = 500
+"""Requests queued in one transaction: bounds its length."""
+
+
+class Delivery(NamedTuple):
+    """A claimed delivery: the rows of a request with from_seq < end_seq <= to_seq."""
+
+    id: int
+    request: int
+    from_seq: int
+    to_seq: int
+    attempts: int  # before this one
+    span_count: int
+    whole: bool
+    request_id: str
+    destination: int
+
+
+class DestinationState(NamedTuple):
+    """A destination as the relay sees it."""
+
+    id: int
+    config: DestinationConfig
+    digest: bytes
+    paused: str | None
+    hold_until: float
+
+
+class _NodePlace(msgspec.Struct):
+    node_name: str
+    parent_name: str | None = None
+    context_id: str | None = None
+
+
+_DECODE_PLACE: Final = msgspec.json.Decoder(_NodePlace)
+
+
+# ------------------------------------------------------------------ queueing
+
+
+def queue_due(db: sqlite3.Connection, before: float, now: float) -> int:
+    """Queue requests that were due at `before`; returns how many were looked at."""
+    due = db.execute(SQL["due_requests"], (before, QUEUE_AT_ONCE)).fetchall()
+    for request, max_seq, has_nodes, _ in due:
+        if has_nodes:
+            _place_nodes(db, request)
+        for destination, whole, queued_seq, paused in db.execute(SQL["owed"], (request,)).fetchall():
+            if max_seq > queued_seq:
+                _queue(db, (request, destination, queued_seq, max_seq), whole, paused, now)
+        db.execute(SQL["clear_due"], (request,))
+    return len(due)
+
+
+def _queue(
+    db: sqlite3.Connection, stretch: tuple[int, int, int, int], whole: int, paused: str | None, now: float
+) -> None:
+    request, destination, from_seq, to_seq = stretch
+    if whole:
+        (count,) = db.execute(SQL["count_whole"], (request, from_seq, to_seq)).fetchone()
+    else:
+        (count,) = db.execute(SQL["count_routed"], (request, from_seq, to_seq, destination)).fetchone()
+    db.execute(SQL["set_queued"], (to_seq, request, destination))
+    if count:
+        state = "paused" if paused else "pending"
+        db.execute(SQL["insert_delivery"], (*stretch, state, now, paused, count, now))
+
+
+def _place_nodes(db: sqlite3.Connection, request: int) -> None:
+    """Give node traces their parents: only now are those all there that ended after them.
+
+    What was queued before stays as it was sent.
+    """
+    (sent,) = db.execute(SQL["delivered_seq"], (request,)).fetchone()
+    rows = db.execute(SQL["placed_nodes"], (request,)).fetchall()
+    nodes = []
+    for _, span_id, _, text, start_ns, end_ns, _ in rows:
+        place = _DECODE_PLACE.decode(text)
+        nodes.append(PlacedNode(span_id, place.node_name, place.parent_name, place.context_id, start_ns, end_ns))
+    parents = resolve_parents(nodes)
+    changes = []
+    for number, span_id, parent, _, _, _, end_seq in rows:
+        new_parent, flagged = parents[span_id]
+        if end_seq > sent and new_parent != parent:
+            changes.append((new_parent, flagged, number))
+    db.executemany(SQL["set_parent"], changes)
+
+
+def next_due(db: sqlite3.Connection) -> float | None:
+    """When the next request is due, in unix seconds."""
+    (due,) = db.execute(SQL["next_due"]).fetchone()
+    return None if due is None else float(due)
+
+
+# ------------------------------------------------------------------ claiming and settling
+
+
+def reset_sending(db: sqlite3.Connection, now: float) -> None:
+    """At the start: whoever was sending is gone."""
+    db.execute(SQL["reset_sending"], (now,))
+
+
+def destinations(db: sqlite3.Connection) -> list[DestinationState]:
+    """All destinations, their literal secrets put back in."""
+    found = []
+    for number, name, kind, config, digest, paused, hold_until in db.execute(SQL["destinations"]).fetchall():
+        row = db.execute(SQL["secrets"], (number,)).fetchone()
+        masked: dict[str, AttributeValue] = msgspec.json.decode(config)
+        whole = join(masked, msgspec.json.decode(row[0])) if row else masked
+        assert isinstance(whole, dict)  # noqa: S101 - join gives back what split took
+        found.append(DestinationState(number, DestinationConfig(name, kind, whole), digest, paused, hold_until))
+    return found
+
+
+def waiting(db: sqlite3.Connection) -> set[int]:
+    """Destinations that are owed something."""
+    return {row[0] for row in db.execute(SQL["waiting_destinations"])}
+
+
+def due_deliveries(db: sqlite3.Connection, destination: int, now: float, limit: int) -> list[Delivery]:
+    """Pending deliveries whose time has come, oldest first."""
+    rows = db.execute(SQL["due_deliveries"], (destination, now, limit)).fetchall()
+    # Without a row in request_destinations nothing restricts it: the whole request.
+    return [Delivery(*row[:6], row[6] is None or bool(row[6]), row[7], destination) for row in rows]
+
+
+def next_attempt(db: sqlite3.Connection, destination: int) -> float | None:
+    """When its next pending delivery is due."""
+    (due,) = db.execute(SQL["next_attempt"], (destination,)).fetchone()
+    return None if due is None else float(due)
+
+
+def claim(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
+    """Count the attempt before it is made: a crash in its midst still counts."""
+    db.executemany(SQL["claim"], [(delivery.id,) for delivery in deliveries])
+
+
+def settle_delivered(
+    db: sqlite3.Connection, deliveries: Sequence[Delivery], rejected: int, message: str, now: float
+) -> None:
+    """The receiver accepted them, `rejected` of their spans excepted."""
+    note = f"{rejected} spans rejected: {message}" if rejected else (message or None)
+    db.executemany(SQL["settle_delivered"], [(now, note, rejected, d.id) for d in deliveries])
+    spans = sum(d.span_count for d in deliveries)
+    db.execute(SQL["count_delivered"], (spans - rejected, rejected, deliveries[0].destination))
+    if note:
+        db.execute(SQL["note_error"], (note, now, deliveries[0].destination))
+
+
+def settle_dead(db: sqlite3.Connection, delivery: Delivery, message: str, now: float) -> None:
+    """It will never be accepted."""
+    db.execute(SQL["settle_dead"], (now, message, delivery.id))
+    db.execute(SQL["note_error"], (message, now, delivery.destination))
+
+
+def settle_retry(
+    db: sqlite3.Connection, deliveries: Sequence[Delivery], message: str, at: float, now: float
+) -> None:
+    """Try them again at `at`."""
+    db.executemany(SQL["settle_retry"], [(at, message, d.id) for d in deliveries])
+    db.execute(SQL["note_error"], (message, now, deliveries[0].destination))
+
+
+def hold(db: sqlite3.Connection, destination: int, until: float) -> None:
+    """Send nothing to a destination before `until`: its receiver said so."""
+    db.execute(SQL["hold"], (until, destination))
+
+
+def pause(
+    db: sqlite3.Connection, deliveries: Sequence[Delivery], reason: str, probe_at: float, now: float
+) -> None:
+    """Nothing reaches the destination until somebody acts, or a probe at `probe_at` gets through."""
+    destination = deliveries[0].destination
+    db.executemany(SQL["settle_paused"], [(reason, d.id) for d in deliveries])
+    db.execute(SQL["pause_deliveries"], (reason, destination))
+    db.execute(SQL["pause"], (reason, probe_at, destination))
+    db.execute(SQL["note_error"], (reason, now, destination))
+
+
+def resume(db: sqlite3.Connection, destination: int, now: float) -> None:
+    """It works again."""
+    db.execute(SQL["resume"], (destination,))
+    db.execute(SQL["resume_deliveries"], (now, destination))
+
+
+def probe(db: sqlite3.Connection, destination: int, now: float) -> None:
+    """Let one paused delivery try."""
+    row = db.execute(SQL["probe"], (destination,)).fetchone()
+    if row is not None:
+        db.execute(SQL["make_pending"], (now, row[0]))

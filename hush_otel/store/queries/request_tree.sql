@@ -1,0 +1,27 @@
+-- What the tree of one request shows, without the payloads (input_data, output_data, attributes).
+-- is_node: written by insert_node_trace. Such a row names its parent by node name and context until its
+-- parent_span_id is resolved. parent_is_remote: OTLP Span.flags bit 9, the parent lives in another service.
+SELECT n.trace_id,
+       n.span_id,
+       CASE WHEN s.parent_span_id IS NOT NULL THEN lower(hex(s.parent_span_id)) END AS parent_span_id,
+       (s.flags & 512) <> 0 AS parent_is_remote,
+       s.node IS NOT NULL AS is_node,
+       s.name,
+       n.node_name,
+       s.node ->> 'parent_name' AS parent_node,
+       n.context_id,
+       n.execution_order,
+       s.start_ns,
+       s.end_ns,
+       n.duration_ms,
+       n.model,
+       n.prompt_tokens,
+       n.completion_tokens,
+       n.total_tokens,
+       n.cost_usd,
+       n.status,
+       n.error
+FROM hush_requests q
+CROSS JOIN hush_spans s ON s.request = q.id
+CROSS JOIN node_traces n ON n.id = s.id
+WHERE q.request_id = :request_id;

@@ -1,0 +1,134 @@
+"""Destinations as the store knows them, and routes: the sets of them that captures ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hush_otel.secrets import mask, split
+from hush_otel.model import TRACER_ALIASES, Destination, canonical_json
+
+from .statements import load_statements
+
+SQL: Final = load_statements("ingest")
+
+
+class Routes:
+    """Interns destinations and routes within the drain's transaction; `forget()` after a rollback."""
+
+    def __init__(self) -> None:
+        self._routes: dict[frozenset[int], int] | None = None
+        self._asked: set[tuple[int, int]] = set()
+        self._askers: set[tuple[bytes, int]] = set()
+
+    def forget(self) -> None:
+        """Trust nothing that was cached."""
+        self._routes = None
+        self._asked.clear()
+        self._askers.clear()
+
+    def route(self, db: sqlite3.Connection, destinations: Sequence[dict[str, Any]], now: float) -> int | None:
+        """The route of a capture's destination records; None for store only."""
+        ids = frozenset(self.destination(db, record, now) for record in destinations)
+        return self._intern(db, ids) if ids else None
+
+    def _intern(self, db: sqlite3.Connection, ids: frozenset[int]) -> int:
+        routes = self._load(db)
+        found = routes.get(ids)
+        if found is None:
+            found = routes[ids] = max(routes.values(), default=0) + 1
+            db.executemany(SQL["insert_route"], [(found, one) for one in sorted(ids)])
+        return found
+
+    def union(self, db: sqlite3.Connection, one: int | None, other: int | None) -> int | None:
+        """The route to all destinations of both."""
+        members = self.members(db, one) | self.members(db, other)
+        return self._intern(db, members) if members else None
+
+    def members(self, db: sqlite3.Connection, route: int | None) -> frozenset[int]:
+        """Its destinations' row ids."""
+        return next((ids for ids, number in self._load(db).items() if number == route), frozenset())
+
+    def _load(self, db: sqlite3.Connection) -> dict[frozenset[int], int]:
+        if self._routes is None:
+            sets: dict[int, set[int]] = {}
+            for route, destination in db.execute(SQL["all_routes"]):
+                sets.setdefault(route, set()).add(destination)
+            self._routes = {frozenset(ids): route for route, ids in sets.items()}
+        return self._routes
+
+    def destination(self, db: sqlite3.Connection, record: dict[str, Any], now: float) -> int:
+        """The row of a destination record (`Destination.as_record`), made or brought up to date.
+
+        Secrets given as literals go to a table of their own; what is shown is masked.
+        """
+        name, kind, config = str(record["name"]), str(record["type"]), dict(record["config"])
+        digest = hashlib.blake2b(canonical_json([kind, config]), digest_size=16).digest()
+        row = db.execute(SQL["find_destination"], (name,)).fetchone()
+        if row is not None and row[1] == digest:
+            return int(row[0])
+        shown, literals = split(config)
+        text = msgspec.json.encode(shown).decode()
+        if row is None:
+            number = int(db.execute(SQL["insert_destination"], (name, kind, text, digest)).lastrowid or 0)
+        else:
+            number = int(row[0])
+            db.execute(SQL["update_destination"], (kind, text, digest, number))
+            db.execute(SQL["resume_deliveries"], (now, number))
+        db.execute(SQL["set_secrets"], (number, msgspec.json.encode(literals).decode()))
+        return number
+
+    def ask(self, db: sqlite3.Connection, writer_id: bytes, request: int, route: int) -> None:
+        """A request's spans go to a route's destinations, and this process asked for it."""
+        if (request, route) not in self._asked:
+            self._bound()
+            self._asked.add((request, route))
+            for one in self.members(db, route):
+                db.execute(SQL["ask"], (request, one, 0))
+        self._remember_asker(db, writer_id, request)
+
+    def ask_whole(self, db: sqlite3.Connection, writer_id: bytes, request: int, destination: int) -> None:
+        """The whole request goes to one destination (a mark)."""
+        db.execute(SQL["ask"], (request, destination, 1))
+        self._remember_asker(db, writer_id, request)
+
+    def _remember_asker(self, db: sqlite3.Connection, writer_id: bytes, request: int) -> None:
+        if (writer_id, request) not in self._askers:
+            self._askers.add((writer_id, request))
+            db.execute(SQL["insert_asker"], (writer_id, request))
+
+    def _bound(self) -> None:
+        if len(self._asked) > CACHED_ASKS:
+            self._asked.clear()
+            self._askers.clear()
+
+
+CACHED_ASKS: Final = 50_000
+
+
+def destination_of_mark(tracer_type: str, config: dict[Any, Any]) -> Destination | None:
+    """What a mark asks for; None for the store alone."""
+    kind = TRACER_ALIASES.get(tracer_type, tracer_type)
+    if kind == "local":
+        return None
+    options = {str(key): value for key, value in config.items()}
+    return Destination(kind, **_keywords(options))
+
+
+def _keywords(options: dict[str, Any]) -> dict[str, Any]:
+    # A name would make two marks of different configurations one destination.
+    return {key: value for key, value in options.items() if key not in ("name", "type")}
+
+
+def masked_json(config: dict[Any, Any]) -> str:
+    """A mark's configuration as the views show it."""
+    return msgspec.json.encode(mask(config)).decode()
+
+
+def tags_json(tags: Iterable[Any] | None) -> str | None:
+    """A mark's tags as a JSON list of texts."""
+    return None if tags is None else msgspec.json.encode([str(tag) for tag in tags]).decode()

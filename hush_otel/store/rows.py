@@ -1,0 +1,239 @@
+"""Records to rows of hush_spans: JSON for people, a typed copy only where JSON cannot carry the types."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from hush_otel import records
+from hush_otel.mapping.jsontext import encode_json
+from hush_otel.mapping.nodes import NodeTrace, is_generation, node_columns, node_key, promoted_of, span_fields
+from hush_otel.mapping.semconv import Promoted
+from hush_otel.model import AttributeValue, FLAGS_HAS_IS_REMOTE, SpanState
+
+MAX_INT: Final = (1 << 63) - 1
+_PACK: Final = msgspec.msgpack.Encoder()
+
+
+class SpanRow:
+    """One row of hush_spans and what the roll-up needs of it."""
+
+    __slots__ = ("key", "promoted", "request", "root_name", "values", "workflow_name", "writer_id")
+
+    def __init__(self, key: bytes, promoted: Promoted, writer_id: bytes) -> None:
+        self.key: bytes = key
+        self.promoted: Promoted = promoted
+        self.writer_id: bytes = writer_id
+        self.values: tuple[Any, ...] = ()
+        self.request: int = 0
+        self.root_name: str | None = None
+        self.workflow_name: str | None = promoted.workflow_name
+
+
+# Positions in `values`, in the order of the statement insert_span.
+REQUEST: Final = 3
+ROUTE: Final = 5
+STATE: Final = 6
+END_SEQ: Final = 7
+START_NS: Final = 11
+END_NS: Final = 12
+STATUS_CODE: Final = 13
+STATUS_MESSAGE: Final = 14
+NODE: Final = 28
+
+
+def content_columns(
+    attributes: dict[Any, Any], events: list[list[Any]], links: list[list[Any]]
+) -> tuple[str, str | None, str | None, bytes | None]:
+    """attributes, events, links as JSON, and the msgpack copy of all three where JSON is not exact."""
+    attributes_json, exact = encode_json(attributes)
+    events_json = links_json = None
+    if events:
+        shown = [
+            {"name": name, "time_ns": time_ns, "attributes": values, "dropped_attributes": dropped}
+            for name, time_ns, values, dropped in events
+        ]
+        events_json, events_exact = encode_json(shown)
+        exact = exact and events_exact
+    if links:
+        links_json, links_exact = encode_json([_shown_link(*link) for link in links])
+        exact = exact and links_exact
+    copy = None if exact else _PACK.encode([attributes, events, links])
+    return attributes_json, events_json, links_json, copy
+
+
+def _shown_link(
+    trace_id: bytes, span_id: bytes, trace_state: str, flags: int, attributes: dict[Any, Any], dropped: int
+) -> dict[str, object]:
+    return {
+        "trace_id": trace_id.hex(),
+        "span_id": span_id.hex(),
+        "trace_state": trace_state,
+        "flags": flags,
+        "attributes": attributes,
+        "dropped_attributes": dropped,
+    }
+
+
+def end_values(
+    record: records.End, promoted: Promoted, place: tuple[int, int, int, int | None], end_seq: int, now: float
+) -> tuple[Any, ...]:
+    """The row of a span that ended. `place` is (trace, request, origin, route)."""
+    trace, request, origin, route = place
+    extra = record.extra or _NO_EXTRA
+    attributes, events, links, exact = content_columns(record.attributes, extra.events, extra.links)
+    dropped = (extra.dropped_attributes, extra.dropped_events, extra.dropped_links)
+    return (
+        trace,
+        record.span_id,
+        record.parent_span_id,
+        request,
+        origin,
+        route,
+        SpanState.ENDED.value,
+        end_seq,
+        record.flags & records.FLAGS_OTLP_MASK,
+        record.name,
+        record.kind,
+        _bounded(record.start_ns),
+        _bounded(record.end_ns),
+        record.status_code,
+        record.status_message,
+        extra.trace_state or None,
+        attributes,
+        events,
+        links,
+        f"[{dropped[0]},{dropped[1]},{dropped[2]}]" if any(dropped) else None,
+        exact,
+        promoted.model,
+        promoted.prompt_tokens,
+        promoted.completion_tokens,
+        promoted.total_tokens,
+        promoted.cost_usd,
+        promoted.user_id,
+        promoted.session_id,
+        promoted.node_type,
+        None,
+        None,
+        now,
+    )
+
+
+_NO_EXTRA: Final = records.Extra()
+
+
+def start_values(
+    record: records.Start, promoted: Promoted, place: tuple[int, int, int, int | None], now: float
+) -> tuple[Any, ...]:
+    """The row of a span that has only started."""
+    trace, request, origin, route = place
+    attributes, _, _, exact = content_columns(record.attributes, [], [])
+    nothing = (None,) * 3
+    return (
+        trace,
+        record.span_id,
+        record.parent_span_id,
+        request,
+        origin,
+        route,
+        SpanState.RUNNING.value,
+        None,
+        record.flags & records.FLAGS_OTLP_MASK,
+        record.name,
+        record.kind,
+        _bounded(record.start_ns),
+        None,
+        0,
+        None,
+        record.trace_state or None,
+        attributes,
+        *nothing,
+        exact,
+        promoted.model,
+        *nothing,
+        None,
+        promoted.user_id,
+        promoted.session_id,
+        promoted.node_type,
+        None,
+        None,
+        now,
+    )
+
+
+class NodeRow:
+    """A node trace on its way to a row: its span fields are ready, its span id is not chosen yet."""
+
+    __slots__ = ("content", "fields", "key", "node", "promoted")
+
+    def __init__(self, node: NodeTrace, received_ns: int) -> None:
+        self.node = node
+        self.key = node_key(node.node_name, node.context_id)
+        self.fields = span_fields(node, received_ns)
+        self.promoted = promoted_of(node)
+        self.content = content_columns(self.fields.attributes, [], [])
+
+    def values(
+        self, span_id: bytes, place: tuple[int, int, int, int | None], end_seq: int, now: float
+    ) -> tuple[Any, ...]:
+        """The row, once the span id is known."""
+        trace, request, origin, route = place
+        fields, promoted = self.fields, self.promoted
+        attributes, events, links, exact = self.content
+        return (
+            trace,
+            span_id,
+            None,  # parents are found when the request is queued: children end first
+            request,
+            origin,
+            route,
+            SpanState.ENDED.value,
+            end_seq,
+            FLAGS_HAS_IS_REMOTE | 1,
+            fields.name,
+            fields.kind,
+            fields.start_ns,
+            fields.end_ns,
+            fields.status_code,
+            fields.status_message or None,
+            None,
+            attributes,
+            events,
+            links,
+            None,
+            exact,
+            promoted.model,
+            promoted.prompt_tokens,
+            promoted.completion_tokens,
+            promoted.total_tokens,
+            promoted.cost_usd,
+            promoted.user_id,
+            promoted.session_id,
+            promoted.node_type or ("llm" if is_generation(self.node) else None),
+            node_columns(self.node),
+            self.key,
+            now,
+        )
+
+
+def _bounded(value: int) -> int:
+    return min(max(value, -MAX_INT), MAX_INT)
+
+
+def origin_columns(record: records.OriginRecord) -> tuple[str, str, str, bytes | None]:
+    """resource, its schema URL, scope, and the typed copy of resource and scope attributes."""
+    resource, exact = encode_json(record.resource)
+    scope, scope_exact = encode_json(
+        {
+            "name": record.scope_name,
+            "version": record.scope_version,
+            "schema_url": record.scope_schema_url,
+            "attributes": record.scope_attributes,
+        }
+    )
+    copy = None if exact and scope_exact else _PACK.encode([record.resource, record.scope_attributes])
+    return resource, record.resource_schema_url, scope, copy
+
+
+Attributes = dict[str, AttributeValue]

@@ -1,0 +1,134 @@
+"""Stored rows as typed spans, for destinations. A connection of its own, read-only: any thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from hush_otel.model import AttributeValue, EventData, LinkData, Origin, SpanData, SpanState
+
+from .outbox import Delivery
+from .statements import load_statements
+
+_COLUMNS: Final = (
+    "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
+    "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, s.state"
+)
+SQL: Final = {name: text.replace("{columns}", _COLUMNS) for name, text in load_statements("outbox").items()}
+
+
+class _Event(msgspec.Struct):
+    name: str
+    time_ns: int
+    attributes: dict[str, Any] = {}
+    dropped_attributes: int = 0
+
+
+class _Link(msgspec.Struct):
+    trace_id: str
+    span_id: str
+    trace_state: str = ""
+    flags: int = 0
+    attributes: dict[str, Any] = {}
+    dropped_attributes: int = 0
+
+
+class _Scope(msgspec.Struct):
+    name: str = ""
+    version: str = ""
+    schema_url: str = ""
+    attributes: dict[str, Any] = {}
+
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_EVENTS: Final = msgspec.json.Decoder(list[_Event])
+_LINKS: Final = msgspec.json.Decoder(list[_Link])
+_DROPPED: Final = msgspec.json.Decoder(tuple[int, int, int])
+_SCOPE: Final = msgspec.json.Decoder(_Scope)
+_EXACT: Final = msgspec.msgpack.Decoder(
+    tuple[dict[str, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
+)
+_EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(tuple[dict[str, Any], dict[str, Any]], ext_hook=lambda *_: None)
+
+
+class SpanReader:
+    """Reads deliveries' spans. One thread at a time; `close()` when done."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30.0, isolation_level=None, check_same_thread=False
+        )
+        self._origins: dict[int, Origin] = {}
+
+    def read(self, delivery: Delivery) -> list[SpanData]:
+        """The spans of a delivery in the order in which they ended."""
+        stretch = (delivery.request, delivery.from_seq, delivery.to_seq)
+        if delivery.whole:
+            rows = self._connection.execute(SQL["spans_whole"], stretch)
+        else:
+            rows = self._connection.execute(SQL["spans_routed"], (*stretch, delivery.destination))
+        return [self._span(row, delivery.request_id) for row in rows]
+
+    def _span(self, row: tuple[Any, ...], request_id: str) -> SpanData:
+        attributes, events, links = _content(*row[11:14], row[15])
+        if row[17] == SpanState.INTERRUPTED:
+            attributes["hush.incomplete"] = True
+        dropped = _DROPPED.decode(row[14]) if row[14] else (0, 0, 0)
+        return SpanData(
+            *row[:4],
+            row[4] or "",
+            *row[5:10],
+            row[10] or "",
+            attributes,
+            events,
+            links,
+            *dropped,
+            self._origin(row[16]),
+            request_id,
+        )
+
+    def _origin(self, number: int) -> Origin:
+        found = self._origins.get(number)
+        if found is None:
+            _, resource, schema_url, scope_json, exact = self._connection.execute(SQL["origins"], (number,)).fetchone()
+            scope = _SCOPE.decode(scope_json)
+            attributes: dict[str, AttributeValue] = _OBJECT.decode(resource)
+            if exact is not None:
+                attributes, scope.attributes = _EXACT_ORIGIN.decode(exact)
+            found = self._origins[number] = Origin(
+                attributes, schema_url, scope.name, scope.version, scope.schema_url, scope.attributes
+            )
+        return found
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._connection.close()
+
+
+def _content(
+    attributes: str, events: str | None, links: str | None, exact: bytes | None
+) -> tuple[dict[str, AttributeValue], list[EventData], list[LinkData]]:
+    """From the typed copy where there is one; else JSON carries every type."""
+    if exact is not None:
+        typed, typed_events, typed_links = _EXACT.decode(exact)
+        if '"hush.orphan":true' in attributes:
+            typed["hush.orphan"] = True  # found when it was queued, after the copy was made
+        return typed, [EventData(*event) for event in typed_events], [LinkData(*link) for link in typed_links]
+    return (
+        _OBJECT.decode(attributes),
+        [_event(event) for event in _EVENTS.decode(events)] if events else [],
+        [_link(link) for link in _LINKS.decode(links)] if links else [],
+    )
+
+
+def _event(event: _Event) -> EventData:
+    return EventData(event.name, event.time_ns, event.attributes, event.dropped_attributes)
+
+
+def _link(link: _Link) -> LinkData:
+    ids = bytes.fromhex(link.trace_id), bytes.fromhex(link.span_id)
+    return LinkData(*ids, link.trace_state, link.flags, link.attributes, link.dropped_attributes)

@@ -1,0 +1,20 @@
+-- Each gives (refused, unsettled, incomplete), all NULL when there is nothing to look at.
+
+-- name: of_request
+SELECT sum(d.state IN ('dead', 'paused')),
+       sum(d.state IN ('pending', 'sending')) + max(r.due_at IS NOT NULL),
+       max(r.completed_by IS NULL)
+FROM hush_requests r
+LEFT JOIN hush_deliveries d ON d.request = r.id
+WHERE r.request_id = :request_id
+HAVING max(r.id) IS NOT NULL
+
+-- name: of_writer
+-- Requests that are not complete yet have not asked for anything.
+SELECT sum(d.state IN ('dead', 'paused')),
+       sum(d.state IN ('pending', 'sending')) + max(r.due_at IS NOT NULL AND r.completed_by IS NOT NULL),
+       0
+FROM hush_askers a
+JOIN hush_requests r ON r.id = a.request
+LEFT JOIN hush_deliveries d ON d.request = r.id
+WHERE a.writer_id = :writer_id

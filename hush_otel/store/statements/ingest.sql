@@ -1,0 +1,229 @@
+-- What the drain writes. Parameters are positional in the order of the columns.
+
+-- name: insert_span
+INSERT INTO hush_spans (
+    trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
+    start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
+    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, user_id, session_id, node_type,
+    node, node_key, created_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (trace, span_id) DO NOTHING
+
+-- name: replace_span
+UPDATE hush_spans SET
+    trace = ?, span_id = ?, parent_span_id = ?, request = ?, origin = ?, route = ?, state = ?, end_seq = ?,
+    flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?, status_code = ?, status_message = ?,
+    trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?, exact = ?, model = ?,
+    prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?, session_id = ?,
+    node_type = ?, node = ?, node_key = ?, created_at = ?
+WHERE id = ?
+
+-- name: find_span
+SELECT id, state, route, request FROM hush_spans WHERE trace = ? AND span_id = ?
+
+-- name: set_route
+UPDATE hush_spans SET route = ? WHERE id = ?
+
+-- name: span_exists
+SELECT 1 FROM hush_spans WHERE trace = ? AND span_id = ?
+
+-- name: count_occurrences
+SELECT count(*) FROM hush_spans WHERE trace = ? AND node_key = ?
+
+-- name: insert_running
+INSERT OR REPLACE INTO hush_running (span, writer_id) VALUES (?, ?)
+
+-- name: delete_running
+DELETE FROM hush_running WHERE span = ?
+
+-- name: set_provisional
+UPDATE hush_running SET provisional = ? WHERE span = ?
+
+-- name: all_running
+SELECT t.trace_id, s.span_id, s.id, s.request
+FROM hush_running r
+JOIN hush_spans s ON s.id = r.span
+JOIN hush_traces t ON t.id = s.trace
+
+-- name: running_of_writer
+SELECT t.trace_id, s.span_id, s.id, s.request, s.start_ns, r.provisional
+FROM hush_running r
+JOIN hush_spans s ON s.id = r.span
+JOIN hush_traces t ON t.id = s.trace
+WHERE r.writer_id = ?
+
+-- name: interrupt_span
+UPDATE hush_spans SET
+    state = 2, end_seq = ?, end_ns = max(start_ns, ?), status_code = 2, status_message = ?,
+    attributes = json_set(attributes, '$."hush.incomplete"', json('true'))
+WHERE id = ?
+
+-- name: find_trace
+SELECT t.id, t.request, r.request_id, r.named
+FROM hush_traces t
+JOIN hush_requests r ON r.id = t.request
+WHERE t.trace_id = ?
+
+-- name: insert_trace
+INSERT INTO hush_traces (trace_id, request) VALUES (?, ?)
+
+-- name: move_traces
+UPDATE hush_traces SET request = ? WHERE id = ?
+
+-- name: find_request
+SELECT id, named FROM hush_requests WHERE request_id = ?
+
+-- name: insert_request
+INSERT INTO hush_requests (request_id, named, created_at, last_at) VALUES (?, ?, ?, ?)
+
+-- name: set_request_trace
+UPDATE hush_requests SET trace = ? WHERE id = ? AND trace IS NULL
+
+-- name: name_request
+UPDATE hush_requests SET request_id = ?, named = 1 WHERE id = ?
+
+-- name: move_spans
+UPDATE hush_spans SET request = ? WHERE request = ?
+
+-- name: move_deliveries
+UPDATE hush_deliveries SET request = ? WHERE request = ?
+
+-- name: move_request_destinations
+INSERT INTO hush_request_destinations (request, destination, whole, queued_seq)
+SELECT ?, destination, whole, queued_seq FROM hush_request_destinations WHERE request = ?
+ON CONFLICT (request, destination) DO UPDATE SET whole = max(whole, excluded.whole)
+
+-- name: move_askers
+INSERT OR IGNORE INTO hush_askers (writer_id, request) SELECT writer_id, ? FROM hush_askers WHERE request = ?
+
+-- name: merge_request
+UPDATE hush_requests AS r SET
+    node_count = r.node_count + o.node_count,
+    running_count = r.running_count + o.running_count,
+    error_count = r.error_count + o.error_count,
+    prompt_tokens = coalesce(r.prompt_tokens + o.prompt_tokens, r.prompt_tokens, o.prompt_tokens),
+    completion_tokens = coalesce(r.completion_tokens + o.completion_tokens, r.completion_tokens, o.completion_tokens),
+    total_tokens = coalesce(r.total_tokens + o.total_tokens, r.total_tokens, o.total_tokens),
+    cost_usd = coalesce(r.cost_usd + o.cost_usd, r.cost_usd, o.cost_usd),
+    start_ns = coalesce(min(r.start_ns, o.start_ns), r.start_ns, o.start_ns),
+    end_ns = coalesce(max(r.end_ns, o.end_ns), r.end_ns, o.end_ns),
+    error_message = coalesce(r.error_message, o.error_message),
+    workflow_name = coalesce(r.workflow_name, o.workflow_name),
+    user_id = coalesce(r.user_id, o.user_id),
+    session_id = coalesce(r.session_id, o.session_id),
+    max_seq = max(r.max_seq, o.max_seq),
+    due_at = coalesce(min(r.due_at, o.due_at), r.due_at, o.due_at),
+    dirty_at = coalesce(min(r.dirty_at, o.dirty_at), r.dirty_at, o.dirty_at),
+    has_nodes = max(r.has_nodes, o.has_nodes),
+    completed_at = coalesce(r.completed_at, o.completed_at),
+    completed_by = coalesce(r.completed_by, o.completed_by),
+    writer_id = coalesce(r.writer_id, o.writer_id)
+FROM hush_requests AS o
+WHERE r.id = ? AND o.id = ?
+
+-- name: forget_request_destinations
+DELETE FROM hush_request_destinations WHERE request = ?
+
+-- name: forget_askers
+DELETE FROM hush_askers WHERE request = ?
+
+-- name: forget_request
+DELETE FROM hush_requests WHERE id = ?
+
+-- name: roll_up
+-- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most.
+UPDATE hush_requests SET
+    node_count = node_count + :nodes,
+    running_count = running_count + :running,
+    error_count = error_count + :errors,
+    prompt_tokens = coalesce(prompt_tokens + :prompt_tokens, prompt_tokens, :prompt_tokens),
+    completion_tokens = coalesce(completion_tokens + :completion_tokens, completion_tokens, :completion_tokens),
+    total_tokens = coalesce(total_tokens + :total_tokens, total_tokens, :total_tokens),
+    cost_usd = coalesce(cost_usd + :cost_usd, cost_usd, :cost_usd),
+    start_ns = coalesce(min(start_ns, :start_ns), start_ns, :start_ns),
+    end_ns = coalesce(max(end_ns, :end_ns), end_ns, :end_ns),
+    error_message = coalesce(error_message, :error_message),
+    workflow_name = CASE WHEN :root_name IS NOT NULL THEN :root_name ELSE coalesce(workflow_name, :workflow_name) END,
+    user_id = coalesce(user_id, :user_id),
+    session_id = coalesce(session_id, :session_id),
+    max_seq = max(max_seq, :max_seq),
+    has_nodes = max(has_nodes, :has_nodes),
+    writer_id = coalesce(writer_id, :writer_id),
+    last_at = :now,
+    dirty_at = CASE WHEN completed_by IS NOT NULL AND :max_seq > 0 THEN coalesce(dirty_at, :now) ELSE dirty_at END,
+    due_at = CASE WHEN completed_by IS NOT NULL AND :max_seq > 0
+                  THEN min(:now + 1.0, coalesce(dirty_at, :now) + 5.0) ELSE due_at END
+WHERE id = :request
+
+-- name: complete_request
+UPDATE hush_requests SET completed_by = ?, completed_at = ?, due_at = ?, last_at = ?
+WHERE id = ? AND completed_by IS NULL
+
+-- name: mark_request
+UPDATE hush_requests SET
+    tracer_type = ?, tracer_config = ?, tags = coalesce(?, tags), last_at = ?, due_at = ?
+WHERE id = ?
+
+-- name: complete_idle
+UPDATE hush_requests SET completed_by = 'timeout', completed_at = :now, due_at = :now
+WHERE completed_by IS NULL AND last_at <= :before AND running_count <= 0
+
+-- name: complete_orphaned
+UPDATE hush_requests SET completed_by = 'owner_died', completed_at = :now, due_at = :now
+WHERE completed_by IS NULL AND writer_id = :writer_id AND running_count <= 0
+
+-- name: find_origin
+SELECT id FROM hush_origins WHERE digest = ?
+
+-- name: insert_origin
+INSERT INTO hush_origins (digest, resource, resource_schema_url, scope, exact) VALUES (?, ?, ?, ?, ?)
+
+-- name: find_destination
+SELECT id, digest FROM hush_destinations WHERE name = ?
+
+-- name: insert_destination
+INSERT INTO hush_destinations (name, type, config, digest) VALUES (?, ?, ?, ?)
+
+-- name: update_destination
+-- A new configuration lifts a pause: what was wrong may be mended now.
+UPDATE hush_destinations SET type = ?, config = ?, digest = ?, paused = NULL, hold_until = 0 WHERE id = ?
+
+-- name: resume_deliveries
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE destination = ? AND state = 'paused'
+
+-- name: set_secrets
+INSERT OR REPLACE INTO hush_secrets (destination, literals) VALUES (?, ?)
+
+-- name: all_routes
+SELECT route, destination FROM hush_routes
+
+-- name: insert_route
+INSERT INTO hush_routes (route, destination) VALUES (?, ?)
+
+-- name: ask
+INSERT INTO hush_request_destinations (request, destination, whole) VALUES (?, ?, ?)
+ON CONFLICT (request, destination) DO UPDATE SET whole = max(whole, excluded.whole)
+
+-- name: insert_asker
+INSERT OR IGNORE INTO hush_askers (writer_id, request) VALUES (?, ?)
+
+-- name: count_loss
+INSERT INTO hush_losses (reason, count, bytes) VALUES (?, ?, ?)
+ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes
+
+-- name: find_segment
+SELECT position, ended, dropped FROM hush_segments WHERE segment_id = ?
+
+-- name: save_segment
+INSERT INTO hush_segments (segment_id, writer_id, position, ended, dropped, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (segment_id) DO UPDATE SET
+    position = excluded.position, ended = excluded.ended, dropped = excluded.dropped, updated_at = excluded.updated_at
+
+-- name: forget_segments
+DELETE FROM hush_segments WHERE ended = 1 AND updated_at < ?
+
+-- name: load_seq
+SELECT value FROM hush_meta WHERE key = 'end_seq'
+
+-- name: save_seq
+INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('end_seq', ?)

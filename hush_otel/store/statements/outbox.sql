@@ -1,0 +1,130 @@
+-- The outbox: what is due is queued; what is queued is claimed, sent and settled.
+
+-- name: due_requests
+SELECT id, max_seq, has_nodes, request_id FROM hush_requests
+WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+
+-- name: next_due
+SELECT min(due_at) FROM hush_requests WHERE due_at IS NOT NULL
+
+-- name: owed
+SELECT q.destination, q.whole, q.queued_seq, x.paused
+FROM hush_request_destinations q
+JOIN hush_destinations x ON x.id = q.destination
+WHERE q.request = ?
+
+-- name: count_whole
+SELECT count(*) FROM hush_spans WHERE request = ? AND end_seq > ? AND end_seq <= ?
+
+-- name: count_routed
+SELECT count(*) FROM hush_spans
+WHERE request = ? AND end_seq > ? AND end_seq <= ?
+  AND route IN (SELECT route FROM hush_routes WHERE destination = ?)
+
+-- name: insert_delivery
+INSERT INTO hush_deliveries
+    (request, destination, from_seq, to_seq, state, next_attempt_at, last_error, span_count, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: set_queued
+UPDATE hush_request_destinations SET queued_seq = ? WHERE request = ? AND destination = ?
+
+-- name: clear_due
+UPDATE hush_requests SET due_at = NULL, dirty_at = NULL WHERE id = ?
+
+-- name: placed_nodes
+SELECT s.id, s.span_id, s.parent_span_id, s.node, s.start_ns, s.end_ns, s.end_seq
+FROM hush_spans s WHERE s.request = ? AND s.end_seq > 0 AND s.node IS NOT NULL
+
+-- name: delivered_seq
+SELECT coalesce(max(queued_seq), 0) FROM hush_request_destinations WHERE request = ?
+
+-- name: set_parent
+UPDATE hush_spans SET parent_span_id = ?, attributes = CASE WHEN ? THEN
+    json_set(attributes, '$."hush.orphan"', json('true')) ELSE attributes END
+WHERE id = ?
+
+-- name: reset_sending
+-- A lease ends with its holder: there is one relay, and it has just started.
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE state = 'sending'
+
+-- name: destinations
+SELECT id, name, type, config, digest, paused, hold_until FROM hush_destinations
+
+-- name: secrets
+SELECT literals FROM hush_secrets WHERE destination = ?
+
+-- name: waiting_destinations
+SELECT DISTINCT destination FROM hush_deliveries INDEXED BY hush_deliveries_due
+WHERE state IN ('pending', 'sending', 'paused')
+
+-- name: due_deliveries
+SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id
+FROM hush_deliveries d INDEXED BY hush_deliveries_due
+JOIN hush_requests r ON r.id = d.request
+LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
+WHERE d.destination = ? AND d.state IN ('pending', 'sending', 'paused') AND d.next_attempt_at <= ?
+  AND d.state = 'pending'
+ORDER BY d.next_attempt_at, d.id LIMIT ?
+
+-- name: next_attempt
+SELECT min(next_attempt_at) FROM hush_deliveries INDEXED BY hush_deliveries_due
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
+
+-- name: claim
+UPDATE hush_deliveries SET state = 'sending', attempts = attempts + 1 WHERE id = ?
+
+-- name: settle_delivered
+UPDATE hush_deliveries SET state = 'delivered', settled_at = ?, last_error = ?, rejected = ? WHERE id = ?
+
+-- name: settle_dead
+UPDATE hush_deliveries SET state = 'dead', settled_at = ?, last_error = ? WHERE id = ?
+
+-- name: settle_retry
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ?, last_error = ? WHERE id = ?
+
+-- name: settle_paused
+UPDATE hush_deliveries SET state = 'paused', last_error = ? WHERE id = ?
+
+-- name: count_delivered
+UPDATE hush_destinations SET delivered = delivered + ?, rejected = rejected + ? WHERE id = ?
+
+-- name: note_error
+UPDATE hush_destinations SET last_error = ?, last_error_at = ? WHERE id = ?
+
+-- name: hold
+UPDATE hush_destinations SET hold_until = max(hold_until, ?) WHERE id = ?
+
+-- name: pause
+UPDATE hush_destinations SET paused = ?, hold_until = ? WHERE id = ?
+
+-- name: pause_deliveries
+UPDATE hush_deliveries SET state = 'paused', last_error = ?
+WHERE destination = ? AND state = 'pending'
+
+-- name: resume
+UPDATE hush_destinations SET paused = NULL, hold_until = 0 WHERE id = ?
+
+-- name: resume_deliveries
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE destination = ? AND state = 'paused'
+
+-- name: probe
+-- One paused delivery shows whether the destination works again.
+SELECT id FROM hush_deliveries INDEXED BY hush_deliveries_due
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'paused' ORDER BY next_attempt_at, id LIMIT 1
+
+-- name: make_pending
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
+
+-- name: spans_whole
+SELECT {columns} FROM hush_spans s JOIN hush_traces t ON t.id = s.trace
+WHERE s.request = ? AND s.end_seq > ? AND s.end_seq <= ? ORDER BY s.end_seq
+
+-- name: spans_routed
+SELECT {columns} FROM hush_spans s JOIN hush_traces t ON t.id = s.trace
+WHERE s.request = ? AND s.end_seq > ? AND s.end_seq <= ?
+  AND s.route IN (SELECT route FROM hush_routes WHERE destination = ?)
+ORDER BY s.end_seq
+
+-- name: origins
+SELECT id, resource, resource_schema_url, scope, exact FROM hush_origins WHERE id = ?

@@ -1,0 +1,117 @@
+"""Secrets: references resolved late, literals masked and put back exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hush_otel.secrets import MASK, SECRET_FILE_MAX_BYTES, join, mask, resolve, split
+from hush_otel.errors import PausedError
+
+
+def test_resolve_replaces_variables_at_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference is replaced wherever a string stands, also in the middle of one."""
+    monkeypatch.setenv("HUSH_TEST_TOKEN", "t0ken")
+    value: Any = {
+        "headers": {"authorization": "Bearer ${HUSH_TEST_TOKEN}"},
+        "list": ["${HUSH_TEST_TOKEN}", 1],
+    }
+    assert resolve(value) == {"headers": {"authorization": "Bearer t0ken"}, "list": ["t0ken", 1]}
+
+
+def test_resolve_reads_files_without_trailing_line_break(tmp_path: Path) -> None:
+    """A file's secret is its text up to the last line break."""
+    (tmp_path / "token").write_bytes(b"abc def\r\n")
+    assert resolve({"x": f"<${{file:{tmp_path}/token}}>"}) == {"x": "<abc def>"}
+
+
+@pytest.mark.parametrize("value", ["$NAME", "${}", "${1A}", "${a b}", "{NAME}", "100%"])
+def test_resolve_leaves_other_text_alone(value: str) -> None:
+    """Only the two documented forms are references."""
+    assert resolve(value) == value
+
+
+@pytest.mark.parametrize("content", [None, ""], ids=["unset", "empty"])
+def test_missing_variable_pauses_and_is_named(content: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not there pauses the destination with its name in the message."""
+    monkeypatch.delenv("HUSH_TEST_TOKEN", raising=False)
+    if content is not None:
+        monkeypatch.setenv("HUSH_TEST_TOKEN", content)
+    with pytest.raises(PausedError, match="secret HUSH_TEST_TOKEN is not set"):
+        resolve({"a": "${HUSH_TEST_TOKEN}"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"\n", b"x" * (SECRET_FILE_MAX_BYTES + 1), b"\xff\xfe"],
+    ids=["missing", "empty", "blank", "large", "binary"],
+)
+def test_unusable_file_pauses_and_is_named(content: bytes | None, tmp_path: Path) -> None:
+    """A secret file that holds no secret pauses the destination with its path in the message."""
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PausedError, match=f"secret file:{path}"):
+        resolve(f"${{file:{path}}}")
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        ({"headers": {"x-any": "v"}}, {"headers": {"x-any": MASK}}),
+        ({"headers": {"authorization": "${TOKEN}"}}, {"headers": {"authorization": "${TOKEN}"}}),
+        ({"headers": {"authorization": "Bearer ${TOKEN}"}}, {"headers": {"authorization": MASK}}),
+        ({"headers": {"a": "${file:/run/secrets/a}"}}, {"headers": {"a": "${file:/run/secrets/a}"}}),
+        ({"API_KEY": "k", "x": "y"}, {"API_KEY": MASK, "x": "y"}),
+        (
+            {"secretary": 5, "Password": None, "use_token": True},
+            {"secretary": MASK, "Password": None, "use_token": True},
+        ),
+        ({"credentials": {"user": "u", "n": [1, "p"]}}, {"credentials": {"user": MASK, "n": [MASK, MASK]}}),
+        ({"endpoint": "https://u:p@h/x"}, {"endpoint": "https://***@h/x"}),
+        ({"endpoint": "https://u:p@ss@h/x"}, {"endpoint": "https://***@h/x"}),
+        ({"endpoint": "https://${U}:${file:/p}@h"}, {"endpoint": "https://${U}:${file:/p}@h"}),
+        ({"endpoint": "https://h/x?api_key=s&a=1"}, {"endpoint": "https://h/x?api_key=***&a=1"}),
+        ({"endpoint": "https://h/a@b"}, {"endpoint": "https://h/a@b"}),
+    ],
+)
+def test_mask_hides_literals_and_keeps_references(config: Any, shown: Any) -> None:
+    """What could be a secret is masked; references, switches and plain options stay readable."""
+    before = json.dumps(config)
+    assert mask(config) == shown
+    assert json.dumps(config) == before
+
+
+def test_split_gives_json_able_literals() -> None:
+    """Literals survive JSON and name the path of what they replace."""
+    masked, literals = split({"headers": {"a": "s"}, "urls": ["x", "http://u@h"]})
+    assert json.loads(json.dumps(literals)) == [[["headers", "a"], "s"], [["urls", 1], "http://u@h"]]
+    assert masked == {"headers": {"a": MASK}, "urls": ["x", "http://***@h"]}
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=6)
+    | st.sampled_from(["***", "http://a:b@c", "${A}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["headers", "api_key", "endpoint", "x", "0"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+@settings(deadline=None, max_examples=200)
+def test_join_is_the_inverse_of_split(config: Any) -> None:
+    """Masked copy and literals together, also by way of JSON, give the configuration back."""
+    masked, literals = split(config)
+    assert join(masked, json.loads(json.dumps(literals))) == config
+    assert split(masked)[0] == masked
