@@ -1,6 +1,5 @@
 """hush-otel: an OpenTelemetry span processor that never loses an ended span."""
 
-from .version import __version__
 from .api import (
     HushSpanExporter,
     HushSpanProcessor,
@@ -13,6 +12,7 @@ from .config import DEFAULT_DB_PATH
 from .errors import ConfigError, DeliveryError, HushError, SpoolError, StoreError
 from .model import Destination
 from .tracers import BaseTracer, get_registered_tracers, register_tracer
+from .version import __version__
 
 __all__ = [
     "DEFAULT_DB_PATH",

@@ -142,9 +142,7 @@ class HushSpanExporter(SpoolingSpanExporter):
         destinations: Sequence[Destination | str] = (),
     ) -> None:
         attachment = attach(db_path)
-        super().__init__(
-            attachment.writer, attachment.settings.choose(destinations), flush=attachment.flush
-        )
+        super().__init__(attachment.writer, attachment.settings.choose(destinations), flush=attachment.flush)
 
 
 class TraceStore:

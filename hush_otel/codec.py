@@ -193,7 +193,7 @@ def _integer(value: int) -> int | str:
     return str(value)
 
 
-def _refuse(code: int, data: memoryview) -> object:
+def _refuse(code: int, _data: memoryview) -> object:
     raise msgspec.DecodeError(f"msgpack extension type {code} is not accepted")
 
 

@@ -82,7 +82,9 @@ class Settings:
         spool = layers.text("spool_dir")
         values: dict[str, Any] = {
             "db_path": path,
-            "spool_dir": absolute_path(spool, "HUSH_SPOOL_DIR") if spool else path.with_name(path.name + ".spool"),
+            "spool_dir": absolute_path(spool, "HUSH_SPOOL_DIR")
+            if spool
+            else path.with_name(path.name + ".spool"),
             "spool_max_bytes": layers.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
             "force_filesystem": layers.boolean("force_filesystem", default=False),
             "background": layers.choice("background", ("process", "thread", "external")),
@@ -142,7 +144,9 @@ def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
     try:
         return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
     except (RuntimeError, OSError) as exc:
-        raise ConfigError(f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path") from exc
+        raise ConfigError(
+            f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path"
+        ) from exc
 
 
 class _Layers:
@@ -169,7 +173,7 @@ class _Layers:
             return choices[0]
         if value not in choices:
             raise ConfigError(f"{name} is {value!r}", hint=f"one of {', '.join(choices)}")
-        return cast("str", value)
+        return value
 
     def boolean(self, key: str, *, default: bool) -> bool:
         name, value = self.raw(key)
@@ -180,7 +184,9 @@ class _Layers:
             raise ConfigError(f"{name} is {value!r}", hint="true or false")
         return _BOOLEANS[text]
 
-    def number(self, key: str, kind: type[int | float], default: float | None, *, minimum: float) -> float | None:
+    def number(
+        self, key: str, kind: type[int | float], default: float | None, *, minimum: float
+    ) -> float | None:
         name, value = self.raw(key)
         if value is None:
             return default
@@ -202,7 +208,16 @@ class _Layers:
         return [item.strip() for item in items if item.strip()]
 
 
-_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_BOOLEANS: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def config_path() -> Path:
@@ -225,16 +240,23 @@ def _read_config_file() -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
-    allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {"traces_db", "destination"}
+    allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {
+        "traces_db",
+        "destination",
+    }
     unknown = sorted(set(content) - allowed)
     if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r} in {path}", hint=f"known: {', '.join(sorted(allowed))}")
+        raise ConfigError(
+            f"unknown key {unknown[0]!r} in {path}", hint=f"known: {', '.join(sorted(allowed))}"
+        )
     return content
 
 
 def _known_destinations(tables: object) -> dict[str, Destination]:
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
-        raise ConfigError(f"'destination' in {config_path()} is no table of tables", hint="[destination.NAME]")
+        raise ConfigError(
+            f"'destination' in {config_path()} is no table of tables", hint="[destination.NAME]"
+        )
     return {name: _destination(name, table) for name, table in tables.items()}
 
 
@@ -242,7 +264,9 @@ def _destination(name: str, table: dict[str, Any]) -> Destination:
     options = dict(table)
     kind = options.pop("type", None)
     if not isinstance(kind, str):
-        raise ConfigError(f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"')
+        raise ConfigError(
+            f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"'
+        )
     options.pop("name", None)
     return Destination(kind, name=name, **options)
 
@@ -259,7 +283,9 @@ def interpreter(settings: Settings) -> str | None:
 
 def otlp_environment() -> dict[str, str]:
     """OTel's standard OTLP variables that are set (specification, protocol/exporter.md)."""
-    return {key: value for key, value in os.environ.items() if key.startswith("OTEL_EXPORTER_OTLP_") and value}
+    return {
+        key: value for key, value in os.environ.items() if key.startswith("OTEL_EXPORTER_OTLP_") and value
+    }
 
 
 def environment_value(name: str) -> str | None:

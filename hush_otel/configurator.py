@@ -23,11 +23,11 @@ class HushConfigurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         if chosen_configurator() != "hush":
-            super()._configure(**kwargs)
+            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
             return
         processor = HushSpanProcessor()  # first: a setting that cannot work is said before anything is set up
         with traces_exporter_kept_aside():
-            super()._configure(**kwargs)
+            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
         provider = trace.get_tracer_provider()
         if isinstance(provider, sdk_trace.TracerProvider):
             provider.add_span_processor(processor)

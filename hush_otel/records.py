@@ -27,9 +27,13 @@ FLAG_COMPLETE: Final = 1 << 17
 FLAGS_OTLP_MASK: Final = 0xFFFF
 
 
+_FIXARRAY: Final = 0x9
+
+
 def record_type(payload: bytes) -> int:
     """The type of an encoded record, without decoding it; 0 when it is none."""
-    return payload[1] if len(payload) > 1 and payload[0] & 0xF0 == 0x90 else 0
+    # The upper half of a fixarray's first byte is 0x9 (msgpack specification, array format family).
+    return payload[1] if len(payload) > 1 and payload[0] >> 4 == _FIXARRAY else 0
 
 
 class End(msgspec.Struct, array_like=True):

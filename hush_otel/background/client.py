@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from hush_otel.version import __version__
 from hush_otel.config import Settings, child_environment, interpreter
 from hush_otel.diagnostics import guard
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import lock_file
+from hush_otel.version import __version__
 
 LAUNCH_AGAIN_S: Final = (1.0, 30.0)
 """First and longest wait between two launches that showed no owner."""

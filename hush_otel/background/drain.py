@@ -51,7 +51,7 @@ class DrainProgress(NamedTuple):
 
 
 class Drain:
-    """Used by the owner's main thread only. Raises sqlite3.Error and StoreFenced; then nothing has changed."""
+    """Used by the owner's main thread only. Where it raises, nothing has changed (sqlite3.Error, StoreFenced)."""
 
     def __init__(self, directory: SpoolDirectory, database: Database, settings: Settings) -> None:
         self._directory = directory
@@ -69,7 +69,9 @@ class Drain:
         """Ingest a batch of what is published; settle segments that have ended."""
         self._discover()
         reads, limited = self._read()
-        changed = [(source, found) for source, found in reads if found.frames or self._must_save(source, found)]
+        changed = [
+            (source, found) for source, found in reads if found.frames or self._must_save(source, found)
+        ]
         count = sum(len(found.frames) for _, found in changed)
         spans = 0
         if changed:
@@ -108,7 +110,8 @@ class Drain:
         """Take turns over the segments until the batch is full; True when something was left."""
         sources = [source for source in self._sources.values() if not source.ended]
         self._turn = (self._turn + 1) % max(len(sources), 1)
-        room, limited, reads = BATCH_BYTES, False, []
+        room, limited = BATCH_BYTES, False
+        reads: list[tuple[Source, Frames]] = []
         for source in sources[self._turn :] + sources[: self._turn]:
             if room <= 0:
                 return reads, True
@@ -224,7 +227,9 @@ class Drain:
 
     def _committed(self, source: Source, found: Frames) -> None:
         source.position = found.position
-        source.drops = source.reader.drops() if found.stop is Stop.END else source.drops | source.reader.drops()
+        source.drops = (
+            source.reader.drops() if found.stop is Stop.END else source.drops | source.reader.drops()
+        )
         source.ended = found.stop is Stop.END
         source.reader.set_drained(found.position)
 

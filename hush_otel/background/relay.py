@@ -107,7 +107,7 @@ class Relay:
     def _claim(self, state: outbox.DestinationState, now: float) -> list[outbox.Delivery]:
         """As many due deliveries as fit one request; at least one."""
         due = self._database.read(lambda db: outbox.due_deliveries(db, state.id, now, CLAIM_AT_ONCE))
-        spans, claimed = 0, []
+        spans, claimed = 0, list[outbox.Delivery]()
         for delivery in due:
             if claimed and spans + delivery.span_count > REQUEST_SPANS:
                 break

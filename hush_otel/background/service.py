@@ -291,6 +291,8 @@ def drain_once(settings: Settings) -> DrainReport:
     try:
         return service.drain_all()
     except sqlite3.Error as exc:
-        raise HushError(f"cannot write {settings.db_path}: {exc}", hint="the spool keeps every record") from exc
+        raise HushError(
+            f"cannot write {settings.db_path}: {exc}", hint="the spool keeps every record"
+        ) from exc
     finally:
         service.close()

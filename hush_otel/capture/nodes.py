@@ -46,7 +46,14 @@ class NodeTraces:
         config = tracer_config if isinstance(tracer_config, dict) else {"invalid": tracer_config}
         kept = None if tags is None else list(tags)
         self._publish(
-            (records.MARK, time.time_ns(), request_id, tracer_type, config if tracer_config is not None else {}, kept),
+            (
+                records.MARK,
+                time.time_ns(),
+                request_id,
+                tracer_type,
+                config if tracer_config is not None else {},
+                kept,
+            ),
             "recording a completed request",
         )
 
@@ -63,4 +70,6 @@ class NodeTraces:
 
 def _require_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not (value or name != "request_id"):
-        raise ValueError(f"{name} must be {'non-empty ' if name == 'request_id' else ''}text, not {type(value).__name__}")
+        raise ValueError(
+            f"{name} must be {'non-empty ' if name == 'request_id' else ''}text, not {type(value).__name__}"
+        )

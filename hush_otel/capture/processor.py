@@ -46,8 +46,8 @@ class SpoolingSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Count the span as open; publish its start when live."""
         try:
-            context = span._context
-            if self._stopped or not context[3] & 1:
+            context = span.get_span_context()
+            if self._stopped or context is None or not context[3] & 1:
                 return  # only sampled spans are exported (specification, trace/sdk.md, Sampled)
             self._open.opened(context[0], context[1])
             if self._live:

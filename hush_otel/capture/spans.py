@@ -91,7 +91,10 @@ def start_record(span: Span, origin: int) -> tuple[Any, ...]:
 
 
 def origin_record(
-    index: int, resource: Resource | None, scope: InstrumentationScope | None, destinations: list[dict[str, Any]]
+    index: int,
+    resource: Resource | None,
+    scope: InstrumentationScope | None,
+    destinations: list[dict[str, Any]],
 ) -> tuple[Any, ...]:
     """Resource, scope and route as a `records.OriginRecord` tuple."""
     return (

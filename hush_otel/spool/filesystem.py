@@ -14,7 +14,19 @@ MAPPABLE: Final = frozenset({"ext4", "xfs", "tmpfs"})
 """posix_fallocate really reserves blocks there, so a store into a mapped page finds its space.
 Elsewhere (btrfs, zfs, overlay, APFS, …) a full disk would be SIGBUS, which kills the app."""
 
-REMOTE: Final = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "glusterfs", "lustre", "afs", "virtiofs", "vboxsf")
+REMOTE: Final = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "fuse",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "afs",
+    "virtiofs",
+    "vboxsf",
+)
 """Neither POSIX locks nor a WAL database can be relied on there (sqlite.org/wal.html, section 1)."""
 
 

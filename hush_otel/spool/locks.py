@@ -83,7 +83,7 @@ def lock_file(path: Path) -> LockFile:
 def _still_there(lock: LockFile) -> bool:
     """False when the path was deleted or replaced: a lock on the old inode protects nothing."""
     try:
-        here, there = os.fstat(lock.fd), os.stat(lock.path)
+        here, there = os.fstat(lock.fd), lock.path.stat()
     except OSError:
         return False
     return (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)

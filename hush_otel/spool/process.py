@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+_LINUX: Final = sys.platform == "linux"
+
 _MADV_WIPEONFORK: Final = 18
 """Linux >= 4.14 (madvise(2)): the page reads as zeros in a child, also after a fork at C level."""
 
@@ -23,7 +25,7 @@ def process_start(pid: int) -> int:
 
     Linux: field 22 of /proc/pid/stat, clock ticks since boot. macOS: seconds, from ps.
     """
-    if sys.platform == "linux":
+    if _LINUX:
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except OSError:
@@ -49,7 +51,7 @@ def _start_by_ps(pid: int) -> int:
 def is_running(pid: int, started: int) -> bool:
     """Whether that very process still runs: same pid and, where known, same start."""
     now = process_start(pid)
-    return now != 0 and (started == 0 or now == started)
+    return now != 0 and started in {0, now}
 
 
 class ForkMark:
@@ -61,7 +63,7 @@ class ForkMark:
 
     def __init__(self) -> None:
         self.page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if sys.platform == "linux":
+        if _LINUX:
             try:
                 self.page.madvise(_MADV_WIPEONFORK)
             except OSError:

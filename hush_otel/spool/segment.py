@@ -110,10 +110,10 @@ def create(
         os.pwrite(fd, layout.pack_header(header), 0)
         segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, header)
         segment.path = directory.segment(segment_id)
-        os.rename(temporary, segment.path)
+        temporary.rename(segment.path)
     except BaseException:
         # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
-        os.unlink(temporary)
+        temporary.unlink()
         if segment is None:
             os.close(fd)
         else:
@@ -261,4 +261,4 @@ def _pwrite_holding_gil() -> _Pwrite:
     function = ctypes.PyDLL(None).pwrite
     function.restype = ctypes.c_ssize_t
     function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64)
-    return function  # type: ignore[no-any-return]
+    return function

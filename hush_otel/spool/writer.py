@@ -174,7 +174,7 @@ class SpoolWriter:
         if self._nested is None:
             nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None)
             nested.definitions = self.definitions
-            nested._identity = self._identity  # noqa: SLF001 - the same process owns both
+            nested._identity = self._identity
             self._nested = nested
         return self._nested.append(payload, definition)
 
@@ -286,7 +286,7 @@ class SpoolWriter:
             if identity is not None:
                 identity.release()
         if self._nested is not None:
-            self._nested._identity = None  # noqa: SLF001 - the same process owns both
+            self._nested._identity = None
 
     def count_cut(self) -> None:
         """A record was stored with a part cut away."""

@@ -51,7 +51,8 @@ class Database:
             self._epoch = self._take_over()
         except sqlite3.Error as exc:
             raise StoreError(
-                f"cannot open the database {path}: {exc}", hint="see `hush-otel status`; the spool keeps every record"
+                f"cannot open the database {path}: {exc}",
+                hint="see `hush-otel status`; the spool keeps every record",
             ) from exc
 
     def _migrate(self) -> None:
@@ -59,7 +60,8 @@ class Database:
         version = self._version()
         if version > SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}", hint="upgrade hush-otel"
+                f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}",
+                hint="upgrade hush-otel",
             )
         if version == 0:
             self._run_script(load_sql("schema.sql"))
@@ -75,7 +77,7 @@ class Database:
         return int(row[0]) if row else 0
 
     def _run_script(self, script: str) -> None:
-        mark = f"INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('schema_version', {SCHEMA_VERSION});"
+        mark = f"REPLACE INTO hush_meta (key, value) VALUES ('schema_version', {SCHEMA_VERSION});"  # noqa: S608
         try:
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{mark}\nCOMMIT;")
         except sqlite3.Error:
@@ -105,8 +107,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             (epoch,) = connection.execute("SELECT value FROM hush_meta WHERE key = 'epoch'").fetchone()
-            if epoch != self._epoch:
-                raise StoreFenced(f"another process has taken over {self.path}")
+            self._check_epoch(epoch)
             result = change(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -114,6 +115,10 @@ class Database:
                 connection.rollback()
             raise
         return result
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            raise StoreFenced(f"another process has taken over {self.path}")
 
     def read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         """Run `look` without a transaction of its own."""

@@ -142,7 +142,9 @@ class Ingest:
     def running(self, db: sqlite3.Connection) -> dict[bytes, Running]:
         """Spans that have not ended, by trace id and span id."""
         if self._running is None:
-            self._running = {t + s: Running(row, request) for t, s, row, request in db.execute(SQL["all_running"])}
+            self._running = {
+                t + s: Running(row, request) for t, s, row, request in db.execute(SQL["all_running"])
+            }
         return self._running
 
     def next_seq(self, db: sqlite3.Connection) -> int:
@@ -270,9 +272,7 @@ class _Batch:
         trace = self._trace(record.trace_id)
         row = SpanRow(record.trace_id + record.span_id, promoted, arrival.writer_id)
         row.request = (
-            trace.request
-            if promoted.request_id is None
-            else self._assign(trace, promoted.request_id)
+            trace.request if promoted.request_id is None else self._assign(trace, promoted.request_id)
         )
         if record.parent_span_id is None or record.flags & REMOTE:
             row.root_name = promoted.workflow_name or record.name
@@ -348,7 +348,9 @@ class _Batch:
         if was is None:
             self._ingest.count_loss(self._db, "provisional", 1)
         else:
-            self._db.execute(SQL["set_provisional"], (records.pack_provisional(record, arrival.origin), was.row))
+            self._db.execute(
+                SQL["set_provisional"], (records.pack_provisional(record, arrival.origin), was.row)
+            )
 
     def end_of_child(self, provisional: bytes, writer_id: bytes) -> None:
         """Use the end that a forked child saw."""
@@ -390,7 +392,10 @@ class _Batch:
         """A reused request_id appends occurrences; it never overwrites."""
         (occurrence,) = self._db.execute(SQL["count_occurrences"], (trace.id, node.key)).fetchone()
         root = (trace.id, root_span_id_of(node.node.request_id))
-        taken = node.node.parent_name is None and self._db.execute(SQL["span_exists"], root).fetchone() is not None
+        taken = (
+            node.node.parent_name is None
+            and self._db.execute(SQL["span_exists"], root).fetchone() is not None
+        )
         return node_span_id(node.node, occurrence, root_taken=taken)
 
     # ------------------------------------------------------------------ requests
@@ -423,7 +428,12 @@ class _Batch:
         return found
 
     def _count(
-        self, row: SpanRow, *, was_running: bool = False, was_error: bool = False, moved_from: int | None = None
+        self,
+        row: SpanRow,
+        *,
+        was_running: bool = False,
+        was_error: bool = False,
+        moved_from: int | None = None,
     ) -> None:
         self._roll_up(row.values[REQUEST]).add(row, was_running=was_running, was_error=was_error)
         if moved_from is not None and moved_from != row.values[REQUEST]:

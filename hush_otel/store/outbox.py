@@ -97,7 +97,9 @@ def _place_nodes(db: sqlite3.Connection, request: int) -> None:
     nodes = []
     for _, span_id, _, text, start_ns, end_ns, _ in rows:
         place = _DECODE_PLACE.decode(text)
-        nodes.append(PlacedNode(span_id, place.node_name, place.parent_name, place.context_id, start_ns, end_ns))
+        nodes.append(
+            PlacedNode(span_id, place.node_name, place.parent_name, place.context_id, start_ns, end_ns)
+        )
     parents = resolve_parents(nodes)
     changes = []
     for number, span_id, parent, _, _, _, end_seq in rows:
@@ -129,7 +131,9 @@ def destinations(db: sqlite3.Connection) -> list[DestinationState]:
         masked: dict[str, AttributeValue] = msgspec.json.decode(config)
         whole = join(masked, msgspec.json.decode(row[0])) if row else masked
         assert isinstance(whole, dict)  # noqa: S101 - join gives back what split took
-        found.append(DestinationState(number, DestinationConfig(name, kind, whole), digest, paused, hold_until))
+        found.append(
+            DestinationState(number, DestinationConfig(name, kind, whole), digest, paused, hold_until)
+        )
     return found
 
 
@@ -141,8 +145,21 @@ def waiting(db: sqlite3.Connection) -> set[int]:
 def due_deliveries(db: sqlite3.Connection, destination: int, now: float, limit: int) -> list[Delivery]:
     """Pending deliveries whose time has come, oldest first."""
     rows = db.execute(SQL["due_deliveries"], (destination, now, limit)).fetchall()
-    # Without a row in request_destinations nothing restricts it: the whole request.
-    return [Delivery(*row[:6], row[6] is None or bool(row[6]), row[7], destination) for row in rows]
+    return [
+        # Without a row in request_destinations nothing restricts it: the whole request.
+        Delivery(
+            number,
+            request,
+            from_seq,
+            to_seq,
+            attempts,
+            spans,
+            whole is None or bool(whole),
+            request_id,
+            destination,
+        )
+        for number, request, from_seq, to_seq, attempts, spans, whole, request_id in rows
+    ]
 
 
 def next_attempt(db: sqlite3.Connection, destination: int) -> float | None:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from hush_otel.secrets import mask, split
 from hush_otel.model import TRACER_ALIASES, Destination, canonical_json
+from hush_otel.secrets import mask, split
 
 from .statements import load_statements
 

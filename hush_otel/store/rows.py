@@ -10,7 +10,7 @@ from hush_otel import records
 from hush_otel.mapping.jsontext import encode_json
 from hush_otel.mapping.nodes import NodeTrace, is_generation, node_columns, node_key, promoted_of, span_fields
 from hush_otel.mapping.semconv import Promoted
-from hush_otel.model import AttributeValue, FLAGS_HAS_IS_REMOTE, SpanState
+from hush_otel.model import FLAGS_HAS_IS_REMOTE, AttributeValue, SpanState
 
 MAX_INT: Final = (1 << 63) - 1
 _PACK: Final = msgspec.msgpack.Encoder()

@@ -52,7 +52,9 @@ _SCOPE: Final = msgspec.json.Decoder(_Scope)
 _EXACT: Final = msgspec.msgpack.Decoder(
     tuple[dict[str, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
 )
-_EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(tuple[dict[str, Any], dict[str, Any]], ext_hook=lambda *_: None)
+_EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(
+    tuple[dict[str, Any], dict[str, Any]], ext_hook=lambda *_: None
+)
 
 
 class SpanReader:
@@ -60,7 +62,11 @@ class SpanReader:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30.0, isolation_level=None, check_same_thread=False
+            f"file:{quote(str(path))}?mode=ro",
+            uri=True,
+            timeout=30.0,
+            isolation_level=None,
+            check_same_thread=False,
         )
         self._origins: dict[int, Origin] = {}
 
@@ -74,27 +80,42 @@ class SpanReader:
         return [self._span(row, delivery.request_id) for row in rows]
 
     def _span(self, row: tuple[Any, ...], request_id: str) -> SpanData:
-        attributes, events, links = _content(*row[11:14], row[15])
-        if row[17] == SpanState.INTERRUPTED:
-            attributes["hush.incomplete"] = True
-        dropped = _DROPPED.decode(row[14]) if row[14] else (0, 0, 0)
+        (
+            trace_id, span_id, parent_span_id, flags, trace_state, name, kind, start_ns, end_ns,
+            status_code, status_message, attributes, events, links, dropped, exact, origin, state,
+        ) = row  # fmt: skip
+        typed, typed_events, typed_links = _content(attributes, events, links, exact)
+        if state == SpanState.INTERRUPTED:
+            typed["hush.incomplete"] = True  # in the JSON, but not in an exact copy
+        dropped_attributes, dropped_events, dropped_links = _DROPPED.decode(dropped) if dropped else (0, 0, 0)
         return SpanData(
-            *row[:4],
-            row[4] or "",
-            *row[5:10],
-            row[10] or "",
-            attributes,
-            events,
-            links,
-            *dropped,
-            self._origin(row[16]),
-            request_id,
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_span_id=parent_span_id,
+            flags=flags,
+            trace_state=trace_state or "",
+            name=name,
+            kind=kind,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            status_code=status_code,
+            status_message=status_message or "",
+            attributes=typed,
+            events=typed_events,
+            links=typed_links,
+            dropped_attributes=dropped_attributes,
+            dropped_events=dropped_events,
+            dropped_links=dropped_links,
+            origin=self._origin(origin),
+            request_id=request_id,
         )
 
     def _origin(self, number: int) -> Origin:
         found = self._origins.get(number)
         if found is None:
-            _, resource, schema_url, scope_json, exact = self._connection.execute(SQL["origins"], (number,)).fetchone()
+            _, resource, schema_url, scope_json, exact = self._connection.execute(
+                SQL["origins"], (number,)
+            ).fetchone()
             scope = _SCOPE.decode(scope_json)
             attributes: dict[str, AttributeValue] = _OBJECT.decode(resource)
             if exact is not None:
