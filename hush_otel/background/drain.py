@@ -51,7 +51,7 @@ class DrainProgress(NamedTuple):
 
 
 class Drain:
-    """Used by the owner's main thread only. Where it raises, nothing has changed (sqlite3.Error, StoreFenced)."""
+    """Used by the owner's main thread only. Where a method raises, nothing has changed."""
 
     def __init__(self, directory: SpoolDirectory, database: Database, settings: Settings) -> None:
         self._directory = directory

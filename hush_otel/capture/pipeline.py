@@ -16,6 +16,9 @@ from hush_otel.spool.writer import SpoolWriter
 from .spans import end_record, origin_record, start_record
 
 
+_encode = ENCODER.encode
+
+
 class SpanPipeline:
     """Writes spans for one set of destinations. Thread-, signal- and fork-safe; never raises.
 
@@ -27,7 +30,9 @@ class SpanPipeline:
     def __init__(self, writer: SpoolWriter, destinations: Sequence[Destination]) -> None:
         self.writer = writer
         self._destinations = [destination.as_record() for destination in destinations]
+        self._append = writer.append
         self._origins: dict[tuple[int, int], tuple[int, Any, Any]] = {}
+        self._last: tuple[int, Any, Any] = (0, self, self)
 
     def write_end(self, span: ReadableSpan, flags: int) -> bool:
         """Publish a finished span."""
@@ -45,28 +50,36 @@ class SpanPipeline:
 
     def _publish(self, record: tuple[Any, ...], origin: int | None) -> bool:
         try:
-            payload = ENCODER.encode(record)
+            payload = _encode(record)
         except Exception:  # noqa: BLE001 - a strange value; the walk in encode() handles it
             payload = b""
         if not 0 < len(payload) <= MAX_RECORD_BYTES:
             payload, cut = encode(record)
             if cut:
                 self.writer.count_cut()
-        return self.writer.append(payload, origin)
+        return self._append(payload, origin)
 
     def _origin_of(self, span: ReadableSpan) -> int:
         """The interned index of a span's resource, scope and destinations.
 
-        By identity first: hashing a resource costs more than the rest of on_end. The objects are
-        kept, so that an id is never reused while it stands here.
+        By identity: hashing a resource costs more than the rest of on_end. The last one first: most
+        spans come from the same scope as the one before. The objects are kept, so that an id is
+        never reused while it stands here.
         """
-        resource, scope = span.resource, span.instrumentation_scope
+        try:
+            resource, scope = span._resource, span._instrumentation_scope
+        except AttributeError:
+            resource, scope = span.resource, span.instrumentation_scope
+        last = self._last
+        if last[1] is resource and last[2] is scope:
+            return last[0]
         found = self._origins.get((id(resource), id(scope)))
         if found is None:
             index = self.writer.definitions.intern(
                 lambda i: encode(origin_record(i, resource, scope, self._destinations))[0]
             )
             found = self._origins[id(resource), id(scope)] = (index, resource, scope)
+        self._last = found  # one reference: another thread sees the old one or the new one
         return found[0]
 
     def failed(self, doing: str, exc: Exception) -> None:

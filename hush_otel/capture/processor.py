@@ -61,8 +61,8 @@ class SpoolingSpanProcessor(SpanProcessor):
             context = span.get_span_context()
             if self._stopped or context is None or not context[3] & 1:
                 return
-            parent = span._parent
-            self._publish(span, context[0], context[1], parent is None or parent.is_remote)
+            parent = span.parent
+            self._publish(span, context[0], context[1], parent is None or parent[2])
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed("recording a span", exc)
 

@@ -29,36 +29,40 @@ def end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, 
         parent = span._parent
         status = span._status
         attributes = span._attributes
-        events = span._events
-        links = span._links
+        events, links = span._events, span._links
         fields = attributes._dict  # type: ignore[union-attr]
-        plain = not (attributes.dropped or trace_state or len(events) or len(links))  # type: ignore[union-attr]
-        rare = None if plain and not events.dropped and not links.dropped else _extra(span)  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError):
-        return _public_end_record(span, origin, extra_flags)
-    flags = extra_flags | FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
-    if parent is not None:
-        parent_id = parent.span_id.to_bytes(8, "big")
-        if parent.is_remote:
-            flags |= FLAGS_IS_REMOTE
-    else:
+        usual = not (
+            events._dq  # type: ignore[attr-defined]
+            or links._dq  # type: ignore[attr-defined]
+            or attributes.dropped  # type: ignore[union-attr]
+            or events.dropped  # type: ignore[attr-defined]
+            or links.dropped  # type: ignore[attr-defined]
+            or trace_state._dict
+        )
+        flags = extra_flags | FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
         parent_id = None
-    return (
-        records.END,
-        origin,
-        trace_id.to_bytes(16, "big"),
-        span_id.to_bytes(8, "big"),
-        parent_id,
-        flags,
-        span._name,
-        _KINDS[span._kind],
-        span._start_time,
-        span._end_time,
-        status.status_code.value,
-        status.description,
-        fields,
-        rare,
-    )
+        if parent is not None:
+            parent_id = parent[1].to_bytes(8, "big")
+            if parent[2]:
+                flags |= FLAGS_IS_REMOTE
+        return (
+            records.END,
+            origin,
+            trace_id.to_bytes(16, "big"),
+            span_id.to_bytes(8, "big"),
+            parent_id,
+            flags,
+            span._name,
+            span._kind._value_ + 1,
+            span._start_time,
+            span._end_time,
+            status._status_code._value_,
+            status._description,
+            fields,
+            None if usual else _extra(span),
+        )
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return _public_end_record(span, origin, extra_flags)
 
 
 def start_record(span: Span, origin: int) -> tuple[Any, ...]:
@@ -66,28 +70,27 @@ def start_record(span: Span, origin: int) -> tuple[Any, ...]:
     try:
         trace_id, span_id, _, trace_flags, trace_state, _ = span._context  # type: ignore[misc]
         parent = span._parent
-        fields = span._attributes._dict  # type: ignore[union-attr]
-    except (AttributeError, TypeError, ValueError):
+        flags = FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
+        parent_id = None
+        if parent is not None:
+            parent_id = parent[1].to_bytes(8, "big")
+            if parent[2]:
+                flags |= FLAGS_IS_REMOTE
+        record = (
+            records.START,
+            origin,
+            trace_id.to_bytes(16, "big"),
+            span_id.to_bytes(8, "big"),
+            parent_id,
+            flags,
+            span._name,
+            span._kind._value_ + 1,
+            span._start_time,
+            span._attributes._dict,  # type: ignore[union-attr]
+        )
+        return (*record, trace_state.to_header()) if trace_state._dict else record
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return _public_start_record(span, origin)
-    flags = FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
-    parent_id = None
-    if parent is not None:
-        parent_id = parent.span_id.to_bytes(8, "big")
-        if parent.is_remote:
-            flags |= FLAGS_IS_REMOTE
-    record = (
-        records.START,
-        origin,
-        trace_id.to_bytes(16, "big"),
-        span_id.to_bytes(8, "big"),
-        parent_id,
-        flags,
-        span._name,
-        _KINDS[span._kind],
-        span._start_time,
-        fields,
-    )
-    return (*record, trace_state.to_header()) if trace_state else record
 
 
 def origin_record(

@@ -13,6 +13,7 @@ import os
 import time
 from pathlib import Path
 from typing import Final, Protocol
+from zlib import crc32
 
 from . import format as layout
 from .directory import SpoolDirectory
@@ -145,12 +146,15 @@ class MappedSegment:
         """See Segment."""
         offset = self.offset
         length = len(payload)
-        word = length | (layout.checksum(payload) ^ layout.place_mask(self._seed, offset)) << 32
-        start = offset + 8
-        self._bytes[start : start + length] = payload
-        self._words[offset >> 3] = word
-        self.offset = (start + length + 7) & ~7
-        return self._words[_ATTENTION] != 0
+        check = crc32(payload) if length <= layout.CRC_PIECE_BYTES else layout.checksum(payload)
+        # layout.place_mask, without the call.
+        mask = (self._seed + offset * 0x9E3779B1) & 0xFFFFFFFF
+        end = offset + 8 + length
+        self._bytes[offset + 8 : end] = payload
+        words = self._words
+        words[offset >> 3] = length | (check ^ mask) << 32
+        self.offset = (end + 7) & ~7
+        return words[_ATTENTION] != 0
 
     def attend(self) -> tuple[bool, bool]:
         """See Segment."""

@@ -14,8 +14,8 @@ import itertools
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from hush_otel.errors import SpoolError
@@ -153,7 +153,7 @@ class SpoolWriter:
             return False
         if attention:
             self._attend(segment, offset, payload, definition)
-        if time.monotonic() >= self._next_check:
+        if monotonic() >= self._next_check:
             self._check()
         return True
 
@@ -192,12 +192,12 @@ class SpoolWriter:
             self._bell.ring()
 
     def _check(self) -> None:
-        self._next_check = time.monotonic() + CHECK_INTERVAL_S
+        self._next_check = monotonic() + CHECK_INTERVAL_S
         self._on_check()
 
     def _roll(self, needed: int) -> MappedSegment | WrittenSegment | None:
         """Make the next segment, then seal the one before. None when there is no room anywhere."""
-        if time.monotonic() < self._retry_at:
+        if monotonic() < self._retry_at:
             self._drop(self._retry_reason, None)
             return None
         try:
@@ -214,7 +214,7 @@ class SpoolWriter:
             if self._bell is not None:
                 self._bell.ring()
             return segment
-        self._retry_at = time.monotonic() + RETRY_S
+        self._retry_at = monotonic() + RETRY_S
         return None
 
     def _create(self, needed: int) -> MappedSegment | WrittenSegment:
@@ -300,8 +300,8 @@ class SpoolWriter:
     def _drop(self, reason: str, exc: Exception | None) -> None:
         self.dropped += 1
         self._count(reason)
-        if exc is not None and time.monotonic() >= self._warn_at:
-            self._warn_at = time.monotonic() + 60
+        if exc is not None and monotonic() >= self._warn_at:
+            self._warn_at = monotonic() + 60
             log.warning("hush-otel drops spans: %s", exc)
 
     def _count(self, reason: str) -> None:
