@@ -45,12 +45,12 @@ class End(msgspec.Struct, array_like=True):
     span_id: bytes
     parent_span_id: bytes | None
     flags: int
-    name: str
+    name: Any  # as the user gave it, like the times and the message: the SDK does not check
     kind: int  # OTLP's number
-    start_ns: int
-    end_ns: int
+    start_ns: Any
+    end_ns: Any
     status_code: int
-    status_message: str | None
+    status_message: Any
     attributes: dict[Any, Any]
     extra: Extra | None  # only when there is something in it: most spans have none
 
@@ -75,9 +75,9 @@ class Start(msgspec.Struct, array_like=True):
     span_id: bytes
     parent_span_id: bytes | None
     flags: int
-    name: str
+    name: Any
     kind: int
-    start_ns: int
+    start_ns: Any
     attributes: dict[Any, Any]
     trace_state: str = ""
 

@@ -16,16 +16,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hush_otel import records
-from hush_otel.config import Settings
-from hush_otel.errors import SpoolError
-from hush_otel.spool.directory import SpoolDirectory, id_of
+from hush_otel.diagnostics import swallow
+from hush_otel.errors import SpoolError, StoreFenced
+from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Arrival, Ingest, Place
 from hush_otel.store.statements import load_statements
 
-from .sources import Source, Writers, decode
+from .sources import Source, decode
 
 log = logging.getLogger(__name__)
 SQL: Final = load_statements("ingest")
@@ -34,12 +34,6 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 """One transaction's records: about 2,500 LLM spans, 50 ms."""
 SOURCE_BYTES: Final = 1024 * 1024
 """What one segment gets of it, so that a backlog does not starve the others."""
-UNLINK_AT_ONCE: Final = 64
-"""Ended segments for which it is worth to sync before the second is over."""
-REMEMBER_SEGMENTS_S: Final = 24 * 3600.0
-"""How long an ended segment's position is kept, for a writer that repeats a record of it."""
-DAMAGE_WAIT_S: Final = 1.0
-"""A frame that stays invalid for this long in a sealed segment is damage, not a race."""
 
 
 class DrainProgress(NamedTuple):
@@ -53,13 +47,11 @@ class DrainProgress(NamedTuple):
 class Drain:
     """Used by the owner's main thread only. Where a method raises, nothing has changed."""
 
-    def __init__(self, directory: SpoolDirectory, database: Database, settings: Settings) -> None:
+    def __init__(self, directory: SpoolDirectory, database: Database) -> None:
         self._directory = directory
         self._database = database
-        self._settings = settings
-        self._ingest = Ingest()
-        self._writers = Writers(directory)
-        self._sources: dict[Path, Source] = {}
+        self.ingest = Ingest()
+        self.sources: dict[Path, Source] = {}
         self._strange: set[Path] = set()
         self._turn = 0
 
@@ -73,20 +65,53 @@ class Drain:
             (source, found) for source, found in reads if found.frames or self._must_save(source, found)
         ]
         count = sum(len(found.frames) for _, found in changed)
-        spans = 0
-        if changed:
-            try:
-                spans = self._database.write(lambda db: self._write(db, changed))
-            except BaseException:
-                self._forget()
-                raise
-            for source, found in changed:
-                self._committed(source, found)
+        spans = self._commit_or_isolate(changed) if changed else 0
         return DrainProgress(count, spans, caught_up=not limited)
+
+    def _commit_or_isolate(self, changed: list[tuple[Source, Frames]]) -> int:
+        """One transaction for all; if a record breaks it, one for each, so that it harms no neighbour."""
+        try:
+            return self._commit(changed)
+        except (sqlite3.OperationalError, StoreFenced):
+            raise  # locked, full, or not ours any more: nothing that a smaller batch would mend
+        except Exception as exc:  # noqa: BLE001 - a bug of ours must not stop the drain for good
+            swallow("storing a batch of records; each is tried by itself", exc)
+        return sum(self._commit_each(source, found) for source, found in changed)
+
+    def _commit_each(self, source: Source, found: Frames) -> int:
+        spans = 0
+        for index, frame in enumerate(found.frames):
+            last = index + 1 == len(found.frames)
+            end = found.position if last else found.frames[index + 1][0]
+            one = Frames([frame], end, found.stop if last else Stop.OPEN)
+            try:
+                spans += self._commit([(source, one)])
+            except (sqlite3.OperationalError, StoreFenced):
+                raise
+            except Exception as exc:  # noqa: BLE001 - see above
+                swallow("storing a record, which is kept in salvage/", exc)
+                self._give_up(source, one)
+        return spans
+
+    def _give_up(self, source: Source, one: Frames) -> None:
+        """A record that cannot be stored: kept for people, counted, passed by."""
+        ((offset, payload),) = one.frames
+        self._salvage(source, offset, payload, "unstorable")
+        self._commit([(source, one._replace(frames=[]))])
+
+    def _commit(self, changed: list[tuple[Source, Frames]]) -> int:
+        try:
+            spans = self._database.write(lambda db: self._write(db, changed))
+        except BaseException:
+            self.forget()
+            raise
+        for source, found in changed:
+            self._committed(source, found)
+        return spans
 
     def _discover(self) -> None:
         for path in self._directory.segments():
-            if path not in self._sources and path not in self._strange:
+            if path not in self.sources and path not in self._strange:
                 self._open(path)
 
     def _open(self, path: Path) -> None:
@@ -103,12 +128,12 @@ class Drain:
             lambda db: db.execute(SQL["find_segment"], (reader.header.segment_id,)).fetchone()
         )
         position, ended, drops = row or (HEADER_BYTES, 0, "{}")
-        self._sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
+        self.sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
         reader.set_drained(position)  # the owner before may have died between commit and header
 
     def _read(self) -> tuple[list[tuple[Source, Frames]], bool]:
         """Take turns over the segments until the batch is full; True when something was left."""
-        sources = [source for source in self._sources.values() if not source.ended]
+        sources = [source for source in self.sources.values() if not source.ended]
         self._turn = (self._turn + 1) % max(len(sources), 1)
         room, limited = BATCH_BYTES, False
         reads: list[tuple[Source, Frames]] = []
@@ -139,16 +164,19 @@ class Drain:
         """Copy the damaged bytes away and go on at the next valid frame."""
         source.damaged_since = None
         end = source.reader.resync(found.position)
-        self._directory.salvage.mkdir(mode=0o700, exist_ok=True)
-        name = f"{source.id.hex()}-{found.position}-{end}.bin"
-        data = source.reader.raw(found.position, end).rstrip(b"\0")
-        fd = os.open(self._directory.salvage / name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        log.warning("%d damaged bytes of %s are kept as salvage/%s", len(data), source.reader.path, name)
-        self._database.write(lambda db: self._ingest.count_loss(db, "damaged", 1, len(data)))
+        self._salvage(source, found.position, source.reader.raw(found.position, end).rstrip(b"\0"), "damaged")
         stop = Stop.END if end >= source.reader.header.capacity else Stop.LIMIT
         return found._replace(position=end, stop=stop)
+
+    def _salvage(self, source: Source, offset: int, data: bytes, reason: str) -> None:
+        """Keep bytes that give no row, and count them."""
+        self._directory.salvage.mkdir(mode=0o700, exist_ok=True)
+        path = self._directory.salvage / f"{source.id.hex()}-{offset}.{reason}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        log.warning("%d %s bytes of %s are kept as %s", len(data), reason, source.reader.path, path)
+        self._database.write(lambda db: self.ingest.count_loss(db, reason, 1, len(data)))
 
     def _must_save(self, source: Source, found: Frames) -> bool:
         return (
@@ -166,7 +194,7 @@ class Drain:
             held = self._arrivals(db, source, found, arrivals, now)
             if held is not None:
                 changed[index] = (source, Frames(found.frames, held, Stop.OPEN))
-        spans = self._ingest.ingest(db, arrivals, now)
+        spans = self.ingest.ingest(db, arrivals, now)
         for source, found in changed:
             self._save(db, source, found, now)
         return spans
@@ -178,7 +206,7 @@ class Drain:
         for offset, payload in found.frames:
             record = decode(payload)
             if record is None:
-                self._ingest.count_loss(db, "undecodable", 1, len(payload))
+                self.ingest.count_loss(db, "undecodable", 1, len(payload))
                 continue
             if record.type == records.AGAIN:
                 if self._is_open(record.segment_id):
@@ -201,14 +229,14 @@ class Drain:
         if found is None:
             definition = source.definition(record.origin)
             if definition is None:
-                self._ingest.count_loss(db, "origin_lost", 1)
-                return self._ingest.nowhere(db)
-            found = source.places[record.origin] = self._ingest.place(db, definition, now)
+                self.ingest.count_loss(db, "origin_lost", 1)
+                return self.ingest.nowhere(db)
+            found = source.places[record.origin] = self.ingest.place(db, definition, now)
         return found
 
     def _is_open(self, segment_id: bytes) -> bool:
         """Whether a fenced segment may still give the record that its writer repeats."""
-        source = self._sources.get(self._directory.segment(segment_id))
+        source = self.sources.get(self._directory.segment(segment_id))
         return source is not None and not source.ended
 
     def _was_read(self, db: sqlite3.Connection, again: records.Again) -> bool:
@@ -218,7 +246,7 @@ class Drain:
     def _save(self, db: sqlite3.Connection, source: Source, found: Frames, now: float) -> None:
         drops = source.reader.drops()
         for reason, count in drops.items():
-            self._ingest.count_loss(db, reason, count - source.drops.get(reason, 0))
+            self.ingest.count_loss(db, reason, count - source.drops.get(reason, 0))
         ended = found.stop is Stop.END
         values = (found.position, ended, msgspec.json.encode(drops).decode(), now)
         db.execute(SQL["save_segment"], (source.id, source.writer_id, *values))
@@ -227,120 +255,35 @@ class Drain:
 
     def _committed(self, source: Source, found: Frames) -> None:
         source.position = found.position
-        source.drops = (
-            source.reader.drops() if found.stop is Stop.END else source.drops | source.reader.drops()
-        )
+        source.drops = source.read_drops
         source.ended = found.stop is Stop.END
         source.reader.set_drained(found.position)
 
-    def _forget(self) -> None:
-        self._ingest.forget()
-        for source in self._sources.values():
+    def forget(self) -> None:
+        """After a rollback: what was cached may not exist."""
+        self.ingest.forget()
+        for source in self.sources.values():
             source.places.clear()
-
-    # ------------------------------------------------------------------ once a second
-
-    def tend(self) -> None:
-        """Notice dead writers, end idle requests, unlink what is drained and synced."""
-        alive = self._tend_writers()
-        timeout = self._settings.complete_timeout_s
-        self._transact(lambda db: self._ingest.complete_idle(db, time.time(), timeout))
-        self._unlink_ended()
-        self._remove_temporaries(alive)
-        if self._settings.durability != "process":
-            self._sync_live()
-
-    def _tend_writers(self) -> set[bytes]:
-        owners = self._writers.known()
-        by_writer: dict[bytes, list[Source]] = {writer: [] for writer in owners}
-        for source in self._sources.values():
-            by_writer.setdefault(source.writer_id, []).append(source)
-        alive = set()
-        for writer_id, sources in by_writer.items():
-            if self._writers.is_alive(writer_id, sources[0] if sources else None):
-                alive.add(writer_id)
-            else:
-                self._bury(writer_id, sources, owners.get(writer_id))
-        return alive
-
-    def _bury(self, writer_id: bytes, sources: list[Source], owner: Path | None) -> None:
-        """A writer is dead: give its segments up; when they are read to the end, close its spans."""
-        left = [source for source in sources if not source.ended]
-        for source in left:
-            source.reader.fence()
-        if not left:
-            now = time.time()
-            self._transact(lambda db: self._ingest.interrupt(db, writer_id, now))
-            if owner is not None:
-                owner.unlink(missing_ok=True)
-
-    def _transact(self, change: object) -> None:
-        try:
-            self._database.write(change)  # type: ignore[arg-type]
-        except BaseException:
-            self._forget()
-            raise
-
-    def _unlink_ended(self) -> None:
-        ended = [(path, source) for path, source in self._sources.items() if source.ended]
-        if not ended:
-            return
-        self._database.sync()
-        for path, source in ended:
-            path.unlink(missing_ok=True)
-            source.reader.close()
-            del self._sources[path]
-
-    def _remove_temporaries(self, alive: set[bytes]) -> None:
-        """Segments whose writer died while making them."""
-        for path in self._directory.temporaries():
-            writer_id = id_of(Path(path.name.partition(".")[2]))
-            if writer_id not in alive and not self._writers.is_alive(writer_id, None):
-                path.unlink(missing_ok=True)
-
-    def _sync_live(self) -> None:
-        """HUSH_DURABILITY=interval and full: bound what a power loss takes."""
-        for source in self._sources.values():
-            source.reader.sync()
-        self._database.sync()
-
-    def forget_old_segments(self) -> None:
-        """Positions of segments that were ended long ago."""
-        before = time.time() - REMEMBER_SEGMENTS_S
-        self._database.write(lambda db: db.execute(SQL["forget_segments"], (before,)))
 
     # ------------------------------------------------------------------ for the service
 
     def sleep(self) -> None:
         """Ask every writer to ring after its next record."""
-        for source in self._sources.values():
+        for source in self.sources.values():
             if not source.ended:
                 source.reader.set_sleeping()
 
-    @property
-    def ended_waiting(self) -> bool:
-        """Whether enough segments have ended to be unlinked before the second is over."""
-        return sum(source.ended for source in self._sources.values()) >= UNLINK_AT_ONCE
-
-    def has_live_writers(self) -> bool:
-        """Whether any process owns this spool."""
-        by_writer = {source.writer_id: source for source in self._sources.values()}
-        return any(
-            self._writers.is_alive(writer_id, by_writer.get(writer_id))
-            for writer_id in {*by_writer, *self._writers.known()}
-        )
-
     def is_waiting_for_the_dead(self) -> bool:
         """Whether some segment was given up and its tail is to be read once more."""
-        return any(not s.ended and s.reader.fenced_at is not None for s in self._sources.values())
+        return any(not s.ended and s.reader.fenced_at is not None for s in self.sources.values())
 
     def is_empty(self) -> bool:
         """Whether no segment is left that is not ended."""
         self._discover()
-        return all(source.ended for source in self._sources.values())
+        return all(source.ended for source in self.sources.values())
 
     def close(self) -> None:
         """Let go of the segments."""
-        for source in self._sources.values():
+        for source in self.sources.values():
             source.reader.close()
-        self._sources.clear()
+        self.sources.clear()

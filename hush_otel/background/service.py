@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -27,11 +28,10 @@ from hush_otel.version import __version__
 from .client import version_key
 from .drain import Drain, DrainProgress
 from .relay import Relay
+from .upkeep import UPKEEP_S, Upkeep
 
 log = logging.getLogger(__name__)
 
-TEND_S: Final = 1.0
-"""How often writers are looked after, and the longest sleep."""
 LINGER_S: Final = 0.02
 """How long to look again by itself after the last record, before asking writers to ring."""
 LOOK_S: Final = 0.004
@@ -43,7 +43,6 @@ FAILED_S: Final = 0.5
 """Pause after a failed step (database locked, disk full): the spool keeps what comes."""
 COMPLETE_WAIT_S: Final = 2.0
 """How long a completion waits at most for the other segments to be read up to its moment."""
-HOUR_S: Final = 3600.0
 
 
 class DrainReport(msgspec.Struct):
@@ -64,11 +63,9 @@ class Service:
         self._stop = threading.Event()
         self._bell = Doorbell(directory.doorbell)
         self._database = Database(settings.db_path, settings.durability)
-        self._drain = Drain(directory, self._database, settings)
+        self._drain = Drain(directory, self._database)
+        self._upkeep = Upkeep(directory, self._database, self._drain, settings)
         self._relay = Relay(self._database, self._bell.ring)
-        self._tended_at = 0.0
-        self._hour_at = 0.0
-        self._read_all_before = 0.0
         self._busy_at = time.monotonic()
         self._asleep = False
 
@@ -105,7 +102,7 @@ class Service:
             progress = self._drain.step()
             self._queue_completed(began, progress)
             relayed = self._relay.step()
-            self._tend()
+            self._upkeep.step()
         except StoreFenced:
             self._stop.set()
             raise
@@ -136,21 +133,12 @@ class Service:
         return self._sleep_s(now)
 
     def _sleep_s(self, now: float) -> float:
-        sleep = FIRST_SLEEP_S if now < self._busy_at + LINGER_S + FIRST_SLEEP_S else TEND_S
+        sleep = FIRST_SLEEP_S if now < self._busy_at + LINGER_S + FIRST_SLEEP_S else UPKEEP_S
         wake = self._relay.next_wake()
         if wake is not None:
             sleep = min(sleep, wake - time.time())
         self._asleep = False  # whoever rings clears only its own request: ask all again
         return max(sleep, LOOK_S)
-
-    def _tend(self) -> None:
-        now = time.monotonic()
-        if now >= self._tended_at + TEND_S or self._drain.ended_waiting:
-            self._tended_at = now
-            self._drain.tend()
-        if now >= self._hour_at + HOUR_S:
-            self._hour_at = now
-            self._drain.forget_old_segments()
 
     # ------------------------------------------------------------------ leaving
 
@@ -161,7 +149,7 @@ class Service:
             return False
         if time.monotonic() < self._busy_at + self._settings.idle_exit_s:
             return False
-        return self._drain.is_empty() and self._relay.is_idle() and not self._drain.has_live_writers()
+        return self._drain.is_empty() and self._relay.is_idle() and not self._upkeep.has_live_writers()
 
     def _asked_to_hand_over(self) -> bool:
         """A newer version wants to take over (background/client.py)."""
@@ -182,7 +170,7 @@ class Service:
             report.spans += progress.spans
             self._queue_completed(time.time() if not progress.records else 0.0, progress)
             if progress.records == 0 and progress.caught_up:
-                self._drain.tend()
+                self._upkeep.run()
                 if not self._drain.is_waiting_for_the_dead():
                     break
                 self._bell.wait(0.1)
@@ -193,6 +181,7 @@ class Service:
         """Settle what is in flight, give the lock up. Idempotent."""
         with guard("closing the relay"):
             self._relay.close()
+            self._upkeep.unlink_ended()
         self._drain.close()
         self._database.close()
         self._bell.close()
@@ -223,8 +212,10 @@ def run_process(settings: Settings, service: Service) -> None:
     while True:
         service.run(leave_when_idle=True)
         stopped = service.stopped
+        before = _segments(settings)
         service.close()
-        if stopped or not _something_left(settings):
+        # A writer publishes its segment first, then asks for an owner: look once more after unlocking.
+        if stopped or not _segments(settings) - before:
             return
         again = elect(settings)
         if again is None:
@@ -232,9 +223,8 @@ def run_process(settings: Settings, service: Service) -> None:
         service = again
 
 
-def _something_left(settings: Settings) -> bool:
-    """A writer publishes its segment first, then asks for an owner: look once more after unlocking."""
-    return bool(SpoolDirectory(settings.spool_dir).segments())
+def _segments(settings: Settings) -> set[Path]:
+    return set(SpoolDirectory(settings.spool_dir).segments())
 
 
 def run_foreground(settings: Settings) -> int:

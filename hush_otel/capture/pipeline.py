@@ -15,7 +15,6 @@ from hush_otel.spool.writer import SpoolWriter
 
 from .spans import end_record, origin_record, start_record
 
-
 _encode = ENCODER.encode
 
 

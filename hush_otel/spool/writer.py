@@ -166,8 +166,11 @@ class SpoolWriter:
             segment = self._roll(needed)
         if segment is None:
             return False
-        segment.emitted.add(definition)
-        return self._append(meaning, None) and self._append(payload, definition)
+        if not self._append(meaning, None):
+            return False
+        if self._segment is segment:  # else it was fenced meanwhile: the next one gets it again
+            segment.emitted.add(definition)
+        return self._append(payload, definition)
 
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
         """Called by a signal handler in the midst of an append of the same thread."""
@@ -193,6 +196,11 @@ class SpoolWriter:
 
     def _check(self) -> None:
         self._next_check = monotonic() + CHECK_INTERVAL_S
+        segment = self._segment
+        if segment is not None and not segment.path.exists():
+            # Somebody removed the spool under us: what we write there is read by nobody.
+            self._segment = None
+            segment.close()
         self._on_check()
 
     def _roll(self, needed: int) -> MappedSegment | WrittenSegment | None:

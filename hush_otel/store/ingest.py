@@ -20,7 +20,7 @@ from hush_otel.model import SpanState
 
 from .requests import Requests, RollUp, Trace
 from .routes import Routes, destination_of_mark, masked_json, tags_json
-from .rows import REQUEST, ROUTE, NodeRow, SpanRow, end_values, origin_columns, start_values
+from .rows import REQUEST, ROUTE, NodeRow, SpanRow, as_text, end_values, origin_columns, start_values
 from .statements import load_statements
 
 SQL: Final = load_statements("ingest")
@@ -268,14 +268,14 @@ class _Batch:
     def _span_row(self, arrival: Arrival) -> tuple[SpanRow, tuple[int, int, int, int | None]]:
         """What start and end have in common: the row's place, request and destinations."""
         record, origin = arrival.record, arrival.origin or self._ingest.nowhere(self._db)
-        promoted = promote(record.attributes, record.name)
+        promoted = promote(record.attributes, as_text(record.name) or "")
         trace = self._trace(record.trace_id)
         row = SpanRow(record.trace_id + record.span_id, promoted, arrival.writer_id)
         row.request = (
             trace.request if promoted.request_id is None else self._assign(trace, promoted.request_id)
         )
         if record.parent_span_id is None or record.flags & REMOTE:
-            row.root_name = promoted.workflow_name or record.name
+            row.root_name = promoted.workflow_name or as_text(record.name)
         if origin.route is not None:
             self._ingest.routes.ask(self._db, arrival.writer_id, row.request, origin.route)
         return row, (trace.id, row.request, origin.origin, origin.route)

@@ -94,12 +94,12 @@ def end_values(
         SpanState.ENDED.value,
         end_seq,
         record.flags & records.FLAGS_OTLP_MASK,
-        record.name,
+        as_text(record.name) or "",
         record.kind,
         _bounded(record.start_ns),
         _bounded(record.end_ns),
         record.status_code,
-        record.status_message,
+        as_text(record.status_message),
         extra.trace_state or None,
         attributes,
         events,
@@ -140,7 +140,7 @@ def start_values(
         SpanState.RUNNING.value,
         None,
         record.flags & records.FLAGS_OTLP_MASK,
-        record.name,
+        as_text(record.name) or "",
         record.kind,
         _bounded(record.start_ns),
         None,
@@ -217,8 +217,16 @@ class NodeRow:
         )
 
 
-def _bounded(value: int) -> int:
-    return min(max(value, -MAX_INT), MAX_INT)
+def _bounded(value: Any) -> int:
+    """A time in nanoseconds as SQLite can hold it; 0 when the app gave none that is a number."""
+    if not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - NaN
+        return 0
+    return int(min(max(value, -MAX_INT), MAX_INT))
+
+
+def as_text(value: Any) -> str | None:
+    """What the app gave where the SDK expects text."""
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def origin_columns(record: records.OriginRecord) -> tuple[str, str, str, bytes | None]:

@@ -1,0 +1,127 @@
+"""Upkeep, once a second: dead writers, idle requests, files that are no longer needed."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hush_otel.config import Settings
+from hush_otel.spool.directory import SpoolDirectory, id_of
+from hush_otel.store.database import Database
+from hush_otel.store.statements import load_statements
+
+from .drain import Drain
+from .sources import Source, Writers
+
+SQL: Final = load_statements("ingest")
+
+UPKEEP_S: Final = 1.0
+"""How often: bounds how late a death is noticed."""
+UNLINK_AT_ONCE: Final = 64
+"""Ended segments for which it is worth to sync before the second is over."""
+REMEMBER_SEGMENTS_S: Final = 24 * 3600.0
+"""How long an ended segment's position is kept, for a writer that repeats a record of it."""
+HOUR_S: Final = 3600.0
+
+
+class Upkeep:
+    """Used by the owner's main thread, between the drain's steps."""
+
+    def __init__(
+        self, directory: SpoolDirectory, database: Database, drain: Drain, settings: Settings
+    ) -> None:
+        self._directory = directory
+        self._database = database
+        self._drain = drain
+        self._settings = settings
+        self._writers = Writers(directory)
+        self._next = 0.0
+        self._next_hour = 0.0
+
+    def step(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        ended = sum(source.ended for source in self._drain.sources.values())
+        if now >= self._next or ended >= UNLINK_AT_ONCE:
+            self._next = now + UPKEEP_S
+            self.run()
+        if now >= self._next_hour:
+            self._next_hour = now + HOUR_S
+            before = time.time() - REMEMBER_SEGMENTS_S
+            self._write(lambda db: db.execute(SQL["forget_segments"], (before,)))
+
+    def run(self) -> None:
+        """Notice dead writers, end idle requests, unlink what is drained and synced."""
+        alive = self._look_after_writers()
+        timeout = self._settings.complete_timeout_s
+        self._write(lambda db: self._drain.ingest.complete_idle(db, time.time(), timeout))
+        self.unlink_ended()
+        self._remove_temporaries(alive)
+        if self._settings.durability != "process":
+            self._sync_live()
+
+    def _look_after_writers(self) -> set[bytes]:
+        """Returns those that live."""
+        alive = set()
+        for writer_id, sources in self._sources_by_writer().items():
+            if self._writers.is_alive(writer_id, sources[0] if sources else None):
+                alive.add(writer_id)
+            else:
+                self._bury(writer_id, sources)
+        return alive
+
+    def _sources_by_writer(self) -> dict[bytes, list[Source]]:
+        by_writer: dict[bytes, list[Source]] = {writer: [] for writer in self._writers.known()}
+        for source in self._drain.sources.values():
+            by_writer.setdefault(source.writer_id, []).append(source)
+        return by_writer
+
+    def _bury(self, writer_id: bytes, sources: list[Source]) -> None:
+        """A writer is dead: give its segments up; when they are read to the end, close its spans."""
+        left = [source for source in sources if not source.ended]
+        for source in left:
+            source.reader.fence()
+        if not left:
+            self._write(lambda db: self._drain.ingest.interrupt(db, writer_id, time.time()))
+            self._directory.owner(writer_id).unlink(missing_ok=True)
+
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        try:
+            self._database.write(change)
+        except BaseException:
+            self._drain.forget()
+            raise
+
+    def unlink_ended(self) -> None:
+        """Remove segments whose rows are on the disk: at every durability level only after a sync."""
+        ended = [(path, source) for path, source in self._drain.sources.items() if source.ended]
+        if not ended:
+            return
+        self._database.sync()
+        for path, source in ended:
+            path.unlink(missing_ok=True)
+            source.reader.close()
+            del self._drain.sources[path]
+
+    def _remove_temporaries(self, alive: set[bytes]) -> None:
+        """Segments whose writer died while making them."""
+        for path in self._directory.temporaries():
+            writer_id = id_of(Path(path.name.partition(".")[2]))
+            if writer_id not in alive and not self._writers.is_alive(writer_id, None):
+                path.unlink(missing_ok=True)
+
+    def _sync_live(self) -> None:
+        """HUSH_DURABILITY=interval and full: bound what a power loss takes."""
+        for source in self._drain.sources.values():
+            source.reader.sync()
+        self._database.sync()
+
+    def has_live_writers(self) -> bool:
+        """Whether any process owns this spool."""
+        return any(
+            self._writers.is_alive(writer_id, sources[0] if sources else None)
+            for writer_id, sources in self._sources_by_writer().items()
+        )
