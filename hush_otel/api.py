@@ -53,10 +53,12 @@ class Attachment:
 
     def flush(self, timeout_millis: int) -> bool:
         """Wait until all records of this process are in SQLite; see `force_flush`."""
-        deadline = time.monotonic() + timeout_millis / 1000
         dropped, self._dropped_before = self.writer.dropped - self._dropped_before, self.writer.dropped
-        drained = wait_until(self._is_drained, deadline, self.writer.ring)
-        return drained and not dropped
+        return self.wait_drained(time.monotonic() + timeout_millis / 1000) and not dropped
+
+    def wait_drained(self, deadline: float) -> bool:
+        """Wait until SQLite has what this process published, at most until the monotonic deadline."""
+        return wait_until(self._is_drained, deadline, self.writer.ring)
 
     def _is_drained(self) -> bool:
         if self.writer.is_drained():
@@ -289,7 +291,8 @@ class TraceStore:
         from .store.delivered import DeliveryWatch  # noqa: PLC0415
 
         deadline = time.monotonic() + timeout_millis / 1000
-        self._attachment.flush(timeout_millis)
+        if not self._attachment.wait_drained(deadline):
+            return False  # what was asked for is not known yet
         with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id) as watch:
             wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
             return watch.look() is True

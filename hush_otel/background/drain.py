@@ -34,6 +34,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 """One transaction's records: about 2,500 LLM spans, 50 ms."""
 SOURCE_BYTES: Final = 1024 * 1024
 """What one segment gets of it, so that a backlog does not starve the others."""
+DAMAGE_WAIT_S: Final = 1.0
+"""A frame that stays invalid for this long in a sealed segment is damage, not a race."""
 
 
 class DrainProgress(NamedTuple):

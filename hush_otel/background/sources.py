@@ -25,6 +25,7 @@ class Source:
 
     Attributes:
         position: Offset of the first frame that is not committed yet.
+        drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
         ended: Committed as ended; the file may go once its rows are synced.
     """
 
@@ -32,8 +33,8 @@ class Source:
         self.reader = reader
         self.position = position
         self.drops = drops
+        self.read_drops = drops
         self.ended = ended
-        self.synced = position
         self.damaged_since: float | None = None
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
