@@ -47,12 +47,26 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        if not any(parameter.name == "db" for parameter in command.params):
+            command.params.append(_db_after_the_command())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _db_after_the_command() -> click.Option:
+    """`hush-otel ls --db PATH` means the same as `hush-otel --db PATH ls`."""
+
+    def take(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.obj = value
+
+    return click.Option(
+        ["--db"], metavar="PATH", expose_value=False, callback=take, is_eager=True, help="The database."
+    )
 
 
 @click.group(

@@ -1,8 +1,9 @@
--- Each gives (refused, unsettled, incomplete), all NULL when there is nothing to look at.
+-- Each gives (refused, unsettled, incomplete), all NULL when there is nothing to look at. A request that is
+-- not queued yet joins no delivery: its NULL state counts as neither.
 
 -- name: of_request
-SELECT sum(d.state IN ('dead', 'paused')),
-       sum(d.state IN ('pending', 'sending')) + max(r.due_at IS NOT NULL),
+SELECT sum(coalesce(d.state IN ('dead', 'paused'), 0)),
+       sum(coalesce(d.state IN ('pending', 'sending'), 0)) + max(r.due_at IS NOT NULL),
        max(r.completed_by IS NULL)
 FROM hush_requests r
 LEFT JOIN hush_deliveries d ON d.request = r.id
@@ -11,8 +12,8 @@ HAVING max(r.id) IS NOT NULL
 
 -- name: of_writer
 -- Requests that are not complete yet have not asked for anything.
-SELECT sum(d.state IN ('dead', 'paused')),
-       sum(d.state IN ('pending', 'sending')) + max(r.due_at IS NOT NULL AND r.completed_by IS NOT NULL),
+SELECT sum(coalesce(d.state IN ('dead', 'paused'), 0)),
+       sum(coalesce(d.state IN ('pending', 'sending'), 0)) + max(r.due_at IS NOT NULL AND r.completed_by IS NOT NULL),
        0
 FROM hush_askers a
 JOIN hush_requests r ON r.id = a.request
