@@ -50,7 +50,7 @@ def main() -> None:
         print(f"accepted by {endpoint}; with Jaeger, open http://127.0.0.1:16686/trace/{trace_id}")
     else:
         # Stored and queued: it goes when the receiver is back, by whichever process runs then.
-        raise SystemExit(f"not yet accepted by {endpoint}; see `hush-otel deliveries`")
+        raise SystemExit(f"not yet accepted by {endpoint}; see `hush-otel status`")
 
 
 if __name__ == "__main__":

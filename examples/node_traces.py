@@ -76,7 +76,7 @@ def digest(text: str) -> str:
         input_data={"text": text},
         output_data=data,
     )
-    # "local" stores only; Destination types such as "jaeger" or "langfuse" send the request on.
+    # "local" stores only; ("otlp", {"endpoint": "http://127.0.0.1:4318"}) sends the request on.
     store.mark_request_complete(request_id, "local", {}, tags=["example"])
     return request_id
 
@@ -84,7 +84,7 @@ def digest(text: str) -> str:
 def main() -> None:
     request_id = digest("Spans are appended to a file. A process of its own stores them. Nothing waits.")
     if not store.force_flush():
-        raise SystemExit("not everything is stored; see `hush-otel doctor`")
+        raise SystemExit("not everything is stored; see `hush-otel status`")
     print(f"hush-otel show {request_id}")
 
 

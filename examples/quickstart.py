@@ -61,7 +61,7 @@ def main() -> None:
 
     # Only so that the commands below see it at once: an application needs no flush.
     get_store().force_flush()
-    print(f"\nhush-otel show {trace_id}\nhush-otel ui")
+    print(f"\nhush-otel show {trace_id}\nhush-otel ls")
 
 
 if __name__ == "__main__":

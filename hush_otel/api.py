@@ -6,7 +6,6 @@ Importing this starts nothing. SQLite is imported by `wait_delivered` alone.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,17 +85,17 @@ def wait_until(done: Any, deadline: float, nudge: Any) -> bool:
 
 
 _attachments: dict[Path, Attachment] = {}
-_guard = threading.Lock()
 
 
 def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
-    """This process's one attachment to a database."""
+    """This process's one attachment to a database.
+
+    No lock, which a forked child could find taken for ever: of two made at once, neither of which has
+    written yet, setdefault keeps one.
+    """
     settings = Settings.load(db_path)
-    with _guard:
-        found = _attachments.get(settings.db_path)
-        if found is None:
-            found = _attachments[settings.db_path] = Attachment(settings)
-        return found
+    found = _attachments.get(settings.db_path)
+    return found or _attachments.setdefault(settings.db_path, Attachment(settings))
 
 
 class HushSpanProcessor(SpoolingSpanProcessor):
@@ -368,15 +367,13 @@ _backgrounds: dict[Path, Background] = {}
 def get_store(db_path: str | os.PathLike[str] | None = None) -> TraceStore:
     """The one TraceStore of a database in this process."""
     store = TraceStore(db_path)
-    with _guard:
-        return _stores.setdefault(store.db_path, store)
+    return _stores.setdefault(store.db_path, store)
 
 
 def get_background(db_path: str | os.PathLike[str] | None = None) -> Background:
     """The one handle of a database in this process. Starts nothing: the first record does."""
     background = Background(db_path)
-    with _guard:
-        return _backgrounds.setdefault(background.db_path, background)
+    return _backgrounds.setdefault(background.db_path, background)
 
 
 def shutdown_background(timeout: float = 5) -> None:

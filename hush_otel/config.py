@@ -119,9 +119,9 @@ def resolve_destinations(
         asked = (asked,)
     found: dict[str, Destination] = {}
     for item in asked:
-        destination = item if isinstance(item, Destination) else known.get(item)
-        if destination is None and item in BARE_TYPES:
-            destination = Destination(str(item), name=str(item))
+        destination = item if isinstance(item, Destination) else None
+        if isinstance(item, str):
+            destination = known.get(item) or (Destination(item, name=item) if item in BARE_TYPES else None)
         if destination is None:
             raise ConfigError(
                 f"{key} names the destination {item!r}, which the configuration file does not define",
@@ -192,7 +192,7 @@ class _Layers:
             return default
         try:
             number = kind(cast("Any", value)) if not isinstance(value, bool) else None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = None
         if number is None or not minimum <= number < float("inf"):
             raise ConfigError(f"{name} is {value!r}", hint=f"a number of at least {minimum:g}")
@@ -268,7 +268,12 @@ def _destination(name: str, table: dict[str, Any]) -> Destination:
             f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"'
         )
     options.pop("name", None)
-    return Destination(kind, name=name, **options)
+    try:
+        return Destination(kind, name=name, **options)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(
+            f"[destination.{name}] in {config_path()} cannot work: {exc}", hint="headers is a table"
+        ) from exc
 
 
 def interpreter(settings: Settings) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,18 +20,15 @@ failures: Counter[str] = Counter()
 """How often each guarded step failed in this process, by its name."""
 
 _next: dict[str, float] = {}
-_lock = threading.Lock()
 
 
 def swallow(doing: str, exc: BaseException) -> None:
     """Count a failure; log it unless the same step was logged within a minute."""
+    # No lock: a signal handler or a forked child could meet it taken. A race costs a count or a second line.
     now = time.monotonic()
-    with _lock:
-        failures[doing] += 1
-        quiet = now < _next.get(doing, 0.0)
-        if not quiet:
-            _next[doing] = now + SAY_AGAIN_S
-    if not quiet:
+    failures[doing] += 1
+    if now >= _next.get(doing, 0.0):
+        _next[doing] = now + SAY_AGAIN_S
         say(logging.ERROR, "hush-otel failed %s: %s: %s", doing, type(exc).__name__, exc)
 
 

@@ -75,6 +75,14 @@ class Destination:
         self.config: dict[str, AttributeValue] = config
         self.name: str = name or f"{self.type}#{self._digest()[:8]}"
 
+    @classmethod
+    def from_config(cls, type: str, config: Mapping[str, AttributeValue]) -> Destination:  # noqa: A002
+        """One whose configuration nobody has looked at: what cannot work in it shows when it is opened."""
+        destination = cls(type)
+        destination.config = dict(config)
+        destination.name = f"{destination.type}#{destination._digest()[:8]}"
+        return destination
+
     def _digest(self) -> str:
         return hashlib.blake2b(canonical_json([self.type, self.config]), digest_size=16).hexdigest()
 

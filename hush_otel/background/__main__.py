@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 
@@ -19,7 +20,11 @@ def _complete_import_path() -> None:
     sys.path.extend(path for path in paths if path not in sys.path)
 
 
-def main(db_path: str) -> int:
+HANDOVER_S = 10.0
+"""How long the successor of an older version waits: that one has 2 s for requests in flight."""
+
+
+def main(db_path: str, *, successor: bool) -> int:
     """Own the database until there is nothing left to do. Returns the exit code."""
     if os.fork():
         os._exit(0)  # the intermediate: the app reaps it by its pid
@@ -31,8 +36,12 @@ def main(db_path: str) -> int:
     settings = Settings.load(db_path)
     directory = SpoolDirectory(settings.spool_dir)
     directory.create()
-    if not lock_file(directory.lock).try_lock():
-        return 0
+    lock = lock_file(directory.lock)
+    deadline = time.monotonic() + (HANDOVER_S if successor else 0.0)
+    while not lock.try_lock():
+        if time.monotonic() >= deadline:
+            return 0
+        time.sleep(0.05)
     from hush_otel.background.logfile import log_to_file  # noqa: PLC0415
 
     log = log_to_file(directory)
@@ -46,4 +55,4 @@ def main(db_path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[sys.argv.index("--db") + 1]))
+    sys.exit(main(sys.argv[sys.argv.index("--db") + 1], successor="--successor" in sys.argv))

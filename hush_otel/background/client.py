@@ -25,6 +25,8 @@ LAUNCH_AGAIN_S: Final = (1.0, 30.0)
 """First and longest wait between two launches that showed no owner."""
 
 ENTRY: Final = Path(__file__).with_name("__main__.py")
+SUCCESSOR: Final = "--successor"
+"""Makes it wait for the lock: an older version has been asked to give it up."""
 
 
 def owner_pid(settings: Settings) -> int | None:
@@ -72,12 +74,12 @@ class BackgroundClient:
             process.returncode = 0  # keeps its finaliser from warning about a child that is not ours
         self._launched = []
 
-    def _launch(self) -> None:
+    def _launch(self, *options: str) -> None:
         python = interpreter(self._settings)
         if self._settings.background == "thread" or python is None:
             self._start_thread()
         elif not sys.is_finalizing():
-            self._launched.append(_start_process(python, self._settings))
+            self._launched.append(_start_process(python, self._settings, options))
 
     def _start_thread(self) -> None:
         path = self._settings.db_path
@@ -98,8 +100,11 @@ class BackgroundClient:
         self._launched = [process for process in self._launched if process.poll() is None]
 
     def _ask_older_to_leave(self, owner: str) -> None:
-        """A newer version asks the older process to hand over; its successor reads all formats."""
-        if self._asked_version:
+        """A newer version asks the older process to hand over; its successor reads all formats.
+
+        The successor is launched at once, and waits for the lock: this app may have nothing more to say.
+        """
+        if self._asked_version or self._settings.background == "external":
             return
         self._asked_version = True
         version = owner.partition(" ")[0]
@@ -108,6 +113,7 @@ class BackgroundClient:
             bell = Doorbell(self._directory.doorbell)
             bell.ring()
             bell.close()
+            self._launch(SUCCESSOR)
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -116,14 +122,14 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
 
-def _start_process(python: str, settings: Settings) -> subprocess.Popen[bytes]:
+def _start_process(python: str, settings: Settings, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
     """Start the intermediate, which forks the background process and ends.
 
     Isolated mode (-I): neither the working directory, nor PYTHONPATH, nor a sitecustomize that
     instruments every process can get between; ENTRY puts the import path together again.
     """
     return subprocess.Popen(
-        [python, "-I", str(ENTRY), "--db", str(settings.db_path)],
+        [python, "-I", str(ENTRY), "--db", str(settings.db_path), *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -151,7 +151,9 @@ class Drain:
     def _settle_end(self, source: Source, found: Frames) -> Frames:
         """Decide what "nothing more" and "damaged" mean for this writer."""
         if found.stop is Stop.OPEN and source.is_given_up():
-            return found._replace(stop=Stop.END)
+            # An empty word is the end, unless a frame lies behind it: then a page was lost.
+            lost = source.reader.resync(found.position) < source.reader.header.capacity
+            found = found._replace(stop=Stop.DAMAGED if lost else Stop.END)
         if found.stop is not Stop.DAMAGED:
             source.damaged_since = None
             return found
@@ -246,7 +248,7 @@ class Drain:
         return row is not None and row[0] > again.offset
 
     def _save(self, db: sqlite3.Connection, source: Source, found: Frames, now: float) -> None:
-        drops = source.reader.drops()
+        drops = source.read_drops = source.reader.drops()
         for reason, count in drops.items():
             self.ingest.count_loss(db, reason, count - source.drops.get(reason, 0))
         ended = found.stop is Stop.END
@@ -278,6 +280,10 @@ class Drain:
     def is_waiting_for_the_dead(self) -> bool:
         """Whether some segment was given up and its tail is to be read once more."""
         return any(not s.ended and s.reader.fenced_at is not None for s in self.sources.values())
+
+    def seen(self) -> set[Path]:
+        """Every segment found so far and not unlinked, those left alone too."""
+        return {*self.sources, *self._strange}
 
     def is_empty(self) -> bool:
         """Whether no segment is left that is not ended."""

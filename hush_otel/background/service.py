@@ -68,6 +68,8 @@ class Service:
         self._relay = Relay(self._database, self._bell.ring)
         self._busy_at = time.monotonic()
         self._asleep = False
+        self.handed_over = False
+        """Whether `run` returned because a newer version asked for it."""
 
     def stop(self) -> None:
         """Have `run` return after its batch. Callable from a signal handler."""
@@ -88,7 +90,10 @@ class Service:
                 pause_s = FAILED_S
                 with guard("working on the spool"):
                     pause_s = self.step()
-                if self._must_leave(leave_when_idle=leave_when_idle):
+                if self._asked_to_hand_over():
+                    self.handed_over = True
+                    return
+                if leave_when_idle and self._must_leave():
                     return
                 if pause_s > 0:
                     self._bell.wait(pause_s)
@@ -142,14 +147,14 @@ class Service:
 
     # ------------------------------------------------------------------ leaving
 
-    def _must_leave(self, *, leave_when_idle: bool) -> bool:
-        if self._asked_to_hand_over():
-            return True
-        if not leave_when_idle:
-            return False
+    def _must_leave(self) -> bool:
         if time.monotonic() < self._busy_at + self._settings.idle_exit_s:
             return False
         return self._drain.is_empty() and self._relay.is_idle() and not self._upkeep.has_live_writers()
+
+    def segments_seen(self) -> set[Path]:
+        """Every segment in view when it last looked."""
+        return self._drain.seen()
 
     def _asked_to_hand_over(self) -> bool:
         """A newer version wants to take over (background/client.py)."""
@@ -211,11 +216,12 @@ def run_process(settings: Settings, service: Service) -> None:
     """The detached process: work, leave when idle, come back if something appeared meanwhile."""
     while True:
         service.run(leave_when_idle=True)
-        stopped = service.stopped
-        before = _segments(settings)
+        leaves = service.stopped or service.handed_over
+        # What it has seen, not what is there now: a segment may have come since it looked.
+        seen = service.segments_seen()
         service.close()
         # A writer publishes its segment first, then asks for an owner: look once more after unlocking.
-        if stopped or not _segments(settings) - before:
+        if leaves or not _segments(settings) - seen:
             return
         again = elect(settings)
         if again is None:
@@ -228,32 +234,44 @@ def _segments(settings: Settings) -> set[Path]:
 
 
 def run_foreground(settings: Settings) -> int:
-    """`hush-otel run`: wait for the lock, then work until a signal. Returns the exit code."""
+    """`hush-otel run`: work whenever nobody else does, until a signal. Returns the exit code."""
     from .signals import stopped_by_signals  # noqa: PLC0415 - only processes of our own touch signals
 
-    while True:
-        service = elect(settings)
-        if service is None:
-            if not _wait_for_lock(settings):
-                return 0
-            continue
-        with stopped_by_signals(service.stop):
+    stand_by = _StandBy()
+    with stopped_by_signals(stand_by.stop):
+        while not stand_by.stopped:
+            service = stand_by.service = elect(settings)
+            if service is not None:
+                stand_by.work(service)
+            # Another owner, or a newer version that asked for the lock: it must find it free.
+            stand_by.pause()
+    return 0
+
+
+class _StandBy:
+    """What a signal stops: the service that works now, and the turn after it."""
+
+    def __init__(self) -> None:
+        self.service: Service | None = None
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Called by a signal handler, so without a lock."""
+        self.stopped = True
+        if self.service is not None:
+            self.service.stop()
+
+    def work(self, service: Service) -> None:
+        """Until a signal, a fence, or a newer version asks for the lock."""
+        if not self.stopped:
             service.run(leave_when_idle=False)
-        stopped = service.stopped
+        self.stopped = self.stopped or service.stopped
         service.close()
-        if stopped:
-            return 0
 
-
-def _wait_for_lock(settings: Settings) -> bool:
-    """Wait while another process owns the database; False when interrupted by a signal."""
-    directory = SpoolDirectory(settings.spool_dir)
-    try:
-        while lock_file(directory.lock).holder():
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return False
-    return True
+    def pause(self) -> None:
+        """A signal ends it at the latest after FAILED_S."""
+        if not self.stopped:
+            time.sleep(FAILED_S)
 
 
 def run_thread(settings: Settings) -> None:

@@ -21,8 +21,8 @@ class OpenSpans:
         self._foreign: set[int] = set()
 
     def after_fork(self) -> None:
-        """In the child the parent's spans are foreign: the parent ends them."""
-        self._foreign = {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
+        """In the child the spans of its parent, and of that one's parents, are foreign: those end them."""
+        self._foreign |= {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
         self._traces = {}
 
     def is_foreign(self, span_id: int) -> bool:
@@ -44,7 +44,7 @@ class OpenSpans:
             return local_root
         if span_id not in spans:
             return local_root and not spans
-        return len(spans) == 1 if local_root else len(spans) == 2 and _ROOT_ENDED in spans  # noqa: PLR2004
+        return local_root if len(spans) == 1 else len(spans) == 2 and _ROOT_ENDED in spans  # noqa: PLR2004
 
     def closed(self, trace_id: int, span_id: int, *, local_root: bool) -> bool:
         """A span ended and is published. True when that made its trace complete here."""

@@ -47,7 +47,7 @@ class SpoolingSpanProcessor(SpanProcessor):
         """Count the span as open; publish its start when live."""
         try:
             context = span.get_span_context()
-            if self._stopped or context is None or not context[3] & 1:
+            if context is None or not context[3] & 1:
                 return  # only sampled spans are exported (specification, trace/sdk.md, Sampled)
             self._open.opened(context[0], context[1])
             if self._live:
@@ -59,7 +59,7 @@ class SpoolingSpanProcessor(SpanProcessor):
         """Publish the span. When this returns, no process death can lose it."""
         try:
             context = span.get_span_context()
-            if self._stopped or context is None or not context[3] & 1:
+            if context is None or not context[3] & 1:
                 return
             parent = span.parent
             self._publish(span, context[0], context[1], parent is None or parent[2])
@@ -68,6 +68,7 @@ class SpoolingSpanProcessor(SpanProcessor):
 
     def _publish(self, span: ReadableSpan, trace_id: int, span_id: int, local_root: bool) -> None:
         spans = self._open
+        self._pipeline.writer.notice_fork()
         if spans.is_foreign(span_id):
             self._pipeline.write_end(span, FLAG_PROVISIONAL)
             return
@@ -86,7 +87,11 @@ class SpoolingSpanProcessor(SpanProcessor):
         return self._flush(timeout_millis)
 
     def shutdown(self) -> None:
-        """Stop recording. Waits a bounded moment for the store; nothing is lost if it is late."""
+        """Wait a bounded moment for the store; nothing is lost if it is late.
+
+        What ends later is recorded all the same: spans end in atexit handlers, finalisers and daemon
+        threads after the SDK's own atexit handler has called this.
+        """
         if not self._stopped:
             self._stopped = True
             self._flush(SHUTDOWN_FLUSH_MS)

@@ -103,7 +103,9 @@ def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> O
             (unknown[0], None), "is no option of an OTLP destination", f"options: {', '.join(sorted(_KEYS))}"
         )
     source = _Source(config.config, environment)
-    _check_protocol(source.find("protocol"))
+    if "endpoint" not in config.config or "protocol" in config.config:
+        # The variable is about the variables' endpoint; `opentelemetry-instrument` makes it grpc for all.
+        _check_protocol(source.find("protocol"))
     raw_headers = config.config.get("headers", {})
     from_environment = {} if "headers" in config.config else _environment_headers(source.find("headers"))
     url, user = _endpoint(source.find("endpoint"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hush_otel.errors import SpoolError
+from hush_otel.private import make_private_directory
 
 SEGMENT_SUFFIX = ".seg"
 OWNER_SUFFIX = ".owner"
@@ -62,7 +63,7 @@ class SpoolDirectory(NamedTuple):
             SpoolError: It cannot be made, or belongs to somebody else, or is open to others.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self.path)
             status = self.path.lstat()
         except OSError as exc:
             raise SpoolError(

@@ -11,7 +11,6 @@ import fcntl
 import os
 import struct
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -64,20 +63,21 @@ class LockFile:
 
 
 _open: dict[Path, LockFile] = {}
-_open_guard = threading.Lock()
 
 
 def lock_file(path: Path) -> LockFile:
     """This process's one LockFile of a path.
 
+    Without a lock of its own, which a fork or a signal handler could meet taken: two threads at once
+    may each open the file, and what they leave open costs a descriptor but frees no lock.
+
     Raises:
         OSError: It cannot be opened or created.
     """
-    with _open_guard:
-        found = _open.get(path)
-        if found is None or not _still_there(found):
-            found = _open[path] = LockFile(path)
-        return found
+    found = _open.get(path)
+    if found is None or not _still_there(found):
+        found = _open[path] = LockFile(path)
+    return found
 
 
 def _still_there(lock: LockFile) -> bool:

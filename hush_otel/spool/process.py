@@ -79,11 +79,12 @@ def on_fork(owner: Any) -> None:
     """Have `owner.after_fork()` called in every child forked by Python, as long as owner lives."""
     if not _registered:
         _registered.append(True)
-        os.register_at_fork(after_in_child=_run_hooks)
+        os.register_at_fork(after_in_child=run_fork_hooks)
     _hooks.add(owner)
 
 
-def _run_hooks() -> None:
+def run_fork_hooks() -> None:
+    """What the interpreter does in a forked child; whoever notices a fork at C level calls it."""
     for owner in list(_hooks):
         hook: Callable[[], None] = owner.after_fork
         hook()

@@ -71,12 +71,10 @@ class SegmentReader:
             data = os.pread(self._fd, CHUNK_BYTES, position)
             before = position
             position, stop = self._take(data, position, frames)
-            if stop is not None:
-                return Frames(frames, position, self._at_end(position) if stop is Stop.OPEN else stop)
-            if position == before:  # one frame larger than a chunk
+            if stop is None and position == before:  # one frame larger than a chunk
                 position, stop = self._take(self._whole_frame(position, data), position, frames)
-                if stop is not None:
-                    return Frames(frames, position, stop)
+            if stop is not None:
+                return Frames(frames, position, self._at_end(position, stop))
         return Frames(frames, position, Stop.LIMIT)
 
     def _take(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> tuple[int, Stop | None]:
@@ -106,12 +104,12 @@ class SegmentReader:
         # Shorter than its own length: the file was truncated under us.
         return whole if len(whole) == 8 + length else bytes(8)
 
-    def _at_end(self, position: int) -> Stop:
+    def _at_end(self, position: int, stop: Stop) -> Stop:
         sealed = self.sealed()
         if not sealed:
-            return Stop.OPEN
-        # An empty word below the seal: a page that never reached the disk, or a race that the next
-        # read settles.
+            return stop
+        # Behind the seal lies at most what a full disk left of a refused record. An empty word below
+        # it: a page that never reached the disk, or a race that the next read settles.
         return Stop.END if position >= sealed else Stop.DAMAGED
 
     def definitions(self, position: int) -> Iterator[bytes]:
@@ -120,18 +118,16 @@ class SegmentReader:
         while at < position:
             found = self.read(at, min(CHUNK_BYTES, position - at))
             yield from (payload for offset, payload in found.frames if offset < position)
-            if found.stop is Stop.DAMAGED:
-                at = self.resync(found.position)
-            elif found.position == at:
-                return
-            else:
+            if found.stop is Stop.LIMIT or found.position >= position:
                 at = found.position
+            else:
+                at = self.resync(found.position)
 
     def resync(self, position: int) -> int:
         """The offset of the next valid frame after damage at `position`; the capacity if there is none."""
         data = os.pread(self._fd, self.header.capacity - position, position)
         budget = RESYNC_BUDGET * max(len(data), 1)
-        for at in range(8, len(data) - 8, 8):
+        for at in range(8, min(len(data) - 8, len(data.rstrip(b"\0"))), 8):
             length, check = _WORD.unpack_from(data, at)
             if not 0 < length <= min(len(data) - at - 8, MAX_FRAME_BYTES):
                 continue
@@ -141,7 +137,7 @@ class SegmentReader:
             payload = data[at + 8 : at + 8 + length]
             if layout.checksum(payload) ^ layout.place_mask(self._seed, position + at) == check:
                 return position + at
-        return position + len(data)
+        return self.header.capacity  # also when the file was truncated: there is nothing to wait for
 
     def raw(self, start: int, end: int) -> bytes:
         """Bytes as they lie in the file, for salvage."""

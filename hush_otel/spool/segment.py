@@ -200,6 +200,7 @@ class WrittenSegment:
         self.emitted: set[int] = set()
         self._seed = layout.place_seed(header.segment_id)
         self._fd = fd
+        self._drops: dict[str, int] = {}
         self._pwrite = _pwrite_holding_gil()
         # The header page exists, so reading it through a mapping is safe, and no system call.
         self._page = memoryview(mmap.mmap(fd, mmap.PAGESIZE, prot=mmap.PROT_READ))
@@ -217,7 +218,7 @@ class WrittenSegment:
         flags = self._read(layout.SLEEPING_AT, 8)
         sleeping = any(flags[:4])
         if sleeping:
-            self._store(layout.SLEEPING_AT, b"\0\0\0\0")
+            self._note(layout.SLEEPING_AT, b"\0\0\0\0")
         return sleeping, any(flags[4:])
 
     def drained_upto(self) -> int:
@@ -226,13 +227,13 @@ class WrittenSegment:
 
     def seal(self) -> None:
         """See Segment."""
-        self._store(layout.SEALED_AT, self.offset.to_bytes(8, "little"))
+        self._note(layout.SEALED_AT, self.offset.to_bytes(8, "little"))
 
     def count_drop(self, reason: str, count: int) -> None:
         """See Segment."""
+        self._drops[reason] = self._drops.get(reason, 0) + count
         at = layout.DROPS_AT + 8 * layout.DROP_REASONS.index(reason)
-        value = int.from_bytes(self._read(at, 8), "little") + count
-        self._store(at, value.to_bytes(8, "little"))
+        self._note(at, self._drops[reason].to_bytes(8, "little"))
 
     def close(self) -> None:
         """See Segment."""
@@ -249,6 +250,13 @@ class WrittenSegment:
         if written != len(data):
             # A short write has met the end of the space; its bytes stay unpublished by their CRC.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def _note(self, offset: int, data: bytes) -> None:
+        """Write a header field. Its page exists: only a copy-on-write filesystem that is full refuses."""
+        try:
+            self._store(offset, data)
+        except OSError:
+            pass  # no record depends on it, and whoever counts a drop for want of space must not fail so
 
 
 _NO_ATTENTION: Final = bytes(8)

@@ -25,7 +25,7 @@ from . import format as layout
 from .directory import SpoolDirectory
 from .doorbell import Doorbell
 from .filesystem import Append
-from .process import ForkMark, on_fork, process_start
+from .process import ForkMark, on_fork, process_start, run_fork_hooks
 from .segment import Identity, MappedSegment, WrittenSegment, create, own_ids
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class SpoolWriter:
         self._lock = threading.RLock()
         self._busy = False
         self._identity: Identity | None = None
+        self._last_id = b""
         self._segment: MappedSegment | WrittenSegment | None = None
         self._rolled: list[MappedSegment | WrittenSegment] = []
         self._ordinal = 0
@@ -110,10 +111,15 @@ class SpoolWriter:
             except BufferError:
                 pass  # another thread of the parent was in the midst of using it
 
+    def notice_fork(self) -> None:
+        """After a fork at C level, do what the interpreter's hooks have not. 60 ns when there was none."""
+        if not self._fork_page[0]:
+            run_fork_hooks()
+
     @property
     def writer_id(self) -> bytes:
-        """This process's identity in the spool; b"" before its first record."""
-        return self._identity.writer_id if self._identity else b""
+        """This process's identity in the spool, the last one if given up; b"" before its first record."""
+        return self._identity.writer_id if self._identity else self._last_id
 
     def append(self, payload: bytes, definition: int | None = None) -> bool:
         """Publish one record.
@@ -126,7 +132,7 @@ class SpoolWriter:
             True when it is safe; False when it was dropped, which is then counted.
         """
         if not self._fork_page[0]:
-            self.after_fork()  # forked at C level: no hook ran
+            run_fork_hooks()  # forked at C level: none has run; this object's is among them
         with self._lock:
             if self._busy:
                 return self._append_nested(payload, definition)
@@ -140,7 +146,7 @@ class SpoolWriter:
         segment = self._segment
         needed = len(payload) + 16
         if segment is None or segment.offset + needed > segment.capacity:
-            segment = self._roll(needed)
+            segment = self._roll(needed + self._definition_bytes(definition))
             if segment is None:
                 return False
         if definition is not None and definition not in segment.emitted:
@@ -156,6 +162,10 @@ class SpoolWriter:
         if monotonic() >= self._next_check:
             self._check()
         return True
+
+    def _definition_bytes(self, definition: int | None) -> int:
+        """The room that a new segment needs besides the record."""
+        return 0 if definition is None else len(self.definitions.payloads[definition]) + 16
 
     def _define_and_append(self, payload: bytes, definition: int) -> bool:
         """Emit a definition before the first record of this segment that uses it."""
@@ -179,7 +189,9 @@ class SpoolWriter:
             nested.definitions = self.definitions
             nested._identity = self._identity
             self._nested = nested
-        return self._nested.append(payload, definition)
+        safe = self._nested.append(payload, definition)
+        self.dropped += not safe
+        return safe
 
     def _attend(
         self, segment: MappedSegment | WrittenSegment, offset: int, payload: bytes, definition: int | None
@@ -188,7 +200,7 @@ class SpoolWriter:
         if fenced:
             # The background process took us for dead, so what we published may never be read.
             segment.seal()
-            segment.close()
+            self._remember(segment)
             self._segment = None
             self._append(encode_again(segment.id, offset, payload), definition)
         elif sleeping and self._bell is not None:
@@ -198,10 +210,20 @@ class SpoolWriter:
         self._next_check = monotonic() + CHECK_INTERVAL_S
         segment = self._segment
         if segment is not None and not segment.path.exists():
-            # Somebody removed the spool under us: what we write there is read by nobody.
-            self._segment = None
-            segment.close()
+            self._start_over(segment)
         self._on_check()
+
+    def _start_over(self, segment: MappedSegment | WrittenSegment) -> None:
+        """Somebody removed the spool under us: what we wrote there is read by nobody."""
+        self._segment = None
+        if segment.drained_upto() < segment.offset:
+            self.count_error()
+        segment.close()
+        if self._identity is not None and not self.directory.owner(self._identity.writer_id).exists():
+            self._give_up_identity()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
 
     def _roll(self, needed: int) -> MappedSegment | WrittenSegment | None:
         """Make the next segment, then seal the one before. None when there is no room anywhere."""
@@ -213,6 +235,9 @@ class SpoolWriter:
         except (OSError, SpoolError) as exc:
             self._retry_reason = "quota" if isinstance(exc, _QuotaReached) else "no_space"
             self._drop(self._retry_reason, exc)
+            if self._segment is not None and self._segment.drained_upto() >= self._segment.offset:
+                # Full and drained, it would take up the quota for ever: sealed, it can be unlinked.
+                self._seal_segment()
         else:
             if self._segment is not None:
                 self._segment.seal()
@@ -278,21 +303,32 @@ class SpoolWriter:
     def seal(self) -> None:
         """End the current segment, as at exit. The next record, if any, makes another."""
         with self._lock:
-            segment, self._segment = self._segment, None
-            if segment is not None:
-                segment.seal()
-                self._remember(segment)
-                self.ring()
+            if self._busy:
+                return  # by a signal handler in the midst of an append, which needs the segment still
+            self._seal_segment()
         if self._nested is not None:
             self._nested.seal()
+
+    def _seal_segment(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.seal()
+            self._remember(segment)
+            self.ring()
 
     def release(self) -> None:
         """Seal, and give up this process's identity: it owns nothing until its next record."""
         with self._lock:
+            if self._busy:
+                return
             self.seal()
-            identity, self._identity = self._identity, None
-            if identity is not None:
-                identity.release()
+            self._give_up_identity()
+
+    def _give_up_identity(self) -> None:
+        identity, self._identity = self._identity, None
+        if identity is not None:
+            self._last_id = identity.writer_id
+            identity.release()
         if self._nested is not None:
             self._nested._identity = None
 

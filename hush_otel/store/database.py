@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from hush_otel.config import Durability
 from hush_otel.errors import StoreError, StoreFenced
+from hush_otel.private import make_private_directory
 from hush_otel.version import __version__
 
 SCHEMA_VERSION: Final = 1
@@ -150,7 +151,7 @@ def _make_private(path: Path) -> None:
     An existing file is never opened here: closing it would free SQLite's locks in this process.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         _check_private(path)

@@ -346,11 +346,24 @@ class _Batch:
         record: records.End = arrival.record
         was = self._ingest.running(self._db).get(record.trace_id + record.span_id)
         if was is None:
-            self._ingest.count_loss(self._db, "provisional", 1)
+            self._end_after_owner(arrival, record)
         else:
             self._db.execute(
                 SQL["set_provisional"], (records.pack_provisional(record, arrival.origin), was.row)
             )
+
+    def _end_after_owner(self, arrival: Arrival, record: records.End) -> None:
+        """A child's end of a span that runs no more: used when the span was interrupted, else a repeat."""
+        trace = self._trace(record.trace_id)
+        found = self._db.execute(SQL["find_span"], (trace.id, record.span_id)).fetchone()
+        if found is None:
+            self._ingest.count_loss(self._db, "provisional", 1)
+        elif found[1] == SpanState.INTERRUPTED:
+            record.flags &= ~records.FLAG_PROVISIONAL
+            self._insert_one(self._end_row(arrival))
+            self.ended += 1
+        else:
+            self._ingest.count_loss(self._db, "duplicate", 1)
 
     def end_of_child(self, provisional: bytes, writer_id: bytes) -> None:
         """Use the end that a forked child saw."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import TRACER_ALIASES, Destination, canonical_json
 from hush_otel.secrets import mask, split
 
@@ -115,18 +116,20 @@ def destination_of_mark(tracer_type: str, config: dict[Any, Any]) -> Destination
     kind = TRACER_ALIASES.get(tracer_type, tracer_type)
     if kind == "local":
         return None
-    options = {str(key): value for key, value in config.items()}
-    return Destination(kind, **_keywords(options))
-
-
-def _keywords(options: dict[str, Any]) -> dict[str, Any]:
     # A name would make two marks of different configurations one destination.
-    return {key: value for key, value in options.items() if key not in ("name", "type")}
+    options = {key: value for key, value in _plain(config).items() if key not in ("name", "type")}
+    return Destination.from_config(kind, options)
 
 
 def masked_json(config: dict[Any, Any]) -> str:
     """A mark's configuration as the views show it."""
-    return msgspec.json.encode(mask(config)).decode()
+    return msgspec.json.encode(mask(_plain(config))).decode()
+
+
+def _plain(config: dict[Any, Any]) -> dict[str, Any]:
+    """What JSON carries of a configuration, which may hold anything."""
+    plain: dict[str, Any] = msgspec.json.decode(json_text(config))
+    return plain
 
 
 def tags_json(tags: Iterable[Any] | None) -> str | None:

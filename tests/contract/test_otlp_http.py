@@ -239,6 +239,15 @@ def test_configuration_beats_variables(receiver: OtlpReceiver, monkeypatch: pyte
     assert "a" not in receiver.requests[0].headers
 
 
+def test_a_named_endpoint_does_not_take_the_variables_protocol(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grpc that `opentelemetry-instrument` sets for everybody is not about a destination's own endpoint."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    open_to(receiver.endpoint).send(SPANS)
+    assert len(receiver.spans()) == len(SPANS)
+
+
 def test_jaeger_reads_no_variables(receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Type jaeger is the same protocol, whatever the variables of another backend say."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=1")

@@ -1,0 +1,22 @@
+"""Directories that nobody else may enter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory and its missing parents, all of them 0700. What exists already is left as it is.
+
+    `Path.mkdir(parents=True)` leaves the parents' mode to the umask.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        make_private_directory(path.parent)
+        make_private_directory(path)
+    except FileExistsError:
+        pass
