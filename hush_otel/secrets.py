@@ -54,13 +54,13 @@ def _secret(name: str) -> str:
     if not value:
         raise PausedError(
             f"secret {name} is not set or empty in the process that delivers",
-            hint=f"set {name} in its environment, then run: hush-otel retry",
+            hint=f"set {name} in its environment; the destination is tried again every five minutes",
         )
     return value
 
 
 def _file_secret(path: Path) -> str:
-    hint = "write the secret there, then run: hush-otel retry"
+    hint = "write the secret there; the destination is tried again every five minutes"
     try:
         with path.open("rb") as file:
             text = file.read(SECRET_FILE_MAX_BYTES + 1).decode()

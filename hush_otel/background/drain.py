@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hush_otel import records
-from hush_otel.diagnostics import swallow
+from hush_otel.diagnostics import guard, swallow
 from hush_otel.errors import SpoolError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
@@ -74,9 +74,10 @@ class Drain:
         """One transaction for all; if a record breaks it, one for each, so that it harms no neighbour."""
         try:
             return self._commit(changed)
-        except (sqlite3.OperationalError, StoreFenced):
-            raise  # locked, full, or not ours any more: nothing that a smaller batch would mend
-        except Exception as exc:  # noqa: BLE001 - a bug of ours must not stop the drain for good
+        except Exception as exc:
+            if _is_of_the_database(exc):
+                raise  # nothing that a smaller batch would mend
+            # A bug of ours, met by one record, must not stop the drain for good.
             swallow("storing a batch of records; each is tried by itself", exc)
         return sum(self._commit_each(source, found) for source, found in changed)
 
@@ -88,9 +89,9 @@ class Drain:
             one = Frames([frame], end, found.stop if last else Stop.OPEN)
             try:
                 spans += self._commit([(source, one)])
-            except (sqlite3.OperationalError, StoreFenced):
-                raise
-            except Exception as exc:  # noqa: BLE001 - see above
+            except Exception as exc:
+                if _is_of_the_database(exc):
+                    raise
                 swallow("storing a record, which is kept in salvage/", exc)
                 self._give_up(source, one)
         return spans
@@ -108,7 +109,8 @@ class Drain:
             self.forget()
             raise
         for source, found in changed:
-            self._committed(source, found)
+            with guard("telling a writer how far its records are stored"):
+                self._committed(source, found)
         return spans
 
     def _discover(self) -> None:
@@ -122,7 +124,7 @@ class Drain:
         except FileNotFoundError:
             return
         except (SpoolError, OSError) as exc:
-            # Untouched: perhaps a newer version's, perhaps damage for `doctor`.
+            # Untouched: perhaps a newer version's, perhaps damage for people to look at.
             self._strange.add(path)
             log.warning("leaving %s alone: %s", path, exc)
             return
@@ -295,3 +297,14 @@ class Drain:
         for source in self.sources.values():
             source.reader.close()
         self.sources.clear()
+
+
+def _is_of_the_database(exc: Exception) -> bool:
+    """Locked, full, corrupt, or not ours any more; as opposed to a row that cannot be written."""
+    of_a_row = (
+        sqlite3.IntegrityError,
+        sqlite3.DataError,
+        sqlite3.ProgrammingError,
+        sqlite3.NotSupportedError,
+    )
+    return isinstance(exc, (sqlite3.DatabaseError, StoreFenced)) and not isinstance(exc, of_a_row)

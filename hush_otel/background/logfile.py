@@ -21,4 +21,14 @@ def log_to_file(directory: SpoolDirectory) -> logging.Logger:
     root = logging.getLogger("hush_otel")
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    _redirect_output(directory)
     return root
+
+
+def _redirect_output(directory: SpoolDirectory) -> None:
+    """What is printed, as by a `console` destination or a crash, goes to `output.log`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    fd = os.open(directory.path / "output.log", flags, 0o600)
+    for standard in (1, 2):
+        os.dup2(fd, standard)
+    os.close(fd)

@@ -45,6 +45,7 @@ class Relay:
         self._wake = wake
         self._lanes: dict[int, Lane] = {}
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self._unsettled: list[Report] = []
         self._next: float | None = None
         self._sending = 0
         database.write(lambda db: outbox.reset_sending(db, time.time()))
@@ -136,18 +137,20 @@ class Relay:
     # ------------------------------------------------------------------ settling
 
     def _settle(self, now: float) -> bool:
-        reports = []
         while True:
             try:
-                reports.append(self._reports.get_nowait())
+                self._unsettled.append(self._reports.get_nowait())
             except queue.Empty:
                 break
-        if reports:
-            self._database.write(lambda db: self._record(db, reports, now))
-            for report in reports:
+        settled = self._unsettled
+        if settled:
+            self._database.write(lambda db: self._record(db, settled, now))
+            # Only now: when the database refuses, they are settled in the next step.
+            self._unsettled = []
+            for report in settled:
                 self._sending -= len(report.deliveries)
                 self._lanes[report.deliveries[0].destination].idle = True
-        return bool(reports)
+        return bool(settled)
 
     def _record(self, db: sqlite3.Connection, reports: list[Report], now: float) -> None:
         for report in reports:

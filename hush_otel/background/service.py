@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from hush_otel.config import Settings
-from hush_otel.diagnostics import guard
+from hush_otel.diagnostics import guard, swallow
 from hush_otel.errors import HushError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
@@ -85,20 +85,17 @@ class Service:
 
     def run(self, *, leave_when_idle: bool) -> None:
         """Work until stopped, fenced, asked to hand over, or idle for long enough."""
-        try:
-            while not self._stop.is_set():
-                pause_s = FAILED_S
-                with guard("working on the spool"):
-                    pause_s = self.step()
-                if self._asked_to_hand_over():
-                    self.handed_over = True
-                    return
-                if leave_when_idle and self._must_leave():
-                    return
-                if pause_s > 0:
-                    self._bell.wait(pause_s)
-        except StoreFenced as exc:
-            log.info("leaving: %s", exc)
+        while not self._stop.is_set():
+            pause_s = FAILED_S
+            with guard("working on the spool"):
+                pause_s = self.step()
+            if self._asked_to_hand_over():
+                self.handed_over = True
+                return
+            if leave_when_idle and self._must_leave():
+                return
+            if pause_s > 0:
+                self._bell.wait(pause_s)
 
     def step(self) -> float:
         """One round; returns how long to wait for the doorbell, in seconds."""
@@ -108,12 +105,13 @@ class Service:
             self._queue_completed(began, progress)
             relayed = self._relay.step()
             self._upkeep.step()
-        except StoreFenced:
+        except StoreFenced as exc:
+            log.info("leaving: %s", exc)
             self._stop.set()
-            raise
-        except sqlite3.OperationalError as exc:
-            # Locked by somebody, or the disk is full: nothing is lost, the spool waits.
-            log.warning("the database %s cannot be written now: %s", self._settings.db_path, exc)
+            return 0.0
+        except sqlite3.DatabaseError as exc:
+            # Locked by somebody, full, corrupt: nothing is lost, the spool waits.
+            swallow(f"writing the database {self._settings.db_path}, which is tried again", exc)
             return FAILED_S
         return self._pause(progress, relayed=relayed)
 

@@ -139,8 +139,8 @@ def _link(link: Any) -> tuple[Any, ...]:
     if context.is_remote:
         flags |= FLAGS_IS_REMOTE
     return (
-        context.trace_id.to_bytes(16, "big"),
-        context.span_id.to_bytes(8, "big"),
+        _id_bytes(context.trace_id, 16),
+        _id_bytes(context.span_id, 8),
         context.trace_state.to_header() if context.trace_state else "",
         flags,
         _plain(link.attributes),
@@ -194,6 +194,8 @@ def _public_end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tup
 
 def _public_start_record(span: Span, origin: int) -> tuple[Any, ...]:
     trace_id, span_id, parent_id, flags = _ids(span)
+    context = span.get_span_context()
+    state = context.trace_state if context else None
     return (
         records.START,
         origin,
@@ -205,6 +207,7 @@ def _public_start_record(span: Span, origin: int) -> tuple[Any, ...]:
         _KINDS.get(span.kind, 1),
         _time_ns(span.start_time),
         _plain(span.attributes),
+        state.to_header() if state else "",
     )
 
 

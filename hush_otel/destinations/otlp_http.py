@@ -121,7 +121,9 @@ def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> Deliver
         wish = retry_after_s(answer.headers.get("Retry-After"), time.time())
         return RetryableError(message, retry_after_s=wish)
     if answer.status in _NEEDS_A_PERSON:
-        return PausedError(message, hint="check the headers of this destination, then run: hush-otel retry")
+        return PausedError(
+            message, hint="check the headers of this destination; it is tried again every five minutes"
+        )
     return PermanentError(message)
 
 

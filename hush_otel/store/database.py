@@ -57,7 +57,7 @@ class Database:
             ) from exc
 
     def _migrate(self) -> None:
-        """Bring the schema to SCHEMA_VERSION, in one transaction: a kill in its midst changes nothing."""
+        """Bring the schema to SCHEMA_VERSION, one transaction a version: a kill changes nothing or all of it."""
         version = self._version()
         if version > SCHEMA_VERSION:
             raise StoreError(
@@ -65,9 +65,9 @@ class Database:
                 hint="upgrade hush-otel",
             )
         if version == 0:
-            self._run_script(load_sql("schema.sql"))
+            self._run_script(load_sql("schema.sql"), SCHEMA_VERSION)
         for number in range(version + 1, SCHEMA_VERSION + 1) if version else ():
-            self._run_script(load_migration(number))
+            self._run_script(load_migration(number), number)
 
     def _version(self) -> int:
         # hush_meta, not PRAGMA user_version: the seed's tables may live in the same file and use it.
@@ -77,8 +77,8 @@ class Database:
         row = self._connection.execute("SELECT value FROM hush_meta WHERE key = 'schema_version'").fetchone()
         return int(row[0]) if row else 0
 
-    def _run_script(self, script: str) -> None:
-        mark = f"REPLACE INTO hush_meta (key, value) VALUES ('schema_version', {SCHEMA_VERSION});"  # noqa: S608
+    def _run_script(self, script: str, version: int) -> None:
+        mark = f"REPLACE INTO hush_meta (key, value) VALUES ('schema_version', {version});"  # noqa: S608
         try:
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{mark}\nCOMMIT;")
         except sqlite3.Error:
