@@ -301,10 +301,5 @@ class Drain:
 
 def _is_of_the_database(exc: Exception) -> bool:
     """Locked, full, corrupt, or not ours any more; as opposed to a row that cannot be written."""
-    of_a_row = (
-        sqlite3.IntegrityError,
-        sqlite3.DataError,
-        sqlite3.ProgrammingError,
-        sqlite3.NotSupportedError,
-    )
+    of_a_row = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
     return isinstance(exc, (sqlite3.DatabaseError, StoreFenced)) and not isinstance(exc, of_a_row)

@@ -121,9 +121,7 @@ def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> Deliver
         wish = retry_after_s(answer.headers.get("Retry-After"), time.time())
         return RetryableError(message, retry_after_s=wish)
     if answer.status in _NEEDS_A_PERSON:
-        return PausedError(
-            message, hint="check the headers of this destination; it is tried again every five minutes"
-        )
+        return PausedError(message, hint="check its headers; it is tried again every five minutes")
     return PermanentError(message)
 
 

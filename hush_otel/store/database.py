@@ -57,7 +57,7 @@ class Database:
             ) from exc
 
     def _migrate(self) -> None:
-        """Bring the schema to SCHEMA_VERSION, one transaction a version: a kill changes nothing or all of it."""
+        """Bring the schema to SCHEMA_VERSION, one transaction a version: a kill leaves no half."""
         version = self._version()
         if version > SCHEMA_VERSION:
             raise StoreError(
