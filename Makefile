@@ -8,19 +8,16 @@ RECEIVERS := .venv-receivers
 OLDEST := .venv-oldest
 JOBS ?= 4
 
-.PHONY: demo test test-oldest test-peers bench lint types imports clean
+.PHONY: demo test test-oldest bench lint types imports clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
 
 test: $(VENV)/.installed $(RECEIVERS)/.installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not heavy" tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/recovery
-
-test-peers: $(VENV)/.installed $(RECEIVERS)/.installed
-	$(BIN)/python -m pytest -m heavy tests/peers
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/on_end.py

@@ -1,0 +1,209 @@
+"""Every file of `examples/`, run as a user would run it: a fresh home directory, real processes, a real receiver."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from processes import stop_background
+from support import eventually
+
+from hush_otel.testing import OtlpReceiver
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+BIN = Path(sys.executable).parent
+BLOCKS = re.findall(
+    r"^```sh\n(.*?)^```$", (EXAMPLES / "any_exporter_env.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
+"""The blocks that run as they stand; what is only shown is fenced as `console`."""
+CHOSEN = 'echo "chosen: ${OTEL_PYTHON_CONFIGURATOR:-} ${OTEL_TRACES_EXPORTER:-}"'
+"""Said after each block: what it chose, and what an earlier block left behind."""
+RUN_S = 90.0
+
+
+class User:
+    """Somebody with an empty home directory and the environment's commands on PATH."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.databases = [home / ".hush" / "traces.db"]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HUSH_", "OTEL_"))}
+        self.environment = {
+            **kept,
+            "HOME": str(home),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "HUSH_IDLE_EXIT_S": "0.5",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+
+    def run(self, *command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+        """Run to the end, successfully; gives what it wrote."""
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.home,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=RUN_S,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command[-1]} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def run_example(self, name: str, **environment: str) -> str:
+        """`python examples/NAME`."""
+        return self.run("python", EXAMPLES / name, **environment)
+
+    def rows(self, sql: str, database: Path | None = None) -> list[dict[str, Any]]:
+        """What a query on a database gives."""
+        path = database or self.databases[0]
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql)]
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    """A user whose background processes are gone in the end."""
+    home = tmp_path / "home"
+    home.mkdir()
+    user = User(home)
+    yield user
+    for database in user.databases:
+        stop_background(database)
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """What stands for Jaeger."""
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+def test_quickstart(user: User) -> None:
+    """One request of three spans in the default database; the commands that it names show it."""
+    said = user.run_example("quickstart.py")
+    commands = [line for line in said.splitlines() if line.startswith("hush-otel ")]
+    shown = [user.run(*command.split()) for command in commands]
+    assert len(shown) == 2
+    assert all("answer" in text for text in shown)
+    (request,) = user.rows("SELECT * FROM requests")
+    assert (request["workflow_name"], request["node_count"], request["status"]) == ("answer", 3, "stored")
+    assert (request["prompt_tokens"], request["completion_tokens"]) == (1204, 38)
+    assert request["session_id"] == "quickstart"
+
+
+def test_node_traces(user: User) -> None:
+    """The workflow and its three steps are stored as one complete request; the command that it names shows it."""
+    said = user.run_example("node_traces.py")
+    (command,) = [line for line in said.splitlines() if line.startswith("hush-otel ")]
+    shown = user.run(*command.split())
+    nodes = {row["node_name"]: row for row in user.rows("SELECT * FROM node_traces")}
+    assert all(name.rpartition(".")[2] in shown for name in nodes)
+    assert {name: node["parent_name"] for name, node in nodes.items()} == {
+        "digest": None,
+        "digest.split": "digest",
+        "digest.rank": "digest",
+        "digest.summarize": "digest",
+    }
+    (request,) = user.rows("SELECT * FROM requests")
+    assert (request["status"], request["completed_by"], request["prompt_tokens"]) == ("stored", "mark", 212)
+
+
+def test_forward_to_jaeger(user: User, receiver: OtlpReceiver) -> None:
+    """It says that the receiver has accepted everything, and the receiver has, once."""
+    said = user.run_example("forward_to_jaeger.py", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+    assert f"accepted by {receiver.endpoint}" in said
+    received = Counter(span.name for span in receiver.spans())
+    assert received == {"nightly orders": 1, "checkout": 3, "charge card": 6, "send receipt": 3}
+    (trace_id,) = {span.trace_id for span in receiver.spans()}
+    assert f"/trace/{trace_id}" in said
+    (request,) = user.rows("SELECT * FROM requests")
+    assert (request["status"], request["error_count"]) == ("flushed", 3)
+
+
+@contextmanager
+def serving(user: User) -> Iterator[str]:
+    """examples/gunicorn_app.py under gunicorn, two preloaded workers; gives its address. Stopped afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bind = ["--bind", f"fd://{listener.fileno()}"]
+        server = subprocess.Popen(
+            [BIN / "gunicorn", "-w", "2", "--preload", *bind, "examples.gunicorn_app:app"],
+            cwd=ROOT,
+            env=user.environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_gunicorn_app(user: User, receiver: OtlpReceiver) -> None:
+    """Every request is stored and delivered once; one that brings a trace continues it."""
+    user.environment |= {"HUSH_DESTINATIONS": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    callers = [{"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}, *[{}] * 15]
+    with serving(user) as url, urllib3.PoolManager(maxsize=4) as http, ThreadPoolExecutor(4) as pool:
+
+        def ask(headers: dict[str, str]) -> Any:
+            return http.request("GET", f"{url}/ask?q=hello", headers=headers, timeout=60.0).json()
+
+        answers = list(pool.map(ask, callers))
+    assert {answer["answer"] for answer in answers} == {"olleh"}
+    assert answers[0]["trace_id"] == trace_id
+
+    sql = "SELECT trace_id FROM requests WHERE status = 'flushed' AND node_count = 2"
+    eventually(lambda: len(user.rows(sql)) == len(answers), what="the delivery of every request")
+    assert {row["trace_id"] for row in user.rows(sql)} == {answer["trace_id"] for answer in answers}
+    received = Counter((span.trace_id, span.name) for span in receiver.spans())
+    assert received == {(a["trace_id"], name): 1 for a in answers for name in ("GET /ask", "chat echo-1")}
+
+
+@pytest.mark.parametrize("terminals", ["one terminal", "a terminal each"])
+def test_blocks_of_any_exporter_env(user: User, terminals: str, tmp_path: Path) -> None:
+    """The blocks run as they stand, in their order, in an empty directory, in one shell or in a shell each."""
+    directory = tmp_path / "empty"
+    directory.mkdir()
+    traces, killed, web = (directory / f"{name}.db" for name in ("traces", "killed", "web"))
+    user.databases += [traces, killed, web]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    blocks = [f"{block}{CHOSEN}\n" for block in BLOCKS]
+    scripts = ["".join(blocks)] if terminals == "one terminal" else blocks
+    said = "".join(user.run("bash", "-e", "-c", script, cwd=directory, PORT=port) for script in scripts)
+
+    assert '{"answer":"42"}' in said
+    chosen = {line for line in said.splitlines() if line.startswith("chosen:") and len(line.split()) > 1}
+    assert chosen == {"chosen: hush none", "chosen:  hush"}, "the processor or the exporter, never both"
+    names = "SELECT name, state FROM spans ORDER BY start_ns, name"
+    three_runs = [("invoke_workflow digest", "ended"), ("chat gpt-4o-mini", "ended")] * 3
+    assert [tuple(row.values()) for row in user.rows(names, traces)] == three_runs
+    (delivery,) = user.rows("SELECT destination, span_count FROM deliveries", traces)
+    assert delivery == {"destination": "jaeger", "span_count": 2}
+
+    left = [("invoke_workflow digest", "interrupted"), ("chat gpt-4o-mini", "ended")]
+    eventually(
+        lambda: [tuple(row.values()) for row in user.rows(names, killed)] == left,
+        what="the end of the killed process's spans",
+    )
+    assert [row["name"] for row in user.rows(names, web)] == ["GET /ask", "chat gpt-4o-mini"]

@@ -1,0 +1,40 @@
+"""A provider whose spans go to hush-otel and, beside it, to memory; and the comparison of all ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from compare import assert_ends_agree
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from receiving_agent import AgentSession
+
+from hush_otel import HushSpanProcessor, TraceStore
+
+RESOURCE = Resource(
+    {"service.name": "peers", "service.instance.id": 7, "build.share": 0.5, "build.flags": [True, False]},
+    "https://opentelemetry.io/schemas/1.30.0",
+)
+
+
+class Recording:
+    """A provider whose spans go to hush-otel and, beside it, to the SDK's own exporter in memory."""
+
+    def __init__(self, database: Path, agent: AgentSession, **options: Any) -> None:
+        self.database, self.agent = database, agent
+        self.store = TraceStore(database)
+        self.provider = TracerProvider(**{"resource": RESOURCE, "shutdown_on_exit": False} | options)
+        self._memory = InMemorySpanExporter()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._memory))
+        self.provider.add_span_processor(HushSpanProcessor(database, destinations=[agent.destination()]))
+
+    def compare(self) -> list[ReadableSpan]:
+        """Wait for both ends, compare them with what the SDK saw, and give that in the order of the ends."""
+        assert self.provider.force_flush()
+        assert self.store.wait_delivered()
+        seen = list(self._memory.get_finished_spans())
+        assert_ends_agree(self.database, self.agent.exports(), seen)
+        return seen

@@ -1,0 +1,43 @@
+"""Waiting in tests: the only place that pauses. Always a condition with a deadline, never a hope."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_S = 0.02
+
+
+def eventually(look: Callable[[], T], timeout_s: float = 20.0, *, what: str = "the condition") -> T:
+    """Poll until `look()` gives something true, and return it.
+
+    Args:
+        look: Asked about fifty times a second; an AssertionError counts as "not yet".
+        timeout_s: Generous: it bounds a failing test, not a passing one.
+        what: For the message.
+
+    Raises:
+        AssertionError: Not within `timeout_s`; the message carries the last answer.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            answer: object = look()
+            if answer:
+                return answer  # type: ignore[return-value]
+        except AssertionError as exc:
+            answer = exc
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout_s:g} s for {what}; last answer: {answer!r}")
+        time.sleep(POLL_S)
+
+
+def stays(look: Callable[[], object], for_s: float, *, what: str = "the condition") -> None:
+    """Assert that `look()` is true all the time for `for_s` seconds."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        assert look(), f"{what} did not stay true for {for_s:g} s"
+        time.sleep(POLL_S)
