@@ -17,7 +17,7 @@ test: $(VENV)/.installed $(RECEIVERS)/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/recovery
+	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider tests/unit tests/recovery
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/on_end.py
@@ -47,7 +47,7 @@ $(OLDEST)/.installed: pyproject.toml
 	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e . \
 	    'opentelemetry-api==1.30.0' 'opentelemetry-sdk==1.30.0' 'opentelemetry-proto==1.30.0' \
 	    'opentelemetry-exporter-otlp-proto-http==1.30.0' \
-	    pytest pytest-timeout hypothesis jsonschema pyyaml
+	    pytest pytest-timeout pytest-xdist hypothesis jsonschema numpy pyyaml
 	touch $@
 
 clean:

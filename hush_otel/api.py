@@ -218,8 +218,8 @@ class TraceStore:
         Raises:
             ValueError: request_id, workflow_name or node_name is no text, or request_id is empty.
         """
-        if isinstance(error, BaseException):
-            error = f"{type(error).__name__}: {error}"
+        if issubclass(type(error), BaseException):  # isinstance would ask the object for its __class__
+            error = _error_text(error)
         self._nodes.write(
             (
                 request_id,
@@ -295,6 +295,13 @@ class TraceStore:
         with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id) as watch:
             wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
             return watch.look() is True
+
+
+def _error_text(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the exception's own __str__ raises
+        return type(error).__name__
 
 
 class Background:

@@ -49,8 +49,9 @@ def placeholder(value: object) -> str:
 
 def convert(value: object) -> object:
     """One step towards an encodable value, without running a user's code. Never raises."""
+    kind = type(value)  # isinstance would ask the object for its __class__
     for base, plain in _PLAIN:
-        if isinstance(value, base):
+        if issubclass(kind, base):
             return plain(value)
     fields = _fields_of(value)
     if fields is not None:
@@ -122,17 +123,18 @@ class _Walk:
         self._path: set[int] = set()
 
     def walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type
-        if value is None or isinstance(value, bool):
+        kind = type(value)  # isinstance would ask the object for its __class__
+        if value is None or kind is bool:
             return value
-        if isinstance(value, str):
+        if issubclass(kind, str):
             return self._text(value)
-        if isinstance(value, int):
+        if issubclass(kind, int):
             return _integer(int.__int__(value))
-        if isinstance(value, float):
+        if issubclass(kind, float):
             return float.__float__(value)
-        if isinstance(value, (bytes, bytearray, memoryview)):
+        if issubclass(kind, (bytes, bytearray, memoryview)):
             return self._bytes(bytes(value))
-        if isinstance(value, (dict, list, tuple, set, frozenset)):
+        if issubclass(kind, (dict, list, tuple, set, frozenset)):
             return self._container(value, depth)
         return self._other(value, depth)
 
@@ -165,13 +167,14 @@ class _Walk:
             self._path.discard(id(value))
 
     def _key(self, key: Any) -> Any:
-        if isinstance(key, str):
+        kind = type(key)
+        if issubclass(kind, str):
             return self._text(key)
-        if isinstance(key, bool) or key is None:
+        if kind is bool or key is None:
             return str(key)
-        if isinstance(key, (int, float)):
+        if issubclass(kind, (int, float)):
             return str(self.walk(key, 0))
-        return str(self.walk(list(key), 0)) if isinstance(key, tuple) else placeholder(key)
+        return str(self.walk(list(key), 0)) if issubclass(kind, tuple) else placeholder(key)
 
     def _other(self, value: Any, depth: int) -> Any:
         try:

@@ -54,6 +54,7 @@ class BackgroundClient:
         self._not_before = 0.0
         self._wait_s = LAUNCH_AGAIN_S[0]
         self._asked_version = False
+        self._inherited_sqlite = False
 
     def ensure(self) -> None:
         """See that somebody drains; start one if not. Never raises; a launch costs a few ms."""
@@ -69,16 +70,23 @@ class BackgroundClient:
                 self._launch()
 
     def after_fork(self) -> None:
-        """The parent's intermediates are not this process's children."""
+        """The parent's intermediates are not this process's children, nor does its thread run here."""
         for process in self._launched:
             process.returncode = 0  # keeps its finaliser from warning about a child that is not ours
         self._launched = []
+        if threads.pop(self._settings.db_path, None) is not None:
+            self._inherited_sqlite = True
 
     def _launch(self, *options: str) -> None:
+        """Start a thread or a process.
+
+        A child of a process whose thread had the database open never opens it: its SQLite believes the
+        parent's locks to be its own (sqlite.org/howtocorrupt.html, section 2.6). It launches a process.
+        """
         python = interpreter(self._settings)
-        if self._settings.background == "thread" or python is None:
+        if (self._settings.background == "thread" or python is None) and not self._inherited_sqlite:
             self._start_thread()
-        elif not sys.is_finalizing():
+        elif python is not None and not sys.is_finalizing():
             self._launched.append(_start_process(python, self._settings, options))
 
     def _start_thread(self) -> None:

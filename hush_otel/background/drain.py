@@ -56,6 +56,8 @@ class Drain:
         self.sources: dict[Path, Source] = {}
         self._strange: set[Path] = set()
         self._turn = 0
+        self._behind: list[Source] = []
+        """Segments of which the last read has left something."""
 
     # ------------------------------------------------------------------ one step
 
@@ -94,6 +96,8 @@ class Drain:
                     raise
                 swallow("storing a record, which is kept in salvage/", exc)
                 self._give_up(source, one)
+            if source.position < end:
+                break  # this record must wait, and so must what comes after it
         return spans
 
     def _give_up(self, source: Source, one: Frames) -> None:
@@ -139,16 +143,19 @@ class Drain:
         """Take turns over the segments until the batch is full; True when something was left."""
         sources = [source for source in self.sources.values() if not source.ended]
         self._turn = (self._turn + 1) % max(len(sources), 1)
-        room, limited = BATCH_BYTES, False
+        room = BATCH_BYTES
         reads: list[tuple[Source, Frames]] = []
+        self._behind = []
         for source in sources[self._turn :] + sources[: self._turn]:
             if room <= 0:
-                return reads, True
+                self._behind.append(source)
+                continue
             found = source.reader.read(source.position, min(room, SOURCE_BYTES))
-            limited = limited or found.stop is Stop.LIMIT
+            if found.stop is Stop.LIMIT:
+                self._behind.append(source)
             room -= found.position - source.position
             reads.append((source, self._settle_end(source, found)))
-        return reads, limited
+        return reads, bool(self._behind)
 
     def _settle_end(self, source: Source, found: Frames) -> Frames:
         """Decide what "nothing more" and "damaged" mean for this writer."""
@@ -220,6 +227,8 @@ class Drain:
                 record = None if self._was_read(db, record) else decode(record.record)
             if record is None:
                 continue
+            if self._behind and _is_provisional(record) and self._is_early(source):
+                return offset
             if record.type == records.ORIGIN:
                 source.define(record)
             else:
@@ -239,6 +248,11 @@ class Drain:
                 return self.ingest.nowhere(db)
             found = source.places[record.origin] = self.ingest.place(db, definition, now)
         return found
+
+    def _is_early(self, source: Source) -> bool:
+        """Whether the start of a span that a forked child ended may still wait in an older segment."""
+        made_ns = source.reader.header.wall_ns
+        return any(other.reader.header.wall_ns < made_ns for other in self._behind)
 
     def _is_open(self, segment_id: bytes) -> bool:
         """Whether a fenced segment may still give the record that its writer repeats."""
@@ -303,3 +317,7 @@ def _is_of_the_database(exc: Exception) -> bool:
     """Locked, full, corrupt, or not ours any more; as opposed to a row that cannot be written."""
     of_a_row = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
     return isinstance(exc, (sqlite3.DatabaseError, StoreFenced)) and not isinstance(exc, of_a_row)
+
+
+def _is_provisional(record: records.Record) -> bool:
+    return record.type == records.END and bool(record.flags & records.FLAG_PROVISIONAL)

@@ -18,7 +18,7 @@ import msgspec
 
 from hush_otel.config import Settings
 from hush_otel.diagnostics import guard, swallow
-from hush_otel.errors import HushError, StoreFenced
+from hush_otel.errors import HushError, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, lock_file
@@ -61,11 +61,12 @@ class Service:
         self._directory = directory
         self._lock = lock
         self._stop = threading.Event()
-        self._bell = Doorbell(directory.doorbell)
         self._database = Database(settings.db_path, settings.durability)
         self._drain = Drain(directory, self._database)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
-        self._relay = Relay(self._database, self._bell.ring)
+        self._relay = Relay(self._database, lambda: self._bell.ring())
+        # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
+        self._bell = Doorbell(directory.doorbell)
         self._busy_at = time.monotonic()
         self._asleep = False
         self.handed_over = False
@@ -205,6 +206,9 @@ def elect(settings: Settings) -> Service | None:
     try:
         lock.write_text(f"{__version__} {sys.executable}")
         return Service(settings, directory, lock)
+    except (sqlite3.Error, OSError) as exc:
+        lock.unlock()
+        raise StoreError(f"cannot begin to work on {settings.db_path}: {exc}") from exc
     except BaseException:
         lock.unlock()
         raise

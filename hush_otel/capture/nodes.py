@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import UserDict
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 from hush_otel import records
@@ -43,17 +45,13 @@ class NodeTraces:
         """
         _require_text("request_id", request_id)
         _require_text("tracer_type", tracer_type)
-        config = tracer_config if isinstance(tracer_config, dict) else {"invalid": tracer_config}
-        kept = None if tags is None else list(tags)
+        config = {} if tracer_config is None else tracer_config
+        # By type: isinstance would ask a strange object for its __class__.
+        if not issubclass(type(config), (dict, MappingProxyType, UserDict)):
+            config = {"invalid": config}
+        kept = tags if tags is None or issubclass(type(tags), (list, tuple, set, frozenset)) else [tags]
         self._publish(
-            (
-                records.MARK,
-                time.time_ns(),
-                request_id,
-                tracer_type,
-                config if tracer_config is not None else {},
-                kept,
-            ),
+            (records.MARK, time.time_ns(), request_id, tracer_type, config, kept),
             "recording a completed request",
         )
 
@@ -69,7 +67,7 @@ class NodeTraces:
 
 
 def _require_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not (value or name != "request_id"):
+    if not issubclass(type(value), str) or not (value or name != "request_id"):
         raise ValueError(
             f"{name} must be {'non-empty ' if name == 'request_id' else ''}text, not {type(value).__name__}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
@@ -16,6 +16,9 @@ from hush_otel.spool.writer import SpoolWriter
 from .spans import end_record, origin_record, start_record
 
 _encode = ENCODER.encode
+
+CACHED_ORIGINS: Final = 1000
+"""Scopes known by identity. An app that asks for a tracer in every request makes a new one each time."""
 
 
 class SpanPipeline:
@@ -77,6 +80,8 @@ class SpanPipeline:
             index = self.writer.definitions.intern(
                 lambda i: encode(origin_record(i, resource, scope, self._destinations))[0]
             )
+            if len(self._origins) >= CACHED_ORIGINS:
+                self._origins.clear()
             found = self._origins[id(resource), id(scope)] = (index, resource, scope)
         self._last = found  # one reference: another thread sees the old one or the new one
         return found[0]

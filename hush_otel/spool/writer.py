@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from sys import is_finalizing
 from time import monotonic
 from typing import Final
 
@@ -73,6 +74,7 @@ class SpoolWriter:
         self.definitions = Definitions()
         self.dropped = 0
         """Records lost by this process so far, for any reason."""
+        self._alone = False  # whether only one thread uses it
         self._mode = mode
         self._max_bytes = max_bytes
         self._on_check = on_check
@@ -133,6 +135,9 @@ class SpoolWriter:
         """
         if not self._fork_page[0]:
             run_fork_hooks()  # forked at C level: none has run; this object's is among them
+        if is_finalizing() and not self._alone:
+            # A daemon thread may have been ended while it held the lock: nobody would release it.
+            return self._append_nested(payload, definition)
         with self._lock:
             if self._busy:
                 return self._append_nested(payload, definition)
@@ -183,9 +188,10 @@ class SpoolWriter:
         return self._append(payload, definition)
 
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
-        """Called by a signal handler in the midst of an append of the same thread."""
+        """By a segment of its own, for a signal handler in the midst of an append of the same thread."""
         if self._nested is None:
             nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None)
+            nested._alone = True
             nested.definitions = self.definitions
             nested._identity = self._identity
             self._nested = nested

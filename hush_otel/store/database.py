@@ -41,29 +41,36 @@ class Database:
     def __init__(self, path: Path, durability: Durability = "process") -> None:
         self.path = path
         _make_private(path)
+        # One thread at a time uses it; thread mode opens it in a thread of the app.
+        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            # One thread at a time uses it; thread mode opens it in a thread of the app.
-            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
-            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
-            self._migrate()
-            self._epoch = self._take_over()
+            self._open(durability)
         except sqlite3.Error as exc:
+            self.close()
             raise StoreError(
                 f"cannot open the database {path}: {exc}",
                 hint="see `hush-otel status`; the spool keeps every record",
             ) from exc
+        except StoreError:
+            self.close()
+            raise
 
-    def _migrate(self) -> None:
-        """Bring the schema to SCHEMA_VERSION, one transaction a version: a kill leaves no half."""
+    def _open(self, durability: Durability) -> None:
         version = self._version()
-        if version > SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:  # before anything is written: even the journal mode is in the file
             raise StoreError(
                 f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}",
                 hint="upgrade hush-otel",
             )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+        self._migrate(version)
+        self._epoch = self._take_over()
+
+    def _migrate(self, version: int) -> None:
+        """Bring the schema to SCHEMA_VERSION, one transaction a version: a kill leaves no half."""
         if version == 0:
             self._run_script(load_sql("schema.sql"), SCHEMA_VERSION)
         for number in range(version + 1, SCHEMA_VERSION + 1) if version else ():

@@ -183,6 +183,7 @@ class _Batch:
         self._db = db
         self._now = now
         self._starts: dict[bytes, Arrival] = {}
+        self._more_starts: list[Arrival] = []
         self._ends: dict[bytes, Arrival] = {}
         self._repeats: list[Arrival] = []
         self._provisional: list[Arrival] = []
@@ -190,6 +191,7 @@ class _Batch:
         self._marks: list[Arrival] = []
         self._complete: list[bytes] = []
         self._roll_ups: dict[int, RollUp] = {}
+        self._mended: set[int] = set()
 
     def take(self, arrival: Arrival) -> None:
         """Sort a record by what must happen to it."""
@@ -198,7 +200,8 @@ class _Batch:
         if kind == records.END:
             self._take_end(arrival, record)
         elif kind == records.START:
-            self._starts[record.trace_id + record.span_id] = arrival
+            if self._starts.setdefault(record.trace_id + record.span_id, arrival) is not arrival:
+                self._more_starts.append(arrival)
         elif kind == records.NODE:
             self._nodes.append(arrival)
         elif kind == records.MARK:
@@ -229,6 +232,7 @@ class _Batch:
         for arrival in self._nodes:
             self._write_node(arrival)
         self._db.executemany(SQL["roll_up"], [roll_up.values for roll_up in self._roll_ups.values()])
+        self._db.executemany(SQL["mend_request"], [{"request": request} for request in self._mended])
         for trace_id in self._complete:
             self._complete_request(self._trace(trace_id).request, "root")
         for arrival in self._marks:
@@ -274,8 +278,11 @@ class _Batch:
         row.request = (
             trace.request if promoted.request_id is None else self._assign(trace, promoted.request_id)
         )
-        if record.parent_span_id is None or record.flags & REMOTE:
+        if record.parent_span_id is None:
             row.root_name = promoted.workflow_name or as_text(record.name)
+        elif record.flags & REMOTE:
+            # The root of this process's part only: it names the request until the real root is known.
+            row.workflow_name = row.workflow_name or as_text(record.name)
         if origin.route is not None:
             self._ingest.routes.ask(self._db, arrival.writer_id, row.request, origin.route)
         return row, (trace.id, row.request, origin.origin, origin.route)
@@ -304,8 +311,10 @@ class _Batch:
             # The real end turns up after all.
             self._replace(row, number)
             self._count(row, was_error=True, moved_from=request)
+            self._mended.add(row.values[REQUEST])
         else:
-            self._join_routes(number, route, row.values[ROUTE])
+            self._ingest.count_loss(self._db, "duplicate", 1)
+            self._join_routes(number, request, route, row.values[ROUTE])
 
     def _repeat(self, arrival: Arrival) -> None:
         """The same span twice in a batch: another processor's copy, or a repeat."""
@@ -315,14 +324,21 @@ class _Batch:
         new_route = origin.route if origin else None
         if new_route is not None:
             self._ingest.routes.ask(self._db, arrival.writer_id, found[3], new_route)
-        self._join_routes(found[0], found[2], new_route)
-
-    def _join_routes(self, number: int, route: int | None, new_route: int | None) -> None:
-        """A repeat changes nothing but where the span goes. The first content wins."""
         self._ingest.count_loss(self._db, "duplicate", 1)
-        if new_route is not None and new_route != route:
-            union = self._ingest.routes.union(self._db, route, new_route)
-            self._db.execute(SQL["set_route"], (union, number))
+        self._join_routes(found[0], found[3], found[2], new_route)
+
+    def _join_routes(self, number: int, request: int, route: int | None, new_route: int | None) -> None:
+        """A repeat changes nothing but where the span goes. The first content wins.
+
+        Its request may be queued already: the span is new to the destinations that it gains.
+        """
+        union = self._ingest.routes.union(self._db, route, new_route)
+        if new_route is None or union == route:
+            return
+        seq = self._ingest.next_seq(self._db)
+        self._db.execute(SQL["set_route"], (union, seq, number))
+        values = self._roll_up(request).values
+        values["max_seq"] = max(values["max_seq"], seq)
 
     def _replace(self, row: SpanRow, number: int) -> None:
         self._db.execute(SQL["replace_span"], (*row.values, number))
@@ -330,7 +346,10 @@ class _Batch:
     def _write_starts(self) -> None:
         running = self._ingest.running(self._db)
         for key, arrival in self._starts.items():
-            if key in self._ends or key in running:
+            if key in self._ends:
+                continue
+            if key in running:
+                self._start_again(arrival, running[key])
                 continue
             row, place = self._span_row(arrival)
             row.values = start_values(arrival.record, row.promoted, place, self._now)
@@ -340,6 +359,22 @@ class _Batch:
                 self._db.execute(SQL["insert_running"], (number, arrival.writer_id))
                 running[key] = Running(number, row.request)
                 self._count(row)
+
+        for arrival in self._more_starts:
+            was = running.get(arrival.record.trace_id + arrival.record.span_id)
+            if was is not None:
+                self._start_again(arrival, was)
+
+    def _start_again(self, arrival: Arrival, was: Running) -> None:
+        """Another processor saw the same start: if the span is interrupted, it goes to its destinations, too."""
+        new_route = arrival.origin.route if arrival.origin else None
+        if new_route is None:
+            return
+        routes = self._ingest.routes
+        routes.ask(self._db, arrival.writer_id, was.request, new_route)
+        (route,) = self._db.execute(SQL["find_route"], (was.row,)).fetchone()
+        if new_route != route:
+            self._db.execute(SQL["set_route"], (routes.union(self._db, route, new_route), None, was.row))
 
     def _keep_provisional(self, arrival: Arrival) -> None:
         """A forked child ended a span of its parent: kept until the parent does, or dies."""
@@ -430,6 +465,7 @@ class _Batch:
         for key, was in running.items():
             if was.request == old:
                 running[key] = Running(was.row, new)
+        self._mended = {new if request == old else request for request in self._mended}
         moved = self._roll_ups.pop(old, None)
         if moved is not None:
             self._db.execute(SQL["roll_up"], {**moved.values, "request": new})
@@ -451,11 +487,14 @@ class _Batch:
         self._roll_up(row.values[REQUEST]).add(row, was_running=was_running, was_error=was_error)
         if moved_from is not None and moved_from != row.values[REQUEST]:
             # The start had not named its request yet.
+            self._mended.add(moved_from)
             here, there = self._roll_up(row.values[REQUEST]).values, self._roll_up(moved_from).values
             here["nodes"] += 1
             there["nodes"] -= 1
             here["running"] += was_running
             there["running"] -= was_running
+            here["errors"] += was_error
+            there["errors"] -= was_error
 
     def _complete_request(self, request: int, reason: str) -> None:
         self._db.execute(SQL["complete_request"], (reason, self._now, self._now, self._now, request))

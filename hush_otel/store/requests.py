@@ -90,6 +90,7 @@ class Requests:
 
     def _merge(self, db: sqlite3.Connection, old: int, new: int, trace: int) -> None:
         """All that a trace's own request holds belongs to a request that exists already."""
+        db.execute(SQL["lower_queued"], {"old": old, "new": new})
         db.execute(SQL["move_spans"], (new, old))
         db.execute(SQL["move_deliveries"], (new, old))
         db.execute(SQL["move_request_destinations"], (new, old))

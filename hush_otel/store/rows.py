@@ -40,7 +40,7 @@ START_NS: Final = 11
 END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
-NODE: Final = 28
+NODE: Final = 29
 
 
 def content_columns(
@@ -50,6 +50,7 @@ def content_columns(
     attributes_json, exact = encode_json(attributes)
     events_json = links_json = None
     if events:
+        events = [_plain_event(*event) for event in events]
         shown = [
             {"name": name, "time_ns": time_ns, "attributes": values, "dropped_attributes": dropped}
             for name, time_ns, values, dropped in events
@@ -61,6 +62,11 @@ def content_columns(
         exact = exact and links_exact
     copy = None if exact else _PACK.encode([attributes, events, links])
     return attributes_json, events_json, links_json, copy
+
+
+def _plain_event(name: Any, time_ns: Any, attributes: dict[Any, Any], dropped: int) -> list[Any]:
+    """The SDK does not look at an event's name and time; readers of the store rely on their types."""
+    return [as_text(name) or "", _bounded(time_ns), attributes, dropped]
 
 
 def _shown_link(

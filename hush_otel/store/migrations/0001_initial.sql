@@ -190,7 +190,7 @@ CREATE TABLE hush_losses (
 
 CREATE VIEW requests AS
 SELECT r.request_id,
-       lower(hex(t.trace_id)) AS trace_id,
+       CASE WHEN t.trace_id IS NOT NULL THEN lower(hex(t.trace_id)) END AS trace_id,
        r.workflow_name,
        CASE
            WHEN r.completed_by IS NULL THEN 'writing'

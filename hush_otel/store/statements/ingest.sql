@@ -21,8 +21,12 @@ WHERE id = ?
 -- name: find_span
 SELECT id, state, route, request FROM hush_spans WHERE trace = ? AND span_id = ?
 
+-- name: find_route
+SELECT route FROM hush_spans WHERE id = ?
+
 -- name: set_route
-UPDATE hush_spans SET route = ? WHERE id = ?
+-- With a new end_seq: destinations that were queued up to the old one have not had it.
+UPDATE hush_spans SET route = ?, end_seq = CASE WHEN state = 0 THEN NULL ELSE ? END WHERE id = ?
 
 -- name: span_exists
 SELECT 1 FROM hush_spans WHERE trace = ? AND span_id = ?
@@ -96,6 +100,13 @@ ON CONFLICT (request, destination) DO UPDATE SET whole = max(whole, excluded.who
 -- name: move_askers
 INSERT OR IGNORE INTO hush_askers (writer_id, request) SELECT writer_id, ? FROM hush_askers WHERE request = ?
 
+-- name: lower_queued
+-- Rows that join a request below what was queued of it are queued with the next stretch. What lies between
+-- is sent once more: at least once.
+UPDATE hush_request_destinations SET queued_seq = min(queued_seq, coalesce(
+    (SELECT min(end_seq) - 1 FROM hush_spans WHERE request = :old AND end_seq > 0), queued_seq))
+WHERE request = :new
+
 -- name: merge_request
 UPDATE hush_requests AS r SET
     node_count = r.node_count + o.node_count,
@@ -153,6 +164,15 @@ UPDATE hush_requests SET
     dirty_at = CASE WHEN completed_by IS NOT NULL AND :max_seq > 0 THEN coalesce(dirty_at, :now) ELSE dirty_at END,
     due_at = CASE WHEN completed_by IS NOT NULL AND :max_seq > 0
                   THEN min(:now + 1.0, coalesce(dirty_at, :now) + 5.0) ELSE due_at END
+WHERE id = :request
+
+-- name: mend_request
+-- An interrupted span has ended after all, or a span has moved away: what it alone has contributed goes.
+UPDATE hush_requests SET
+    start_ns = (SELECT min(start_ns) FROM hush_spans WHERE request = :request),
+    end_ns = (SELECT max(end_ns) FROM hush_spans WHERE request = :request),
+    error_message = (SELECT coalesce(status_message, '') FROM hush_spans
+                     WHERE request = :request AND status_code = 2 ORDER BY end_seq LIMIT 1)
 WHERE id = :request
 
 -- name: complete_request

@@ -1,0 +1,239 @@
+"""The database locked, held, full, taken over, broken: the spool keeps what comes, and nothing is doubled."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from inprocess import (
+    Owner,
+    drain_once,
+    losses,
+    no_waits,
+    node_payload,
+    owning,
+    rows,
+    settings_for,
+    stored_nodes,
+    writer_of,
+)
+
+from hush_otel.background.service import elect
+from hush_otel.config import Settings
+from hush_otel.errors import StoreError
+from hush_otel.spool.writer import SpoolWriter
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database whose waits pass at once."""
+    no_waits(monkeypatch)
+    return settings_for(tmp_path / "t.db")
+
+
+@pytest.fixture
+def writer(settings: Settings) -> SpoolWriter:
+    """An app."""
+    return writer_of(settings)
+
+
+def say(writer: SpoolWriter, *names: str, size: int = 0) -> None:
+    """Publish nodes."""
+    for name in names:
+        assert writer.append(node_payload("r", name, input_data="x" * size))
+
+
+def impatient(owner: Owner) -> None:
+    """A lock that somebody else holds is an error at once."""
+    owner.connection.execute("PRAGMA busy_timeout = 0")
+
+
+def test_f27_a_locked_database_is_drained_later(settings: Settings, writer: SpoolWriter) -> None:
+    """F27: while somebody holds BEGIN EXCLUSIVE nothing is lost and the owner goes on trying."""
+    with owning(settings) as owner:
+        impatient(owner)
+        say(writer, "before")
+        owner.step()
+        other = sqlite3.connect(settings.db_path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        say(writer, "meanwhile")
+        for _ in range(3):
+            assert owner.step() > 0, "it waits before it tries again"
+        assert not writer.is_drained()
+        other.execute("COMMIT")
+        other.close()
+        owner.step()
+        assert writer.is_drained()
+    assert stored_nodes(settings.db_path) == ["before", "meanwhile"]
+    assert losses(settings.db_path) == {}
+
+
+def test_f27_a_database_locked_at_the_start_is_a_clear_error(settings: Settings, writer: SpoolWriter) -> None:
+    """F27: an owner that cannot begin says why, frees its lock and leaves no descriptor open."""
+    say(writer, "a")
+    drain_once(settings)
+    other = sqlite3.connect(settings.db_path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    before = _descriptors()
+    from hush_otel.store import database
+
+    patience, database.BUSY_TIMEOUT_S = database.BUSY_TIMEOUT_S, 0.0  # type: ignore[misc]
+    try:
+        for _ in range(5):
+            with pytest.raises(StoreError, match="locked"):
+                elect(settings)
+    finally:
+        database.BUSY_TIMEOUT_S = patience  # type: ignore[misc]
+    assert _descriptors() <= before + 1
+    other.close()
+    drain_once(settings)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+
+
+def test_f27_a_reader_that_holds_a_snapshot_stops_nothing(settings: Settings, writer: SpoolWriter) -> None:
+    """F27: the store goes on beside it, and the reader sees what it saw."""
+    with owning(settings) as owner:
+        say(writer, "old")
+        owner.step()
+        reader = sqlite3.connect(f"file:{settings.db_path}?mode=ro", uri=True, isolation_level=None)
+        reader.execute("BEGIN")
+        seen = reader.execute("SELECT count(*) FROM node_traces").fetchone()
+        for index in range(20):
+            say(writer, f"new-{index}", size=10_000)
+            owner.step()
+        assert writer.is_drained()
+        assert reader.execute("SELECT count(*) FROM node_traces").fetchone() == seen == (1,)
+        reader.close()
+        owner.step()
+    assert len(stored_nodes(settings.db_path)) == 21
+
+
+def test_f23_a_full_database_keeps_the_spool(settings: Settings, writer: SpoolWriter) -> None:
+    """F23: the batch is rolled back whole and the position stays; with room again all is stored, once."""
+    with owning(settings) as owner:
+        say(writer, "before")
+        owner.step()
+        pages = owner.connection.execute("PRAGMA page_count").fetchone()[0]
+        owner.connection.execute(f"PRAGMA max_page_count = {pages}")
+        say(writer, *[f"n{index}" for index in range(50)], size=5_000)
+        for _ in range(3):
+            assert owner.step() > 0
+        assert not writer.is_drained()
+        assert stored_nodes(settings.db_path) == ["before"]
+        assert rows(settings.db_path, "PRAGMA integrity_check") == [("ok",)]
+        owner.connection.execute("PRAGMA max_page_count = 1000000")
+        owner.step()
+        assert writer.is_drained()
+    assert stored_nodes(settings.db_path) == ["before", *[f"n{index}" for index in range(50)]]
+    assert losses(settings.db_path) == {}
+    assert rows(settings.db_path, "SELECT node_count FROM requests") == [(51,)]
+
+
+def test_f16_a_resumed_owner_is_fenced(settings: Settings, writer: SpoolWriter) -> None:
+    """F16: an owner that slept through a takeover quits; what it had read is stored once, by its successor."""
+    old = Owner(settings)
+    say(writer, "a")
+    old.step()
+    new = Owner(settings)
+    say(writer, "b")
+    new.step()
+    say(writer, "c")
+    old.step()
+    assert old.service.stopped
+    new.step()
+    assert stored_nodes(settings.db_path) == ["a", "b", "c"]
+    assert losses(settings.db_path) == {}
+    old.crash()
+    new.close()
+
+
+def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record on which the store itself fails is kept in salvage/ and counted; the others are stored once."""
+    from hush_otel.store import ingest
+
+    real = ingest.NodeRow
+
+    def poisoned(node: object, received_ns: int) -> object:
+        row = real(node, received_ns)  # type: ignore[arg-type]
+        if row.node.node_name == "poison":
+            raise OverflowError("a row that SQLite cannot hold")
+        return row
+
+    monkeypatch.setattr(ingest, "NodeRow", poisoned)
+    say(writer, "a", "b", "poison", "c", "d")
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["a", "b", "c", "d"]
+    assert losses(settings.db_path) == {"unstorable": 1}
+    assert rows(settings.db_path, "SELECT node_count FROM requests") == [(4,)]
+    (kept,) = (settings.spool_dir / "salvage").iterdir()
+    assert b"poison" in kept.read_bytes()
+
+
+def test_f26_a_file_that_is_no_database_is_an_error_and_the_spool_stays(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """F26: nothing is overwritten; the message names the path."""
+    settings.db_path.write_bytes(b"this is no database, but it is mine\n" * 200)
+    settings.db_path.chmod(0o600)
+    before = settings.db_path.read_bytes()
+    say(writer, "a")
+    descriptors = _descriptors()
+    for _ in range(5):
+        with pytest.raises(StoreError, match=r"t\.db"):
+            elect(settings)
+    assert settings.db_path.read_bytes() == before
+    assert _descriptors() <= descriptors + 1
+    settings.db_path.unlink()
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["a"]
+
+
+def test_f20_salvage_that_cannot_be_written_does_not_stop_the_drain(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F20: on a full disk damaged bytes may be lost; the good frames behind them are not held up for ever."""
+    say(writer, "a", "b", "c")
+    segment = writer._segment
+    assert segment is not None
+    with segment.path.open("r+b") as file:
+        file.seek(256 + 20)
+        file.write(b"\xff\xff")
+    writer.seal()
+    real = os.open
+
+    def full(path: object, flags: int, *rest: int) -> int:
+        if "/salvage/" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, flags, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", full)
+    with owning(settings) as owner:
+        for _ in range(4):
+            try:
+                owner.step()
+            except OSError:
+                continue
+        monkeypatch.setattr(os, "open", real)
+        for _ in range(4):
+            owner.step()
+    assert stored_nodes(settings.db_path) == ["b", "c"]
+
+
+def test_a_step_without_anything_new_writes_nothing(settings: Settings, writer: SpoolWriter) -> None:
+    """An idle owner costs no transaction beyond its upkeep once a second."""
+    say(writer, "a")
+    with owning(settings) as owner:
+        owner.step()
+        owner.step()
+        before = owner.connection.total_changes
+        for _ in range(10):
+            owner.step()
+        assert owner.connection.total_changes - before <= 2

@@ -1,0 +1,440 @@
+"""Segments in every state that a crash, a bad disk or a stranger leaves behind."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from inprocess import (
+    Owner,
+    die,
+    drain_once,
+    losses,
+    no_waits,
+    node_payload,
+    owning,
+    rows,
+    settings_for,
+    stored_nodes,
+    writer_of,
+)
+
+from hush_otel import records
+from hush_otel.codec import encode
+from hush_otel.config import Settings
+from hush_otel.spool import format as layout
+from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.writer import SpoolWriter
+
+END_OF_TRACE = (1).to_bytes(16, "big")
+
+
+class Wreck:
+    """A writer with nodes a to e in one segment, and hands on the file."""
+
+    def __init__(self, settings: Settings, *, doomed: bool = False, pad: int = 200) -> None:
+        self.settings = settings
+        self.writer: SpoolWriter = writer_of(settings, doomed=doomed)
+        self.offsets: list[int] = []
+        for name in "abcde":
+            self.offsets.append(self.writer._segment.offset if self.writer._segment else layout.HEADER_BYTES)
+            self.writer.append(node_payload("r", name, input_data="x" * pad))
+        segment = self.writer._segment
+        assert segment is not None
+        self.path: Path = segment.path
+        self.end: int = segment.offset
+
+    def poke(self, offset: int, data: bytes) -> None:
+        """Overwrite bytes."""
+        with self.path.open("r+b") as file:
+            file.seek(offset)
+            file.write(data)
+
+    def flip(self, offset: int) -> None:
+        """One bit."""
+        with self.path.open("r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ 4]))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database whose waits pass at once."""
+    no_waits(monkeypatch)
+    return settings_for(tmp_path / "t.db")
+
+
+def salvaged(settings: Settings) -> list[Path]:
+    """What was kept of damage."""
+    return sorted(SpoolDirectory(settings.spool_dir).salvage.glob("*"))
+
+
+def gone(path: Path) -> bool:
+    """Unlinked."""
+    return not path.exists()
+
+
+# ------------------------------------------------------------------ files that are no segments
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"HUSHSEG\0", bytes(4096), os.urandom(4096), b"\xff" * 300],
+    ids=["0 bytes", "magic only", "zeros", "noise", "ones"],
+)
+def test_f3_a_file_that_is_no_segment_is_left_alone(settings: Settings, content: bytes) -> None:
+    """F3, F24: it neither stops the drain nor is it touched; the segments beside it are read."""
+    Wreck(settings)
+    strange = SpoolDirectory(settings.spool_dir).segment(os.urandom(16))
+    strange.write_bytes(content)
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert strange.read_bytes() == content
+
+
+def test_a_name_that_is_no_id_is_left_alone(settings: Settings) -> None:
+    """Whatever else lies in the directory stays."""
+    Wreck(settings)
+    for name in ("notes.seg", "x.owner", "y.tmp", ".seg", "README"):
+        (settings.spool_dir / name).write_text("mine")
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert (settings.spool_dir / "notes.seg").read_text() == "mine"
+    assert (settings.spool_dir / "README").read_text() == "mine"
+
+
+def test_a_header_without_frames_is_an_empty_segment(settings: Settings) -> None:
+    """A writer that died right after the rename leaves nothing, and its files go."""
+    writer = writer_of(settings, doomed=True)
+    writer._roll(100)
+    path = next(iter(SpoolDirectory(settings.spool_dir).segments()))
+    die(writer)
+    drain_once(settings)
+    assert gone(path)
+    assert not SpoolDirectory(settings.spool_dir).owners()
+    assert losses(settings.db_path) == {}
+
+
+def test_f3_temporaries_of_the_dead_are_removed_and_of_the_living_kept(settings: Settings) -> None:
+    """F3: a segment whose making never finished goes once its writer is dead."""
+    dead, living = Wreck(settings, doomed=True), Wreck(settings)
+    directory = SpoolDirectory(settings.spool_dir)
+    of_dead = directory.temporary(os.urandom(16), dead.writer.writer_id)
+    of_living = directory.temporary(os.urandom(16), living.writer.writer_id)
+    of_dead.touch()
+    of_living.touch()
+    die(dead.writer)
+    drain_once(settings)
+    assert gone(of_dead)
+    assert of_living.exists()
+
+
+def test_f29_a_newer_segment_stays_untouched(settings: Settings) -> None:
+    """F29: what a newer version wrote is neither read nor changed nor removed."""
+    wreck = Wreck(settings)
+    wreck.poke(8, struct.pack("<I", 2))
+    before = wreck.path.read_bytes()
+    drain_once(settings)
+    assert wreck.path.read_bytes() == before
+    assert stored_nodes(settings.db_path) == []
+
+
+@pytest.mark.parametrize("at", [0, 9, 12, 20, 40, 50, 60, 80, 88], ids=str)
+def test_f24_a_damaged_header_leaves_the_file_for_people(settings: Settings, at: int) -> None:
+    """F24: without a header nothing in it can be trusted: it stays as it is, and the drain goes on."""
+    wreck = Wreck(settings)
+    wreck.flip(at)
+    before = wreck.path.read_bytes()
+    Wreck(settings)
+    drain_once(settings)
+    assert wreck.path.read_bytes() == before
+    assert stored_nodes(settings.db_path) == list("abcde")
+
+
+# ------------------------------------------------------------------ torn tails
+
+
+def tear_word(wreck: Wreck) -> None:
+    """The word of the last frame was never published."""
+    wreck.poke(wreck.offsets[-1], bytes(8))
+
+
+def tear_payload(wreck: Wreck) -> None:
+    """The word came to the disk and the end of the payload did not."""
+    wreck.poke(wreck.end - 16, bytes(16))
+
+
+@pytest.mark.parametrize("tear", [tear_word, tear_payload])
+def test_a_torn_tail_of_a_living_writer_is_waited_for(settings: Settings, tear: Callable[[Wreck], None]) -> None:
+    """What is not whole yet may become so: nothing is skipped, and once whole it is read."""
+    wreck = Wreck(settings)
+    whole = wreck.path.read_bytes()
+    tear(wreck)
+    with owning(settings) as owner:
+        for _ in range(3):
+            owner.step()
+        assert stored_nodes(settings.db_path) == list("abcd")
+        wreck.poke(wreck.offsets[-1], whole[wreck.offsets[-1] : wreck.end])
+        owner.step()
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {}
+
+
+@pytest.mark.parametrize("tear", [tear_word, tear_payload])
+def test_a_torn_tail_of_a_dead_writer_is_the_end(settings: Settings, tear: Callable[[Wreck], None]) -> None:
+    """The record that was being written is all that is missing, and its bytes are kept when there are any."""
+    wreck = Wreck(settings, doomed=True)
+    die(wreck.writer)
+    tear(wreck)
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == list("abcd")
+    assert gone(wreck.path)
+    assert rows(settings.db_path, "SELECT completed_by FROM requests") == [("owner_died",)]
+    torn = tear is tear_payload
+    assert losses(settings.db_path) == ({"damaged": 1} if torn else {})
+    assert len(salvaged(settings)) == torn
+
+
+# ------------------------------------------------------------------ damage in the midst
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "sealed"])
+@pytest.mark.parametrize("where", [0, 4, 8, 60], ids=["length", "check", "payload", "payload's midst"])
+def test_f24_a_flipped_bit_costs_its_frame_only(settings: Settings, where: int, dead: bool) -> None:
+    """F24: the frame is kept in salvage/ and counted with its bytes; everything around it is read."""
+    wreck = Wreck(settings, doomed=dead)
+    wreck.flip(wreck.offsets[1] + where)
+    if dead:
+        die(wreck.writer)
+    else:
+        wreck.writer.seal()
+    drain_fully(settings)
+    assert sorted(stored_nodes(settings.db_path)) == list("acde")
+    assert rows(settings.db_path, "SELECT reason, count, bytes > 200 FROM hush_losses") == [("damaged", 1, 1)]
+    (kept,) = salvaged(settings)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert b"x" * 100 in kept.read_bytes()
+    assert gone(wreck.path)
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "sealed"])
+def test_f24_a_zero_page_costs_what_lay_in_it(settings: Settings, dead: bool) -> None:
+    """F24: a page that never reached the disk hides neither what came before nor what comes after it."""
+    wreck = Wreck(settings, doomed=dead, pad=2000)
+    if dead:
+        die(wreck.writer)
+    else:
+        wreck.writer.seal()
+    wreck.poke(4096, bytes(4096))
+    drain_fully(settings)
+    lost = {
+        name
+        for name, start, end in zip("abcde", wreck.offsets, [*wreck.offsets[1:], wreck.end], strict=True)
+        if start < 8192 and end > 4096
+    }
+    assert set(stored_nodes(settings.db_path)) == set("abcde") - lost
+    assert len(stored_nodes(settings.db_path)) == 5 - len(lost)
+    assert losses(settings.db_path) == {"damaged": 1}
+    assert gone(wreck.path)
+
+
+def test_b12_a_length_bomb_costs_its_frame_only(settings: Settings) -> None:
+    """B12: a length of 4 GiB allocates nothing, and the next frame is found."""
+    wreck = Wreck(settings)
+    wreck.poke(wreck.offsets[1], struct.pack("<I", 0xFFFFFFFF))
+    wreck.writer.seal()
+    drain_fully(settings)
+    assert sorted(stored_nodes(settings.db_path)) == list("acde")
+
+
+@pytest.mark.parametrize("start", range(0, 1288, 184))
+def test_f24_garbage_at_any_offset_hangs_nothing_and_invents_nothing(settings: Settings, start: int) -> None:
+    """F24: eight bytes of noise at sampled multiples of 8: at most the frames that they touch are lost."""
+    for step in range(0, 184, 24):
+        place = settings_for(settings.db_path.with_name(f"{start + step}.db"))
+        wreck = Wreck(place)
+        at = layout.HEADER_BYTES + start + step
+        wreck.poke(at, b"\xa5\x5a\x11\xee\x77\x88\x99\x66")
+        wreck.writer.seal()
+        drain_fully(place)
+        found = sorted(stored_nodes(place.db_path))
+        assert set(found) <= set("abcde")
+        assert len(found) == len(set(found)) >= 3
+        assert gone(wreck.path)
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "sealed"])
+@pytest.mark.parametrize("left", [0, 200, 256, 260, 700], ids=str)
+def test_f22_a_truncated_segment_ends(settings: Settings, left: int, dead: bool) -> None:
+    """F22: what was cut off is lost and counted; the rest is read; nothing waits for it for ever."""
+    wreck = Wreck(settings, doomed=dead)
+    if dead:
+        die(wreck.writer)
+    else:
+        wreck.writer.seal()
+    os.truncate(wreck.path, left)
+    drain_fully(settings)
+    whole = [name for name, end in zip("abcde", [*wreck.offsets[1:], wreck.end], strict=True) if end <= left]
+    assert stored_nodes(settings.db_path) == whole
+    if left >= 256:
+        assert gone(wreck.path)
+        assert losses(settings.db_path).get("damaged", 0) <= 1
+    with owning(settings) as owner:
+        for _ in range(5):
+            assert owner.step() > 0 or owner.step() > 0
+
+
+def test_f22_a_segment_replaced_by_another_is_no_mixture(settings: Settings) -> None:
+    """F22: a file swapped for another segment's content under the reader invents no record."""
+    one, other = Wreck(settings), Wreck(settings, pad=201)
+    with owning(settings) as owner:
+        owner.step()
+        swapped = other.path.read_bytes()[256:]
+        one.poke(256, swapped)
+        one.writer.append(node_payload("r", "f"))
+        for _ in range(3):
+            owner.step()
+    assert sorted(stored_nodes(settings.db_path)) == sorted([*"abcde", *"abcde", "f"])
+
+
+def test_a_lost_definition_costs_the_origin_not_the_span(settings: Settings) -> None:
+    """A span whose resource was damaged is stored without it, and that is counted."""
+    writer = writer_of(settings)
+    index = writer.definitions.intern(
+        lambda i: encode((records.ORIGIN, i, {"service.name": "s"}, "", "t", "", "", {}, []))[0]
+    )
+    span = (records.END, index, END_OF_TRACE, b"s" * 8, None, 257, "span", 1, 1, 2, 0, None, {}, None)
+    writer.append(encode(span)[0], index)
+    segment = writer._segment
+    assert segment is not None
+    with segment.path.open("r+b") as file:
+        file.seek(layout.HEADER_BYTES + 12)
+        file.write(b"\xff")
+    writer.seal()
+    drain_fully(settings)
+    assert rows(settings.db_path, "SELECT name, resource FROM spans") == [("span", "{}")]
+    assert losses(settings.db_path) == {"damaged": 1, "origin_lost": 1}
+
+
+def test_a_record_of_no_known_shape_is_counted(settings: Settings) -> None:
+    """A whole frame that is no record costs itself only."""
+    writer = writer_of(settings)
+    for payload in (node_payload("r", "a"), b"\x92\x06\xc0", b"\xc1", b"\x93\x63new", node_payload("r", "b")):
+        writer.append(payload)
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == ["a", "b"]
+    assert losses(settings.db_path)["undecodable"] >= 2
+
+
+def drain_fully(settings: Settings) -> None:
+    """One owner until the spool holds only what living writers have open."""
+    with owning(settings) as owner:
+        for _ in range(6):
+            owner.drain()
+            owner.tend()
+
+
+# ------------------------------------------------------------------ restarts
+
+
+def test_f11_a_crash_between_commit_and_header_reads_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F11: the position in the database counts, and the header is put right by the next owner."""
+    wreck = Wreck(settings)
+    owner = Owner(settings)
+    (source,) = _discovered(owner)
+    monkeypatch.setattr(source.reader, "set_drained", lambda _position: None)
+    owner.step()
+    assert not wreck.writer.is_drained()
+    owner.crash()
+    with owning(settings) as again:
+        again.step()
+        assert wreck.writer.is_drained()
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {}
+
+
+def _discovered(owner: Owner) -> list[object]:
+    owner.service._drain._discover()
+    return list(owner.service._drain.sources.values())  # type: ignore[arg-type]
+
+
+def test_a_restart_in_the_midst_of_a_segment_keeps_the_origins(settings: Settings) -> None:
+    """A new owner reads the definitions below its position again: later spans have their resource."""
+    writer = writer_of(settings)
+
+    def span(number: int) -> None:
+        index = writer.definitions.intern(
+            lambda i: encode((records.ORIGIN, i, {"service.name": "s"}, "", "t", "", "", {}, []))[0]
+        )
+        record = (
+            records.END, index, END_OF_TRACE, number.to_bytes(8, "big"), None, 257, f"s{number}",
+            1, 1, 2, 0, None, {}, None,
+        )  # fmt: skip
+        writer.append(encode(record)[0], index)
+
+    for number in range(1, 4):
+        span(number)
+        owner = Owner(settings)
+        owner.step()
+        owner.crash()
+    assert rows(settings.db_path, "SELECT count(*), count(DISTINCT resource), min(resource) FROM spans") == [
+        (3, 1, '{"service.name":"s"}')
+    ]
+    assert losses(settings.db_path) == {}
+
+
+def test_f11_an_ended_segment_that_was_not_unlinked_is_not_read_again(settings: Settings) -> None:
+    """F11: a crash after the commit and before the unlink leaves a file that only has to go."""
+    wreck = Wreck(settings)
+    wreck.writer.seal()
+    owner = Owner(settings)
+    owner.service._drain.step()
+    owner.crash()
+    assert wreck.path.exists()
+    drain_once(settings)
+    assert gone(wreck.path)
+    assert stored_nodes(settings.db_path) == list("abcde")
+
+
+def test_f17_everything_dead_then_one_drain(settings: Settings) -> None:
+    """F17: many dead writers, each with something open; one pass stores it all and leaves an empty spool."""
+    for _ in range(5):
+        die(Wreck(settings, doomed=True).writer)
+    report = drain_once(settings)
+    assert (report.spans, len(stored_nodes(settings.db_path))) == (25, 25)
+    directory = SpoolDirectory(settings.spool_dir)
+    assert not directory.segments()
+    assert not directory.owners()
+    assert rows(settings.db_path, "SELECT DISTINCT completed_by FROM requests") == [("owner_died",)]
+
+
+def test_f35_spans_open_at_the_death_of_their_process_are_interrupted(settings: Settings) -> None:
+    """F35: by the whole way: started, died, fenced, ended, interrupted, complete."""
+    writer = writer_of(settings, doomed=True)
+    index = writer.definitions.intern(lambda i: encode((records.ORIGIN, i, {}, "", "t", "", "", {}, []))[0])
+    writer.append(encode((records.START, index, END_OF_TRACE, b"s" * 8, None, 257, "open", 1, 1, {}))[0], index)
+    die(writer)
+    drain_once(settings)
+    assert rows(settings.db_path, "SELECT name, state, status_code FROM spans") == [("open", "interrupted", "ERROR")]
+    assert rows(settings.db_path, "SELECT status, completed_by FROM requests") == [("stored", "owner_died")]
+
+
+def test_i4_drops_are_counted_once_across_restarts(settings: Settings) -> None:
+    """I4: the counters of a header that lives on are added to the ledger once, by whichever owner."""
+    wreck = Wreck(settings)
+    segment = wreck.writer._segment
+    assert segment is not None
+    for round_ in range(3):
+        segment.count_drop("quota", 2)
+        with owning(settings) as owner:
+            for _ in range(3):
+                owner.step()
+        assert losses(settings.db_path) == {"quota": 2 * (round_ + 1)}

@@ -1,0 +1,457 @@
+"""The public contract: names, signatures, one object a path, and what shutting down means."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inprocess import App, dicts, drain_once, no_background, owning, rows
+
+import hush_otel
+from hush_otel import (
+    BaseTracer,
+    ConfigError,
+    Destination,
+    HushSpanExporter,
+    HushSpanProcessor,
+    TraceStore,
+    get_background,
+    get_registered_tracers,
+    get_store,
+    register_tracer,
+    shutdown_background,
+)
+from hush_otel import api as api_module
+from hush_otel.api import attach
+
+DESIGN = """HushSpanProcessor HushSpanExporter Destination TraceStore get_store DEFAULT_DB_PATH
+    get_background shutdown_background BaseTracer register_tracer get_registered_tracers""".split()
+
+NODE_ARGUMENTS = """request_id workflow_name node_name parent_name context_id execution_order start_time
+    end_time duration_ms input_data output_data user_id session_id model prompt_tokens completion_tokens
+    total_tokens cost_usd contain_generation metadata node_type error""".split()
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no_background(monkeypatch, tmp_path)
+    monkeypatch.setattr(api_module, "_backgrounds", {})
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """The database."""
+    return tmp_path / "t.db"
+
+
+def parameters(function: Any) -> list[tuple[str, Any, str]]:
+    """Name, default and kind of each parameter but self."""
+    return [
+        (p.name, p.default if p.default is not p.empty else "required", p.kind.name)
+        for p in inspect.signature(function).parameters.values()
+        if p.name != "self"
+    ]
+
+
+# ------------------------------------------------------------------ names and signatures
+
+
+def test_every_name_of_the_contract_is_exported() -> None:
+    """`from hush_otel import …` works for all of them, and __all__ holds exactly what exists."""
+    assert set(DESIGN) <= set(hush_otel.__all__)
+    assert len(set(hush_otel.__all__)) == len(hush_otel.__all__)
+    for name in hush_otel.__all__:
+        getattr(hush_otel, name)
+
+
+def test_the_package_file_is_names_only() -> None:
+    """__init__.py holds imports and __all__, nothing else."""
+    tree = ast.parse(Path(hush_otel.__file__).read_text(encoding="utf-8"))
+    assert all(isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)) for node in tree.body)
+
+
+def test_importing_starts_nothing_and_stays_light() -> None:
+    """`import hush_otel` loads neither SQLite nor HTTP nor protobuf, starts no thread, makes no file."""
+    code = (
+        "import sys, threading, hush_otel, hush_otel.api\n"
+        "loaded = [m for m in ('sqlite3', 'urllib3', 'http.client', 'google.protobuf', 'hush_otel.store',"
+        " 'hush_otel.destinations', 'rich', 'click') if m in sys.modules]\n"
+        "print(loaded, threading.active_count())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.split("\n")[0] == "[] 1"
+
+
+def test_capturing_loads_neither_sqlite_nor_http(db: Path) -> None:
+    """Nor does recording: what runs in the app stays small."""
+    code = (
+        "import os, sys\n"
+        "os.environ['HUSH_BACKGROUND'] = 'external'\n"
+        "from hush_otel import HushSpanProcessor, get_store\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "provider = TracerProvider(shutdown_on_exit=False)\n"
+        f"provider.add_span_processor(HushSpanProcessor({str(db)!r}))\n"
+        "provider.get_tracer('t').start_span('x').end()\n"
+        f"get_store({str(db)!r}).insert_node_trace('r', 'w', 'n', None, None, 1, None, None, None, {{}}, {{}})\n"
+        "provider.force_flush(1)\n"
+        "print([m for m in ('sqlite3', 'urllib3', 'http.client', 'hush_otel.store') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (
+            HushSpanProcessor,
+            [("db_path", None, "POSITIONAL_OR_KEYWORD"), ("destinations", (), "KEYWORD_ONLY"), ("live", True, "KEYWORD_ONLY")],
+        ),
+        (HushSpanExporter, [("db_path", None, "POSITIONAL_OR_KEYWORD"), ("destinations", (), "KEYWORD_ONLY")]),
+        (TraceStore, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
+        (get_store, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
+        (get_background, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
+        (TraceStore.force_flush, [("timeout_millis", 30000, "POSITIONAL_OR_KEYWORD")]),
+        (
+            TraceStore.wait_delivered,
+            [("timeout_millis", 30000, "POSITIONAL_OR_KEYWORD"), ("request_id", None, "POSITIONAL_OR_KEYWORD")],
+        ),
+        (
+            Destination,
+            [
+                ("type", "required", "POSITIONAL_OR_KEYWORD"),
+                ("name", None, "KEYWORD_ONLY"),
+                ("endpoint", None, "KEYWORD_ONLY"),
+                ("headers", None, "KEYWORD_ONLY"),
+                ("protocol", None, "KEYWORD_ONLY"),
+                ("options", "required", "VAR_KEYWORD"),
+            ],
+        ),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_signatures_are_the_documented_ones(function: Any, expected: list[tuple[str, Any, str]]) -> None:
+    """Names, defaults and kinds of every parameter."""
+    assert parameters(function) == expected
+
+
+def test_insert_node_trace_has_the_seeds_signature() -> None:
+    """Twenty positional arguments in the seed's order, eleven of them required, then two of ours by keyword."""
+    found = parameters(TraceStore.insert_node_trace)
+    assert [name for name, _, _ in found] == NODE_ARGUMENTS
+    assert [default for _, default, _ in found[:11]] == ["required"] * 11
+    assert [default for _, default, _ in found[11:]] == [None] * 7 + [False, None, None, None]
+    assert {kind for _, _, kind in found[:20]} == {"POSITIONAL_OR_KEYWORD"}
+    assert {kind for _, _, kind in found[20:]} == {"KEYWORD_ONLY"}
+
+
+def test_mark_request_complete_takes_the_seeds_arguments_in_order() -> None:
+    """request_id, tracer_type, tracer_config, tags."""
+    found = parameters(TraceStore.mark_request_complete)
+    assert [name for name, _, _ in found] == ["request_id", "tracer_type", "tracer_config", "tags"]
+    assert [default for _, default, _ in found] == ["required", "required", None, None]
+
+
+# ------------------------------------------------------------------ writing
+
+FULL: dict[str, Any] = {
+    "request_id": "req-1",
+    "workflow_name": "flow",
+    "node_name": "flow.answer",
+    "parent_name": "flow",
+    "context_id": "[0]",
+    "execution_order": 3,
+    "start_time": "2026-01-01T00:00:00.000001",
+    "end_time": "2026-01-01T00:00:01",
+    "duration_ms": 999.999,
+    "input_data": {"q": "?"},
+    "output_data": ["!"],
+    "user_id": "u",
+    "session_id": "s",
+    "model": "gpt",
+    "prompt_tokens": 10,
+    "completion_tokens": 5,
+    "total_tokens": 15,
+    "cost_usd": 0.25,
+    "contain_generation": True,
+    "metadata": {"k": [1]},
+    "node_type": "llm",
+    "error": "boom",
+}
+STORED = FULL | {
+    "input_data": '{"q":"?"}',
+    "output_data": '["!"]',
+    "metadata": '{"k":[1]}',
+    "contain_generation": 1,
+    "status": "error",
+}
+
+
+@pytest.mark.parametrize("how", ["keyword", "positional", "background"])
+def test_a_node_reads_back_as_it_was_written(how: str, db: Path) -> None:
+    """By keyword, in the seed's order, or through the background handle: the same row, times verbatim."""
+    if how == "keyword":
+        get_store(db).insert_node_trace(**FULL)
+    elif how == "positional":
+        values = [FULL[name] for name in NODE_ARGUMENTS[:20]]
+        get_store(db).insert_node_trace(*values, node_type="llm", error="boom")
+    else:
+        get_background(db).write_trace(**FULL)
+    drain_once(attach(db).settings)
+    (row,) = dicts(db, "SELECT * FROM node_traces")
+    assert {name: row[name] for name in STORED} == STORED
+
+
+def test_write_trace_needs_three_fields_only(db: Path) -> None:
+    """request_id, workflow_name, node_name; without one of them it is a TypeError that names it."""
+    background = get_background(db)
+    background.write_trace(request_id="r", workflow_name="w", node_name="n")
+    for missing in ("request_id", "workflow_name", "node_name"):
+        fields = {"request_id": "r", "workflow_name": "w", "node_name": "n"}
+        del fields[missing]
+        with pytest.raises(TypeError, match=missing):
+            background.write_trace(**fields)
+    with pytest.raises(TypeError, match="nodename"):
+        background.write_trace(request_id="r", workflow_name="w", node_name="n", nodename="x")
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT request_id, workflow_name, node_name, status FROM node_traces") == [("r", "w", "n", "ok")]
+
+
+def test_marks_by_position_and_keyword_are_the_same(db: Path) -> None:
+    """mark_request_complete and mark_complete set tracer and tags, and complete the request."""
+    get_store(db).mark_request_complete("a", "local", {"x": 1}, ["t"])
+    get_background(db).mark_complete(request_id="b", tracer_type="local", tracer_config={"x": 1}, tags=["t"])
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT tracer_type, tracer_config, tags, status, completed_by FROM requests") == [
+        ("local", '{"x":1}', '["t"]', "stored", "mark")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [("request_id", ""), ("request_id", None), ("request_id", 5), ("workflow_name", None), ("node_name", b"n")],
+)
+def test_a_wrong_required_field_is_one_clear_value_error(field: str, wrong: Any, db: Path) -> None:
+    """B11: the caller is told which required field is wrong; everything else is stored and flagged."""
+    with pytest.raises(ValueError, match=field):
+        get_store(db).insert_node_trace(**(FULL | {field: wrong}))
+
+
+@pytest.mark.parametrize(("request_id", "tracer_type"), [("", "otlp"), (None, "otlp"), ("r", None), ("r", 5)])
+def test_a_wrong_mark_is_one_clear_value_error(request_id: Any, tracer_type: Any, db: Path) -> None:
+    """The same for marks."""
+    with pytest.raises(ValueError, match=r"request_id|tracer_type"):
+        get_store(db).mark_request_complete(request_id, tracer_type, {})
+
+
+def test_an_exception_as_error_is_its_text(db: Path) -> None:
+    """error=exc is written as type and message; one whose text cannot be made is its type."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    store = get_store(db)
+    store.insert_node_trace(**(FULL | {"error": KeyError("k")}))
+    store.insert_node_trace(**(FULL | {"error": Mute()}))
+    drain_once(attach(db).settings)
+    assert [row[0] for row in rows(db, "SELECT error FROM node_traces ORDER BY id")] == ["KeyError: 'k'", "Mute"]
+
+
+# ------------------------------------------------------------------ one object a path
+
+
+def test_one_object_for_each_path(tmp_path: Path) -> None:
+    """get_store and get_background give one object a database, however its path is written."""
+    a, b = tmp_path / "a.db", tmp_path / "b.db"
+    assert get_store(a) is get_store(str(a)) is get_store(tmp_path / "x" / ".." / "a.db")
+    assert get_store(a) is not get_store(b)
+    assert get_background(a) is get_background(str(a))
+    assert get_background(a) is not get_background(b)
+    assert get_store(a).db_path == a == get_background(a).db_path
+
+
+def test_the_path_is_read_when_the_object_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is what the environment says now, not what it said at import."""
+    monkeypatch.setenv("HUSH_TRACES_DB", str(tmp_path / "one.db"))
+    one = get_store()
+    monkeypatch.setenv("HUSH_TRACES_DB", str(tmp_path / "two.db"))
+    assert one.db_path == tmp_path / "one.db"
+    assert get_store().db_path == tmp_path / "two.db"
+    monkeypatch.delenv("HUSH_TRACES_DB")
+    assert get_store().db_path == tmp_path / ".hush/traces.db"
+
+
+def test_all_ways_in_share_one_writer_a_database(db: Path) -> None:
+    """Processor, exporter and store of one database are one process to the spool."""
+    app = App(db)
+    app.tracer.start_span("x").end()
+    get_store(db).insert_node_trace(**FULL)
+    TraceStore(db).insert_node_trace(**FULL)
+    get_background(db).write_trace(**FULL)
+    HushSpanExporter(db)
+    assert len(list(app.settings.spool_dir.glob("*.seg"))) == 1
+    assert len(list(app.settings.spool_dir.glob("*.owner"))) == 1
+
+
+# ------------------------------------------------------------------ flushing and shutting down
+
+
+def test_force_flush_is_true_when_the_store_has_it(db: Path) -> None:
+    """On the store as on the handle."""
+    store, background = get_store(db), get_background(db)
+    store.insert_node_trace(**FULL)
+    assert store.force_flush(0) is False
+    assert background.force_flush(0) is False
+    drain_once(attach(db).settings)
+    assert store.force_flush(0) is True
+    assert background.force_flush(timeout_millis=0) is True
+
+
+def test_shutdown_gives_the_ownership_up_and_a_later_record_takes_it_again(db: Path) -> None:
+    """After shutdown nothing of this process is owned; it is no end: the next record is stored, too."""
+    background = get_background(db)
+    background.write_trace(request_id="r", workflow_name="w", node_name="before")
+    writer = attach(db).writer
+    background.shutdown(timeout=0)
+    background.shutdown(0)
+    assert writer._identity is None
+    background.write_trace(request_id="r", workflow_name="w", node_name="after")
+    assert writer._identity is not None
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT node_name FROM node_traces ORDER BY 1") == [("after",), ("before",)]
+
+
+def test_shutdown_is_bounded(db: Path) -> None:
+    """With nobody draining it returns after its timeout, in seconds."""
+    background = get_background(db)
+    background.write_trace(request_id="r", workflow_name="w", node_name="n")
+    began = time.monotonic()
+    background.shutdown(timeout=0.1)
+    assert time.monotonic() - began < 1.0
+
+
+def test_shutdown_background_shuts_every_handle_down(tmp_path: Path) -> None:
+    """All databases of this process; without any it is nothing."""
+    shutdown_background()
+    handles = [get_background(tmp_path / name) for name in ("a.db", "b.db")]
+    for handle in handles:
+        handle.write_trace(request_id="r", workflow_name="w", node_name="n")
+    shutdown_background(timeout=0)
+    assert all(attach(handle.db_path).writer._identity is None for handle in handles)
+
+
+def test_nobody_owns_a_database_that_nobody_drains(db: Path) -> None:
+    """pid is None and is_running False, before and after the first record, and nothing is made by asking."""
+    background = get_background(db)
+    assert (background.pid, background.is_running) == (None, False)
+    assert not db.exists()
+    background.write_trace(request_id="r", workflow_name="w", node_name="n")
+    assert (background.pid, background.is_running) == (None, False)
+
+
+# ------------------------------------------------------------------ wait_delivered
+
+
+def test_wait_delivered_needs_the_store_first(db: Path) -> None:
+    """What is not in the store yet is not delivered, whether a database exists or not."""
+    store = get_store(db)
+    store.insert_node_trace(**FULL)
+    assert store.wait_delivered(0) is False
+    drain_once(attach(db).settings)
+    store.insert_node_trace(**FULL)
+    assert store.wait_delivered(0) is False
+
+
+def test_wait_delivered_is_true_when_nothing_was_asked_for(db: Path) -> None:
+    """Stored and nothing owed: at once."""
+    store = get_store(db)
+    store.insert_node_trace(**FULL)
+    store.mark_request_complete("req-1", "local", {})
+    drain_once(attach(db).settings)
+    assert store.wait_delivered(1000) is True
+    assert store.wait_delivered(1000, "req-1") is True
+    assert store.wait_delivered(50, request_id="another") is False
+
+
+def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(db: Path) -> None:
+    """A paused or dead delivery ends the waiting; a file's is accepted."""
+    store = get_store(db)
+    store.insert_node_trace(**FULL)
+    store.mark_request_complete("req-1", "file", {"path": str(db.with_name("out.jsonl"))})
+    store.mark_request_complete("req-2", "no-such-type", {})
+    store.insert_node_trace(**(FULL | {"request_id": "req-2"}))
+    with owning(attach(db).settings) as owner:
+        deadline = time.monotonic() + 20
+        while store.wait_delivered(0, "req-1") is not True and time.monotonic() < deadline:
+            owner.service._bell.wait(max(owner.step(), 0.01))
+        assert store.wait_delivered(0, "req-1") is True
+        while not rows(db, "SELECT 1 FROM deliveries WHERE state = 'paused'") and time.monotonic() < deadline:
+            owner.service._bell.wait(max(owner.step(), 0.01))
+        began = time.monotonic()
+        assert store.wait_delivered(10_000, "req-2") is False
+        assert store.wait_delivered(10_000) is False
+        assert time.monotonic() - began < 5
+
+
+def test_wait_delivered_knows_this_process_after_shutdown(db: Path) -> None:
+    """Giving the ownership up does not make what was asked for somebody else's."""
+    store = get_store(db)
+    store.insert_node_trace(**FULL)
+    store.mark_request_complete("req-1", "no-such-type", {})
+    get_background(db).shutdown(0)
+    drain_once(attach(db).settings)
+    assert store.wait_delivered(50) is False
+
+
+# ------------------------------------------------------------------ destinations and tracers
+
+
+def test_a_destination_is_a_value() -> None:
+    """Equal configurations are equal, hash alike, share a name, and show no secret."""
+    one = Destination("otlp", endpoint="http://x", headers={"authorization": "Bearer canary"})
+    other = Destination("otlp", headers={"authorization": "Bearer canary"}, endpoint="http://x")
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.name == other.name
+    assert one.name.startswith("otlp#")
+    assert one != Destination("otlp", endpoint="http://y")
+    assert one != "otlp"
+    assert "canary" not in repr(one)
+
+
+@pytest.mark.parametrize(("alias", "kind"), [("OTELTracer", "otlp"), ("LangfuseTracer", "langfuse"), ("LocalTracer", "local")])
+def test_the_seeds_class_names_are_types(alias: str, kind: str) -> None:
+    """What the seed's users pass still works."""
+    assert Destination(alias).type == kind
+
+
+def test_the_processor_asks_for_its_destinations(db: Path) -> None:
+    """Each span captured by it is owed to each of them."""
+    app = App(db, destinations=[Destination("otlp", name="lab", endpoint="http://127.0.0.1:9")])
+    app.tracer.start_span("x").end()
+    app.drain()
+    assert rows(db, "SELECT destination, state, span_count FROM deliveries") == [("lab", "pending", 1)]
+    assert rows(db, "SELECT status FROM requests") == [("pending",)]
+
+
+def test_tracers_are_registered_by_class() -> None:
+    """register_tracer is a decorator, names by class or by name, and refuses what is no tracer."""
+
+    @register_tracer
+    class MineForTest(BaseTracer):
+        """Mine."""
+
+    register_tracer(MineForTest, "another-name")
+    assert get_registered_tracers()["MineForTest"] is MineForTest
+    assert get_registered_tracers()["another-name"] is MineForTest
+    with pytest.raises(ConfigError, match="BaseTracer"):
+        register_tracer(str)  # type: ignore[type-var]
+    with pytest.raises(NotImplementedError):
+        MineForTest().flush({})

@@ -1,0 +1,375 @@
+"""Settings: code over environment over file, and errors that name the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hush_otel import config
+from hush_otel.config import Settings, child_environment, config_path, interpreter
+from hush_otel.errors import ConfigError
+from hush_otel.model import Destination
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory and an environment without our settings."""
+    for key in list(os.environ):
+        if key.startswith(("HUSH_", "OTEL_")):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def write(home: Path, text: str) -> None:
+    """The configuration file at its default place."""
+    (home / ".hush").mkdir(exist_ok=True)
+    (home / ".hush" / "hush.toml").write_text(text)
+
+
+def test_defaults_need_nothing(home: Path) -> None:
+    """Without environment and file every setting has its documented default."""
+    settings = Settings.load()
+    assert settings == Settings(
+        db_path=home / ".hush/traces.db",
+        spool_dir=home / ".hush/traces.db.spool",
+        known_destinations={},
+    )
+    assert settings.spool_max_bytes == 1024 * MIB
+    assert (settings.background, settings.durability, settings.live) == ("process", "process", True)
+    assert (settings.complete_timeout_s, settings.idle_exit_s) == (60.0, 60.0)
+    assert (settings.retention_days, settings.max_db_bytes, settings.python) == (None, None, None)
+    assert not home.joinpath(".hush").exists()
+
+
+# key: (in the file, its value, in the environment, its value)
+SETTINGS: dict[str, tuple[str, Any, str, Any]] = {
+    "spool_max_bytes": ("2097152", 2 * MIB, "3145728", 3 * MIB),
+    "force_filesystem": ("true", True, "off", False),
+    "background": ('"thread"', "thread", "external", "external"),
+    "durability": ('"interval"', "interval", "full", "full"),
+    "live": ("false", False, "YES", True),
+    "complete_timeout_s": ("5", 5.0, "0.5", 0.5),
+    "idle_exit_s": ("0", 0.0, "1.5", 1.5),
+    "retention_days": ("30", 30.0, "7", 7.0),
+    "max_db_bytes": ("2097152", 2 * MIB, "4194304", 4 * MIB),
+    "python": ('"/file/python"', "/file/python", "/env/python", "/env/python"),
+}
+
+
+def test_every_setting_is_in_the_table_below() -> None:
+    """A new setting gets its line here."""
+    others = {"db_path", "spool_dir", "destinations", "known_destinations"}
+    assert {field.name for field in dataclasses.fields(Settings)} == set(SETTINGS) | others
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_code_over_environment_over_file(key: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting is read from the file, then the environment wins, then code does."""
+    in_file, file_value, in_env, env_value = SETTINGS[key]
+    write(home, f"{key} = {in_file}\n")
+    assert getattr(Settings.load(), key) == file_value
+    monkeypatch.setenv(f"HUSH_{key.upper()}", in_env)
+    assert getattr(Settings.load(), key) == env_value
+    assert getattr(Settings.load(**{key: file_value}), key) == file_value
+
+
+@pytest.mark.parametrize(("key", "field"), [("traces_db", "db_path"), ("spool_dir", "spool_dir")])
+def test_paths_too(key: str, field: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths come from the same places; ~ is expanded and the rest made absolute."""
+    write(home, f'{key} = "~/from/file"\n')
+    assert getattr(Settings.load(), field) == home / "from/file"
+    monkeypatch.chdir(home)
+    monkeypatch.setenv(f"HUSH_{key.upper()}", "from/../env")
+    assert getattr(Settings.load(), field) == home / "env"
+    if field == "db_path":
+        assert Settings.load("~/code").db_path == home / "code"
+        assert Settings.load(home / "code").db_path == home / "code"
+
+
+def test_a_symlink_in_a_path_is_kept(home: Path) -> None:
+    """Paths are made absolute without being resolved: the user's name for the database stays."""
+    (home / "real").mkdir()
+    (home / "link").symlink_to(home / "real")
+    assert Settings.load(home / "link/t.db").db_path == home / "link/t.db"
+
+
+def test_the_spool_lies_beside_the_database(home: Path) -> None:
+    """Unless it is set, it is `<db>.spool`."""
+    assert Settings.load(home / "a.db").spool_dir == home / "a.db.spool"
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("spool_max_bytes", "'much'"),
+        ("spool_max_bytes", "1048575"),
+        ("spool_max_bytes", "inf"),
+        ("spool_max_bytes", "1.5"),
+        ("spool_max_bytes", "true"),
+        ("force_filesystem", "2"),
+        ("background", '"fork"'),
+        ("background", "[]"),
+        ("durability", '"none"'),
+        ("live", '"maybe"'),
+        ("complete_timeout_s", "0"),
+        ("complete_timeout_s", "nan"),
+        ("complete_timeout_s", "inf"),
+        ("idle_exit_s", "-1"),
+        ("retention_days", '"soon"'),
+        ("retention_days", "-1"),
+        ("max_db_bytes", "1"),
+        ("python", "3"),
+        ("traces_db", "3"),
+        ("spool_dir", "false"),
+        ("destinations", "3"),
+        ("destinations", "[1]"),
+        ("destination", "3"),
+        ("destination", "{x = 3}"),
+    ],
+)
+def test_a_bad_value_in_the_file_is_named(key: str, bad: str, home: Path) -> None:
+    """Whatever cannot work is a ConfigError with the key in it."""
+    write(home, f"{key} = {bad}\n")
+    with pytest.raises(ConfigError, match=key):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("HUSH_SPOOL_MAX_BYTES", "many"),
+        ("HUSH_SPOOL_MAX_BYTES", "1e9"),
+        ("HUSH_FORCE_FILESYSTEM", "perhaps"),
+        ("HUSH_BACKGROUND", "fork"),
+        ("HUSH_DURABILITY", "FULL"),
+        ("HUSH_LIVE", "2"),
+        ("HUSH_COMPLETE_TIMEOUT_S", "nan"),
+        ("HUSH_IDLE_EXIT_S", "-0.1"),
+        ("HUSH_RETENTION_DAYS", "a week"),
+        ("HUSH_MAX_DB_BYTES", "inf"),
+        ("HUSH_DESTINATIONS", "nowhere"),
+        ("HUSH_CONFIG", "/no/such/file.toml"),
+    ],
+)
+def test_a_bad_value_in_the_environment_is_named(
+    key: str, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable's own name stands in the message, and what was wrong."""
+    monkeypatch.setenv(key, bad)
+    with pytest.raises(ConfigError, match=rf"{key}.*{bad}"):
+        Settings.load()
+
+
+def test_an_empty_variable_is_an_unset_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HUSH_LIVE= in a compose file changes nothing."""
+    write(home, "live = false\n")
+    for key in (*SETTINGS, "traces_db", "spool_dir", "destinations", "config"):
+        monkeypatch.setenv(f"HUSH_{key.upper()}", "")
+    assert Settings.load().live is False
+
+
+def test_an_unknown_key_is_named_with_the_known_ones(home: Path) -> None:
+    """A typing error in the file is told, with what could have been meant."""
+    write(home, "retention_day = 3\n")
+    with pytest.raises(ConfigError, match=r"unknown key 'retention_day' in .*hush\.toml.*retention_days"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("text", ["= 3", "live = \n", 'python = "\\ud800"'])
+def test_a_file_that_is_no_toml_is_named(text: str, home: Path) -> None:
+    """A syntax error gives the path and the place."""
+    write(home, text)
+    with pytest.raises(ConfigError, match=r"hush\.toml"):
+        Settings.load()
+
+
+def test_a_file_that_is_no_text_is_named(home: Path) -> None:
+    """So do bytes that are no UTF-8."""
+    write(home, "")
+    (home / ".hush/hush.toml").write_bytes(b'python = "\xff"')
+    with pytest.raises(ConfigError, match=r"hush\.toml"):
+        Settings.load()
+
+
+def test_hush_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file replaces the default one, and has to exist."""
+    write(home, "live = true\n")
+    (home / "other.toml").write_text("live = false\n")
+    monkeypatch.setenv("HUSH_CONFIG", "~/other.toml")
+    assert Settings.load().live is False
+    assert config_path() == home / "other.toml"
+
+
+@pytest.mark.usefixtures("home")
+class TestWithoutHome:
+    """No HOME, and no entry in the user database either: a container with an arbitrary uid."""
+
+    @pytest.fixture(autouse=True)
+    def nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """This user does not exist."""
+
+        def unknown(uid: int) -> Any:
+            raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    def test_f28_the_default_path_is_an_error_that_names_the_setting(self) -> None:
+        """F28: without a home the default database has no place; HUSH_TRACES_DB is the way out."""
+        with pytest.raises(ConfigError, match=r"HUSH_TRACES_DB.*set HUSH_TRACES_DB to an absolute path"):
+            Settings.load()
+
+    def test_an_absolute_path_is_enough(self, tmp_path: Path) -> None:
+        """Who says where the database is needs no home, and no configuration file."""
+        assert Settings.load(tmp_path / "t.db").db_path == tmp_path / "t.db"
+
+    def test_a_config_path_that_needs_home_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that was asked for cannot be skipped."""
+        monkeypatch.setenv("HUSH_CONFIG", "~/x.toml")
+        with pytest.raises(ConfigError, match="HUSH_CONFIG"):
+            Settings.load("/t.db")
+
+
+def test_f28_a_deleted_working_directory_is_an_error_only_for_relative_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F28: an absolute path works from anywhere; a relative one is a ConfigError naming the key."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        assert Settings.load(tmp_path / "t.db").db_path == tmp_path / "t.db"
+        with pytest.raises(ConfigError, match="HUSH_TRACES_DB"):
+            Settings.load("t.db")
+    finally:
+        os.chdir(tmp_path)
+
+
+# ------------------------------------------------------------------ destinations
+
+FILE = """
+destinations = ["lab"]
+[destination.lab]
+type = "otlp"
+endpoint = "http://lab:4318"
+headers = {x-key = "${LAB_KEY}"}
+[destination.prod]
+type = "langfuse"
+host = "https://langfuse.example"
+"""
+LAB = Destination("otlp", name="lab", endpoint="http://lab:4318", headers={"x-key": "${LAB_KEY}"})
+
+
+def test_destinations_have_names_in_the_file(home: Path) -> None:
+    """A table is a destination, under its own name, whatever its type's options are."""
+    write(home, FILE)
+    settings = Settings.load()
+    assert settings.known_destinations == {
+        "lab": LAB,
+        "prod": Destination("langfuse", name="prod", host="https://langfuse.example"),
+    }
+    assert settings.destinations == (LAB,)
+
+
+def test_a_processor_sends_to_what_it_names(home: Path) -> None:
+    """Names from the file, objects and bare types, each once, in order."""
+    write(home, FILE)
+    mine = Destination("otlp", endpoint="http://mine:4318")
+    chosen = Settings.load().choose(["prod", mine, "console", "prod"])
+    assert [d.name for d in chosen] == ["prod", mine.name, "console"]
+
+
+def test_nothing_named_means_the_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """() is the file's default, or the environment's."""
+    write(home, FILE)
+    assert Settings.load().choose(()) == (LAB,)
+    monkeypatch.setenv("HUSH_DESTINATIONS", " prod , console,")
+    assert [d.name for d in Settings.load().choose(())] == ["prod", "console"]
+
+
+def test_local_means_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """("local",) sends nothing anywhere, whatever the default is; beside others it adds nothing."""
+    write(home, FILE)
+    assert Settings.load().choose(("local",)) == ()
+    assert Settings.load().choose(("local", "lab")) == (LAB,)
+    monkeypatch.setenv("HUSH_DESTINATIONS", "local")
+    assert Settings.load().choose(()) == ()
+
+
+def test_one_destination_may_stand_alone(home: Path) -> None:
+    """A single name or object counts as a list of one: no name is taken apart into letters."""
+    write(home, FILE)
+    assert Settings.load().choose("lab") == (LAB,)  # type: ignore[arg-type]
+    assert Settings.load().choose(LAB) == (LAB,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", 5, None, ["lab"]])
+def test_an_unknown_destination_is_named_with_the_known_ones(wrong: Any, home: Path) -> None:
+    """What is neither in the file nor a bare type is a ConfigError, of whatever type it is."""
+    write(home, FILE)
+    with pytest.raises(ConfigError, match=r"destinations names .*known: console, jaeger, lab, local, otlp, prod"):
+        Settings.load().choose([wrong])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('endpoint = "x"', "has no type"),
+        ("type = 5", "has no type"),
+        ('type = "otlp"\nheaders = "x"', "headers"),
+        ('type = "otlp"\nheaders = 5', "headers"),
+    ],
+)
+def test_a_destination_that_cannot_work_is_named(table: str, said: str, home: Path) -> None:
+    """A table without a usable type, or with headers that are none, is a ConfigError with its name."""
+    write(home, f"[destination.broken]\n{table}\n")
+    with pytest.raises(ConfigError, match=rf"destination\.broken.*{said}"):
+        Settings.load()
+
+
+def test_a_name_inside_a_table_does_not_rename_it(home: Path) -> None:
+    """The table's name is the destination's."""
+    write(home, '[destination.a]\ntype = "otlp"\nname = "b"\n')
+    assert Settings.load().known_destinations["a"].name == "a"
+
+
+# ------------------------------------------------------------------ the background process
+
+
+def test_the_child_sees_what_the_app_resolved(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another working directory: paths are passed on absolute, and its own SDK is off."""
+    monkeypatch.chdir(home)
+    (home / "c.toml").write_text("")
+    monkeypatch.setenv("HUSH_CONFIG", "c.toml")
+    monkeypatch.setenv("HUSH_SPOOL_DIR", "spool")
+    environment = child_environment(Settings.load("t.db"))
+    assert environment["HUSH_SPOOL_DIR"] == str(home / "spool")
+    assert environment["HUSH_CONFIG"] == str(home / "c.toml")
+    assert environment["OTEL_SDK_DISABLED"] == "true"
+
+
+def test_the_interpreter_is_this_python_or_the_one_that_was_set(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HUSH_PYTHON wins; where sys.executable is no Python (uWSGI, a frozen app) there is none."""
+    assert interpreter(Settings.load(home / "t.db")) == config.sys.executable
+    assert interpreter(Settings.load(home / "t.db", python="/p")) == "/p"
+    monkeypatch.setattr(config.sys, "executable", "/usr/bin/uwsgi")
+    assert interpreter(Settings.load(home / "t.db")) is None
+    monkeypatch.setattr(config.sys, "executable", "")
+    assert interpreter(Settings.load(home / "t.db")) is None
+
+
+def test_settings_are_frozen() -> None:
+    """One object, decided once."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings.load("/t.db").live = False  # type: ignore[misc]

@@ -1,0 +1,88 @@
+"""The doorbell: it wakes, never blocks, and never kills."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from hush_otel.spool.doorbell import Doorbell
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the FIFO lies."""
+    return tmp_path / "doorbell"
+
+
+def test_a_ring_wakes_the_other_end(path: Path) -> None:
+    """What one end rings, another one's wait sees, once."""
+    sleeper, ringer = Doorbell(path), Doorbell(path)
+    ringer.ring()
+    assert sleeper.wait(5)
+    assert not sleeper.wait(0)
+
+
+def test_a_ring_before_the_sleep_is_not_lost(path: Path) -> None:
+    """A ring while nobody waits ends the next wait at once; many rings are one."""
+    bell = Doorbell(path)
+    for _ in range(3):
+        bell.ring()
+    assert bell.wait(5)
+    assert not bell.wait(0)
+
+
+def test_a_sleeper_in_another_thread_wakes(path: Path) -> None:
+    """A wait that is under way ends when the bell rings."""
+    sleeper, ringer = Doorbell(path), Doorbell(path)
+    woke = threading.Event()
+    thread = threading.Thread(target=lambda: sleeper.wait(30) and woke.set())
+    thread.start()
+    ringer.ring()
+    assert woke.wait(10)
+    thread.join()
+
+
+def test_a_full_fifo_does_not_block(path: Path) -> None:
+    """Ringing without end while nobody listens returns each time."""
+    bell = Doorbell(path)
+    for _ in range(100_000):
+        bell.ring()
+    assert bell.wait(0)
+
+
+def test_ringing_after_close_or_without_a_listener_is_harmless(path: Path) -> None:
+    """Neither a closed end nor a missing reader raises or sends SIGPIPE."""
+    bell = Doorbell(path)
+    bell.ring()
+    bell.close()
+    bell.close()
+    bell.ring()
+
+
+def test_the_fifo_is_private(path: Path) -> None:
+    """It is made 0600 whatever the umask lets through, and used again when it exists."""
+    before = os.umask(0)
+    try:
+        Doorbell(path).close()
+    finally:
+        os.umask(before)
+    status = path.stat()
+    assert stat.S_ISFIFO(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == 0o600
+    Doorbell(path).close()
+
+
+def test_something_else_in_its_place_is_refused(path: Path, tmp_path: Path) -> None:
+    """A regular file or a symlink is an OSError, and is not written to."""
+    path.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="no FIFO"):
+        Doorbell(path)
+    assert path.read_bytes() == b"mine"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(OSError, match="symbolic"):
+        Doorbell(link)

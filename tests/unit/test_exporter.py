@@ -1,0 +1,152 @@
+"""The span exporter against the SDK's specification (trace/sdk.md), in-process."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inprocess import dicts, drain_once, losses, no_background, rows
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from hush_otel import HushSpanExporter
+from hush_otel.api import attach
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no_background(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """The database."""
+    return tmp_path / "t.db"
+
+
+@pytest.fixture
+def exporter(db: Path) -> HushSpanExporter:
+    """An exporter to it."""
+    return HushSpanExporter(db)
+
+
+@pytest.fixture
+def spans() -> Iterator[list[ReadableSpan]]:
+    """A trace of three, in the order in which they ended."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("root"):
+        tracer.start_span("a").end()
+        tracer.start_span("b").end()
+    yield list(memory.get_finished_spans())
+    provider.shutdown()
+
+
+def test_export_is_safe_when_it_returns(
+    db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
+) -> None:
+    """SUCCESS says that every span lies in the spool; a root completes its request."""
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    drain_once(attach(db).settings)
+    assert [row["name"] for row in dicts(db, "SELECT name FROM spans")] == ["a", "b", "root"]
+    assert rows(db, "SELECT status, completed_by, node_count FROM requests") == [("stored", "root", 3)]
+
+
+def test_without_the_root_a_request_stays_open(
+    db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
+) -> None:
+    """Children alone complete nothing."""
+    exporter.export(spans[:2])
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT status FROM requests") == [("writing",)]
+
+
+def test_sdk7_export_after_shutdown_is_a_failure(
+    db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
+) -> None:
+    """SDK rule 7: after shutdown, which is idempotent and bounded, nothing is taken any more."""
+    exporter.export(spans[:1])
+    began = time.monotonic()
+    exporter.shutdown()
+    exporter.shutdown()
+    assert time.monotonic() - began < 1.0
+    assert exporter.export(spans[1:]) is SpanExportResult.FAILURE
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT name FROM spans") == [("a",)]
+
+
+def test_sdk7_a_dropped_span_is_a_failure_and_not_retried(tmp_path: Path, spans: list[ReadableSpan]) -> None:
+    """SDK rule 7: FAILURE when a span of the batch could not be made safe, at once."""
+    (tmp_path / "x.db.spool").write_text("in the way")
+    exporter = HushSpanExporter(tmp_path / "x.db")
+    began = time.monotonic()
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert time.monotonic() - began < 1.0
+
+
+def test_sdk1_one_broken_span_harms_no_neighbour(
+    db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
+) -> None:
+    """What cannot be recorded is counted; the rest of the batch is safe."""
+
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    batch: list[Any] = [spans[0], Broken(), spans[1]]
+    assert exporter.export(batch) is SpanExportResult.FAILURE
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT name FROM spans") == [("a",), ("b",)]
+    assert losses(db) == {"error": 1}
+
+
+def test_force_flush_is_positional_and_truthful(
+    db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
+) -> None:
+    """As the processor's: False until SQLite has everything."""
+    parameters = list(inspect.signature(exporter.force_flush).parameters)
+    assert parameters == list(inspect.signature(SpanExporter.force_flush).parameters)[1:]
+    exporter.export(spans)
+    assert exporter.force_flush(0) is False
+    drain_once(attach(db).settings)
+    assert exporter.force_flush(0) is True
+
+
+def test_behind_the_batch_processor(db: Path) -> None:
+    """BatchSpanProcessor(HushSpanExporter(…)) stores every span that was flushed."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(HushSpanExporter(db)))
+    for index in range(100):
+        provider.get_tracer("t").start_span(f"s{index}").end()
+    assert provider.force_flush(10_000)
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT count(*), count(DISTINCT name) FROM spans") == [(100, 100)]
+    provider.shutdown()
+
+
+def test_processor_and_exporter_together_store_each_span_once(db: Path, spans: list[ReadableSpan]) -> None:
+    """Two exporters of one process to one database: duplicates are counted, rows are not."""
+    HushSpanExporter(db).export(spans)
+    HushSpanExporter(db).export(spans)
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT count(*) FROM spans") == [(3,)]
+    assert losses(db) == {"duplicate": 3}
+
+
+def test_it_is_found_by_the_name_hush() -> None:
+    """OTEL_TRACES_EXPORTER=hush finds it by its entry point."""
+    (entry,) = entry_points(group="opentelemetry_traces_exporter", name="hush")
+    assert entry.load() is HushSpanExporter

@@ -1,0 +1,552 @@
+"""A process's way into the spool: rolling, quotas, definitions, fences, signals, forks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inprocess import (
+    MIB,
+    Owner,
+    die,
+    drain_once,
+    losses,
+    no_waits,
+    node_payload,
+    owning,
+    settings_for,
+    stored_nodes,
+    writer_of,
+)
+
+from hush_otel.config import Settings
+from hush_otel.spool import format as layout
+from hush_otel.spool import writer as writer_module
+from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.filesystem import Append
+from hush_otel.spool.reader import SegmentReader, Stop
+from hush_otel.spool.writer import SpoolWriter
+
+
+@pytest.fixture(params=list(Append), ids=lambda mode: mode.value)
+def mode(request: pytest.FixtureRequest) -> Append:
+    """Both ways of appending."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A database of its own."""
+    return settings_for(tmp_path / "t.db")
+
+
+@pytest.fixture
+def writer(settings: Settings, mode: Append) -> SpoolWriter:
+    """A writer to it."""
+    return writer_of(settings, mode)
+
+
+def readers(settings: Settings) -> list[SegmentReader]:
+    """Every segment in view, in the order in which it was made."""
+    found = [SegmentReader(path) for path in SpoolDirectory(settings.spool_dir).segments()]
+    return sorted(found, key=lambda reader: reader.header.ordinal)
+
+
+def payloads(settings: Settings) -> list[bytes]:
+    """Every published record, definitions included."""
+    found: list[bytes] = []
+    for reader in readers(settings):
+        at = layout.HEADER_BYTES
+        while True:
+            frames = reader.read(at, MIB)
+            found += [payload for _, payload in frames.frames]
+            at = frames.position
+            if frames.stop is not Stop.LIMIT:
+                break
+    return found
+
+
+def test_nothing_is_made_before_the_first_record(settings: Settings, writer: SpoolWriter) -> None:
+    """A writer that never writes leaves no trace, not even its directory."""
+    assert writer.is_drained()
+    writer.ring()
+    writer.seal()
+    writer.release()
+    assert not settings.spool_dir.exists()
+    assert writer.writer_id == b""
+
+
+def test_records_are_in_view_when_append_returns(settings: Settings, writer: SpoolWriter) -> None:
+    """What append said is safe can be read by anyone at once."""
+    for index in range(10):
+        assert writer.append(b"%d" % index)
+        assert payloads(settings)[-1] == b"%d" % index
+    assert writer.dropped == 0
+
+
+def test_a_full_segment_rolls_and_grows(settings: Settings, writer: SpoolWriter) -> None:
+    """Capacities double from 256 KiB to 4 MiB; each one before the last is sealed, and nothing is lost."""
+    record = os.urandom(100_000)
+    for _ in range(110):
+        assert writer.append(record)
+    found = readers(settings)
+    kib = [reader.header.capacity // 1024 for reader in found]
+    assert kib[:5] == [256, 512, 1024, 2048, 4096]
+    assert set(kib[5:]) == {4096}
+    assert all(reader.sealed() for reader in found[:-1])
+    assert not found[-1].sealed()
+    assert payloads(settings) == [record] * 110
+
+
+def test_a_large_record_gets_a_segment_of_its_own(settings: Settings, writer: SpoolWriter) -> None:
+    """A record larger than a segment is stored whole, in one that fits it."""
+    large = os.urandom(6 * MIB)
+    writer.append(b"before")
+    writer.append(large)
+    writer.append(b"after")
+    assert payloads(settings) == [b"before", large, b"after"]
+
+
+def test_a_large_record_with_a_definition_takes_one_segment(settings: Settings, writer: SpoolWriter) -> None:
+    """Room for the definition is made together with room for the record."""
+    index = writer.definitions.intern(lambda i: b"definition %d" % i)
+    writer.append(b"before", index)
+    writer.append(os.urandom(6 * MIB), index)
+    assert len(readers(settings)) == 2
+
+
+def test_definitions_are_emitted_once_a_segment_before_their_first_use(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """Each segment can be understood alone: it repeats the definitions that its records use."""
+    one = writer.definitions.intern(lambda i: b"one %d" % i)
+    two = writer.definitions.intern(lambda i: b"two %d" % i)
+    writer.append(b"a", one)
+    writer.append(b"b", one)
+    writer.append(b"c", two)
+    writer.seal()
+    writer.append(b"d", one)
+    meaning_one, meaning_two = b"one %d" % one, b"two %d" % two
+    assert payloads(settings) == [meaning_one, b"a", b"b", meaning_two, b"c", meaning_one, b"d"]
+
+
+def test_equal_definitions_share_an_index() -> None:
+    """What encodes to the same bytes is interned once, from any thread."""
+    definitions = writer_module.Definitions()
+    made: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(definitions.intern(lambda i: b"same %d" % i)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert definitions.intern(lambda i: b"same %d" % i) in made
+    assert definitions.intern(lambda i: b"other %d" % i) not in made
+    assert all(definitions.payloads[index] == b"same %d" % index for index in made)
+
+
+def test_a_definition_that_could_not_be_written_is_written_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A definition counts as emitted only once it is published."""
+    writer = writer_of(settings, Append.WRITE)
+    writer.append(b"before")
+    index = writer.definitions.intern(lambda i: b"meaning %d" % i)
+    segment: Any = writer._segment
+    real = segment._pwrite
+    monkeypatch.setattr(segment, "_pwrite", lambda *_: 0)
+    assert not writer.append(b"lost", index)
+    monkeypatch.setattr(segment, "_pwrite", real)
+    assert writer.append(b"kept", index)
+    assert payloads(settings) == [b"before", b"meaning %d" % index, b"kept"]
+    assert writer.dropped == 1
+
+
+def test_sealing_ends_a_segment_and_the_next_record_makes_another(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """After a seal the writer goes on in a new segment under the same identity."""
+    writer.append(b"a")
+    writer_id = writer.writer_id
+    writer.seal()
+    writer.seal()
+    assert readers(settings)[0].sealed()
+    writer.append(b"b")
+    assert writer.writer_id == writer_id
+    assert payloads(settings) == [b"a", b"b"]
+
+
+def test_releasing_gives_the_identity_up_until_the_next_record(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """A writer that released owns nothing; its next record begins a new identity."""
+    writer.append(b"a")
+    before = writer.writer_id
+    writer.release()
+    writer.append(b"b")
+    assert writer.writer_id != before
+    assert len(SpoolDirectory(settings.spool_dir).owners()) == 2
+    assert payloads(settings) == [b"a", b"b"]
+
+
+def test_it_is_drained_when_the_store_has_everything(settings: Settings, writer: SpoolWriter) -> None:
+    """is_drained is false with one record unread, in this segment or a sealed one, and true after."""
+    writer.append(node_payload("r", "a"))
+    assert not writer.is_drained()
+    with owning(settings) as owner:
+        owner.step()
+        assert writer.is_drained()
+        writer.append(node_payload("r", "b"))
+        writer.seal()
+        assert not writer.is_drained()
+        owner.step()
+        assert writer.is_drained()
+        owner.tend()
+        assert writer.is_drained()
+    assert stored_nodes(settings.db_path) == ["a", "b"]
+
+
+# ------------------------------------------------------------------ quota and disk
+
+
+def test_f14_above_the_quota_records_are_dropped_and_counted(
+    settings: Settings, mode: Append, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F14: with nobody draining, the spool stops at its quota; drops are counted, said once, in the ledger."""
+    writer = writer_of(settings, mode, max_bytes=MIB)
+    record = node_payload("r", "n", input_data="x" * 50_000)
+    results = [writer.append(record) for _ in range(60)]
+    assert results[0] is True
+    assert results[-1] is False
+    assert writer.dropped == results.count(False)
+    assert SpoolDirectory(settings.spool_dir).size_bytes() <= 2 * MIB
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "HUSH_SPOOL_MAX_BYTES" in caplog.text
+    drain_once(settings)
+    assert losses(settings.db_path) == {"quota": writer.dropped}
+    assert len(stored_nodes(settings.db_path)) == results.count(True)
+
+
+def test_the_quota_lets_every_process_have_one_segment(settings: Settings, mode: Append) -> None:
+    """The overshoot is one segment a process: a new one can always say something."""
+    writers = [writer_of(settings, mode, max_bytes=MIB) for _ in range(8)]
+    assert all(writer.append(b"first") for writer in writers)
+
+
+def test_room_that_comes_back_is_used(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the spool is drained, the same writer's records are taken again."""
+    writer = writer_of(settings, mode, max_bytes=MIB)
+    record = node_payload("r", "n", input_data="x" * 50_000)
+    while writer.append(record):
+        pass
+    drain_once(settings)  # one full segment is left, unsealed
+    monkeypatch.setattr(writer, "_retry_at", 0.0)
+    writer.append(record)
+    drain_once(settings)
+    monkeypatch.setattr(writer, "_retry_at", 0.0)
+    assert writer.append(record)
+
+
+def test_f28_a_spool_that_cannot_be_made_drops_counts_and_warns_once(
+    tmp_path: Path, mode: Append, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F28: when a file stands where the spool should be, appends say False and one warning names it."""
+    (tmp_path / "t.db.spool").write_text("in the way")
+    writer = writer_of(settings_for(tmp_path / "t.db"), mode)
+    for _ in range(100):
+        assert not writer.append(b"x")
+    assert writer.dropped == 100
+    assert len(caplog.records) == 1
+    assert "t.db.spool" in caplog.text
+    assert "HUSH_SPOOL_DIR" in caplog.text
+
+
+def test_what_was_dropped_before_the_first_segment_is_counted_in_it(
+    tmp_path: Path, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drops without a segment to count them in are remembered for the next one."""
+    obstacle = tmp_path / "t.db.spool"
+    obstacle.write_text("in the way")
+    settings = settings_for(tmp_path / "t.db")
+    writer = writer_of(settings, mode)
+    for _ in range(3):
+        writer.append(b"x")
+    writer.count_cut()
+    obstacle.unlink()
+    monkeypatch.setattr(writer, "_retry_at", 0.0)
+    assert writer.append(node_payload("r"))
+    drain_once(settings)
+    assert losses(settings.db_path) == {"no_space": 3, "cut": 1}
+
+
+def test_f22_a_removed_spool_costs_a_moment_not_everything_after(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F22: when somebody removes the spool directory, the writer notices and begins anew."""
+    writer = writer_of(settings, mode)
+    writer.append(node_payload("r", "gone"))
+    shutil.rmtree(settings.spool_dir)
+    monkeypatch.setattr(writer, "_next_check", 0.0)
+    writer.append(node_payload("r", "gone, too"))
+    assert writer.append(node_payload("r", "kept"))
+    assert writer.dropped > 0
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["kept"]
+
+
+def test_the_check_comes_with_the_first_append_and_is_not_repeated_at_once(
+    settings: Settings, mode: Append
+) -> None:
+    """Whoever appends asks about twice a second whether somebody drains, after publishing."""
+    asked: list[int] = []
+    writer = SpoolWriter(
+        SpoolDirectory(settings.spool_dir), mode, MIB, lambda: asked.append(len(payloads(settings)))
+    )
+    for _ in range(50):
+        writer.append(b"x")
+    assert asked == [1]
+
+
+# ------------------------------------------------------------------ fences
+
+
+def fence_all(settings: Settings) -> None:
+    """Someone takes every writer for dead."""
+    for reader in readers(settings):
+        reader.fence()
+        reader.close()
+
+
+def test_f16_a_fenced_writer_appends_again_and_it_is_stored_once(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record published into a fenced segment is repeated in a new one, and ingested once."""
+    no_waits(monkeypatch)
+    writer.append(node_payload("r", "before"))
+    fence_all(settings)
+    writer.append(node_payload("r", "at the fence"))
+    writer.append(node_payload("r", "after"))
+    assert len(readers(settings)) == 2
+    drain_once(settings)
+    assert sorted(stored_nodes(settings.db_path)) == ["after", "at the fence", "before"]
+
+
+def test_f16_a_record_that_came_after_the_last_look_is_stored_by_its_repetition(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the fenced segment was ended without it, the repeated record is the one that counts."""
+    no_waits(monkeypatch)
+    writer = writer_of(settings, doomed=True)
+    writer.append(node_payload("r", "before"))
+    segment, identity = writer._segment, writer._identity
+    die(writer)
+    drain_once(settings)  # taken for dead, read to its end, unlinked
+    # It was only suspended: it wakes up in the midst of its work.
+    writer._segment, writer._identity = segment, None
+    writer.append(node_payload("r", "woken"))
+    assert identity is not None
+    assert writer.writer_id != identity.writer_id
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["before", "woken"]
+
+
+def test_f16_a_definition_at_the_fence_is_repeated_too(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A definition that meets the fence is in the new segment before the record that uses it."""
+    no_waits(monkeypatch)
+    writer.append(b"first")
+    fence_all(settings)
+    index = writer.definitions.intern(lambda i: b"\x92\x63%d" % i)
+    assert writer.append(b"user", index)
+    new = readers(settings)[-1].read(layout.HEADER_BYTES, MIB).frames
+    assert [payload for _, payload in new][-2:] == [b"\x92\x63%d" % index, b"user"]
+
+
+def test_force_flush_waits_for_what_lies_in_a_fenced_segment(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """is_drained stays false until the fenced segment's own records are stored, too."""
+    writer.append(node_payload("r", "before"))
+    fence_all(settings)
+    writer.append(node_payload("r", "at the fence"))
+    assert not writer.is_drained()
+    fenced = readers(settings)[0]
+    newest = readers(settings)[-1]
+    newest.set_drained(newest.header.capacity)
+    assert not writer.is_drained()
+    fenced.set_drained(fenced.header.capacity)
+    assert writer.is_drained()
+
+
+# ------------------------------------------------------------------ signals and threads
+
+
+def test_f8_a_record_from_a_signal_handler_in_the_midst_of_an_append(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F8: a handler that writes while its own thread is appending neither deadlocks nor loses a record."""
+    writer.append(b"before")
+    segment: Any = writer._segment
+    inner = segment.append
+    nested: list[bool] = []
+
+    def interrupted(payload: bytes) -> bool:
+        monkeypatch.setattr(segment, "append", inner)
+        signal.raise_signal(signal.SIGUSR1)
+        return bool(inner(payload))
+
+    handler = signal.signal(signal.SIGUSR1, lambda *_: nested.append(writer.append(b"nested")))
+    try:
+        monkeypatch.setattr(segment, "append", interrupted)
+        assert writer.append(b"outer")
+    finally:
+        signal.signal(signal.SIGUSR1, handler)
+    assert nested == [True]
+    assert sorted(payloads(settings)) == [b"before", b"nested", b"outer"]
+    assert not writer.is_drained()
+
+
+def test_f8_a_nested_record_that_is_dropped_counts_for_the_process(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F8: force_flush hears of a drop, whichever of the process's segments refused the record."""
+    writer.append(b"before")
+
+    def refuse(*_: object) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer_module, "create", refuse)
+    monkeypatch.setattr(writer, "_busy", True)
+    assert not writer.append(b"nested")
+    monkeypatch.setattr(writer, "_busy", False)
+    assert writer.dropped == 1
+
+
+def test_f8_sealing_from_a_signal_handler_leaves_the_append_whole(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F8: a SIGTERM handler that shuts down in the midst of an append takes nothing from under it."""
+    writer.append(b"before")
+    segment: Any = writer._segment
+    inner = segment.append
+
+    def interrupted(payload: bytes) -> bool:
+        monkeypatch.setattr(segment, "append", inner)
+        writer.seal()
+        writer.release()
+        return bool(inner(payload))
+
+    monkeypatch.setattr(segment, "append", interrupted)
+    assert writer.append(b"outer")
+    assert payloads(settings) == [b"before", b"outer"]
+
+
+def test_threads_lose_nothing(settings: Settings, writer: SpoolWriter) -> None:
+    """Eight threads' records are all there, each whole, each thread's in its order."""
+
+    def work(number: int) -> None:
+        for index in range(300):
+            writer.append(b"%d:%d:" % (number, index) + bytes(200))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [payload.split(b":")[:2] for payload in payloads(settings)]
+    for number in range(8):
+        assert [int(i) for n, i in found if int(n) == number] == list(range(300))
+
+
+# ------------------------------------------------------------------ fork
+
+
+def test_f5_a_forked_child_writes_to_a_segment_of_its_own(settings: Settings, writer: SpoolWriter) -> None:
+    """F5: parent and child share neither identity nor file, and the union of both is whole."""
+    index = writer.definitions.intern(lambda i: b"meaning %d" % i)
+    writer.append(b"parent", index)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ok = writer.writer_id == b"" and writer.append(b"child", index) and writer.dropped == 0
+            os._exit(0 if ok else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    writer.append(b"parent again", index)
+    found = readers(settings)
+    assert len({reader.header.writer_id for reader in found}) == 2
+    meaning = b"meaning %d" % index
+    assert sorted(payloads(settings)) == sorted([meaning, b"parent", b"parent again", meaning, b"child"])
+
+
+def test_f7_a_fork_in_the_midst_of_an_append_leaves_the_child_free(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """F7: a child forked while the lock is held and an append under way writes at once."""
+    writer.append(b"parent")
+    with writer._lock:
+        writer._busy = True
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os._exit(0 if writer.append(b"child") and not writer._nested else 1)
+            finally:
+                os._exit(2)
+        writer._busy = False
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert sorted(payloads(settings)) == [b"child", b"parent"]
+
+
+def test_after_fork_is_the_state_of_a_process_that_has_not_written(
+    settings: Settings, writer: SpoolWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever notices a fork that ran no hooks starts from nothing, without touching the parent's file."""
+    writer.append(b"parent")
+    before = {path: path.read_bytes() for path in SpoolDirectory(settings.spool_dir).segments()}
+    pid = os.fork()
+    if pid == 0:
+        try:
+            writer.after_fork()
+            os._exit(0 if writer.writer_id == b"" and writer.is_drained() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    caplog.set_level(logging.WARNING)
+    writer.append(b"still alive")
+    assert payloads(settings) == [b"parent", b"still alive"]
+
+
+def test_i3_no_append_starts_a_thread(settings: Settings, writer: SpoolWriter) -> None:
+    """Capture runs in the app's own threads only."""
+    before = threading.active_count()
+    writer.append(b"x")
+    assert threading.active_count() == before
+
+
+def test_the_owner_rings_and_is_rung(settings: Settings, writer: SpoolWriter) -> None:
+    """A sleeping owner is waked by the next record, and by that one only."""
+    writer.append(node_payload("r", "a"))
+    owner = Owner(settings)
+    try:
+        owner.step()
+        owner.service._drain.sleep()
+        owner.service._bell.wait(0)
+        writer.append(node_payload("r", "b"))
+        assert owner.service._bell.wait(5)
+        writer.append(node_payload("r", "c"))
+        assert not owner.service._bell.wait(0)
+    finally:
+        owner.close()
