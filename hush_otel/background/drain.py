@@ -34,6 +34,9 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 """One transaction's records: about 2,500 LLM spans, 50 ms."""
 SOURCE_BYTES: Final = 1024 * 1024
 """What one segment gets of it, so that a backlog does not starve the others."""
+GIVE_UP_AT_MOST: Final = 8
+"""Records in a row that cannot be stored. More of them are no bad records but a bug that concerns all:
+what is left stays in the spool, where a mended version finds it."""
 DAMAGE_WAIT_S: Final = 1.0
 """A frame that stays invalid for this long in a sealed segment is damage, not a race."""
 
@@ -56,6 +59,7 @@ class Drain:
         self.sources: dict[Path, Source] = {}
         self._strange: set[Path] = set()
         self._turn = 0
+        self._given_up_in_a_row = 0
         self._behind: list[Source] = []
         """Segments of which the last read has left something."""
 
@@ -94,8 +98,12 @@ class Drain:
             except Exception as exc:
                 if _is_of_the_database(exc):
                     raise
+                if self._given_up_in_a_row >= GIVE_UP_AT_MOST:
+                    raise
                 swallow("storing a record, which is kept in salvage/", exc)
                 self._give_up(source, one)
+            else:
+                self._given_up_in_a_row = 0
             if source.position < end:
                 break  # this record must wait, and so must what comes after it
         return spans
@@ -103,6 +111,7 @@ class Drain:
     def _give_up(self, source: Source, one: Frames) -> None:
         """A record that cannot be stored: kept for people, counted, passed by."""
         ((offset, payload),) = one.frames
+        self._given_up_in_a_row += 1
         self._salvage(source, offset, payload, "unstorable")
         self._commit([(source, one._replace(frames=[]))])
 

@@ -177,6 +177,27 @@ def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
     assert b"poison" in kept.read_bytes()
 
 
+def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one record after the other cannot be stored, no more than a few are given up; mended, the rest is stored."""
+    from hush_otel.background import drain
+    from hush_otel.store import ingest
+
+    def broken(node: object, received_ns: int) -> object:
+        raise TypeError("a bug in the store")
+
+    names = [f"node-{number:03}" for number in range(50)]
+    say(writer, *names)
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "NodeRow", broken)
+        with pytest.raises(TypeError):
+            drain_once(settings)
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == names[drain.GIVE_UP_AT_MOST :]
+    assert losses(settings.db_path) == {"unstorable": drain.GIVE_UP_AT_MOST}
+
+
 def test_f26_a_file_that_is_no_database_is_an_error_and_the_spool_stays(
     settings: Settings, writer: SpoolWriter
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from inprocess import Owner, die, losses, no_waits, node_payload, rows, settings_for, writer_of
@@ -117,19 +117,20 @@ class SpoolAndDrain(RuleBasedStateMachine):
             self.acknowledged.add(name)  # it met a fence or a full segment on its way
         self.kill(who)
 
-    @rule(who=WHO, first=st.booleans())
-    def be_taken_for_dead(self, who: int, first: bool) -> None:
+    @rule(who=WHO, discovered=st.booleans(), goes_on=st.integers(0, 2))
+    def be_taken_for_dead(self, who: int, discovered: bool, goes_on: int) -> None:
         """A fence on a living process: its next record is repeated elsewhere, and stored once."""
+        self.acknowledged.add(self.append(who, 10))
         segment = self.processes[who]._segment
-        if segment is None:
-            return
-        if first:
+        assert segment is not None
+        if discovered:
             self.owner.service._drain._discover()
         source = self.owner.service._drain.sources.get(segment.path)
         reader = SegmentReader(segment.path) if source is None else source.reader
         reader.fence()
         if source is None:
             reader.close()
+        self.acknowledged |= {self.append(who, 10) for _ in range(goes_on)}
 
     # ------------------------------------------------------------------ the owners
 
@@ -201,5 +202,8 @@ TestSpoolAndDrain.settings = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,
+    # Every example is a real spool: shrinking one takes minutes, reading one of 25 steps does not.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
