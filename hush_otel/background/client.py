@@ -117,7 +117,9 @@ class BackgroundClient:
         self._asked_version = True
         version = owner.partition(" ")[0]
         if version and version_key(version) < version_key(__version__):
-            self._directory.handover.write_text(__version__, encoding="utf-8")
+            request = self._directory.path / f"handover-{os.getpid()}"
+            request.write_text(__version__, encoding="utf-8")
+            request.replace(self._directory.handover)  # whole at once: the older process takes what it sees
             bell = Doorbell(self._directory.doorbell)
             bell.ring()
             bell.close()

@@ -64,7 +64,7 @@ class Service:
         self._database = Database(settings.db_path, settings.durability)
         self._drain = Drain(directory, self._database)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
-        self._relay = Relay(self._database, lambda: self._bell.ring())
+        self._relay = Relay(self._database, self._ring)
         # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
         self._bell = Doorbell(directory.doorbell)
         self._busy_at = time.monotonic()
@@ -75,6 +75,9 @@ class Service:
     def stop(self) -> None:
         """Have `run` return after its batch. Callable from a signal handler."""
         self._stop.set()
+        self._ring()
+
+    def _ring(self) -> None:
         self._bell.ring()
 
     @property

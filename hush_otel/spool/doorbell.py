@@ -41,8 +41,10 @@ class Doorbell:
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until rung, at most `timeout_s`. Swallows all pending rings."""
-        ready, _, _ = select.select([self._fd], [], [], max(timeout_s, 0.0))
-        if not ready:
+        # poll, not select: a thread of an app may get a descriptor above 1023.
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if not poll.poll(max(timeout_s, 0.0) * 1000):
             return False
         try:
             os.read(self._fd, 65536)

@@ -366,7 +366,7 @@ class _Batch:
                 self._start_again(arrival, was)
 
     def _start_again(self, arrival: Arrival, was: Running) -> None:
-        """Another processor saw the same start: if the span is interrupted, it goes to its destinations, too."""
+        """Another processor saw the same start: an interrupted span goes to its destinations, too."""
         new_route = arrival.origin.route if arrival.origin else None
         if new_route is None:
             return
