@@ -16,12 +16,13 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from hush_otel import HushSpanProcessor, get_store, records
+from hush_otel import HushSpanProcessor, api, get_store, records
 from hush_otel.api import attach
-from hush_otel.background import drain, service, sources
+from hush_otel.background import drain, sources
 from hush_otel.background.service import DrainReport, Service, elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
+from hush_otel.spool import locks
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.segment import Identity, own_ids
@@ -60,10 +61,39 @@ def writer_of(
     """
     directory = SpoolDirectory(settings.spool_dir)
     writer = SpoolWriter(directory, mode, max_bytes, lambda: None)
+    _writers.append(writer)
     if doomed:
         directory.create()
         writer._identity = Identity(directory, process_start=1)
     return writer
+
+
+_writers: list[SpoolWriter] = []
+
+
+def let_go() -> None:
+    """Close what a test has opened: a process that runs all of them must not run out of descriptors."""
+    writers = [*_writers, *(attachment.writer for attachment in api._attachments.values())]
+    for writer in writers:
+        for one in (writer, writer._nested):
+            if one is not None:
+                _close(one)
+    _writers.clear()
+    for known in (api._attachments, api._stores, api._backgrounds):
+        known.clear()
+    for lock in locks._open.values():
+        os.close(lock.fd)
+    locks._open.clear()
+
+
+def _close(writer: SpoolWriter) -> None:
+    if writer._segment is not None:
+        writer._segment.close()
+    if writer._identity is not None and writer._identity.writer_id in own_ids:
+        writer._identity.release()
+    if writer._bell is not None:
+        writer._bell.close()
+    writer._segment, writer._identity, writer._bell = None, None, None
 
 
 def die(writer: SpoolWriter) -> None:
@@ -73,6 +103,8 @@ def die(writer: SpoolWriter) -> None:
         own_ids.discard(identity.writer_id)
         os.close(identity._lock.fd)
     # Whatever the object does later, it must not disturb the files.
+    if writer._segment is not None:
+        writer._segment.close()
     writer._segment, writer._identity = None, None
 
 
@@ -154,6 +186,12 @@ def losses(db_path: Path) -> dict[str, int]:
     return dict(rows(db_path, "SELECT reason, count FROM hush_losses"))
 
 
+def open_descriptors() -> int:
+    """How many descriptors this process has open; 0 where that cannot be told."""
+    own = Path("/proc/self/fd")
+    return len(list(own.iterdir())) if own.exists() else 0
+
+
 # ------------------------------------------------------------------ records
 
 
@@ -211,9 +249,7 @@ class App:
     def __init__(self, db_path: Path, **processor: Any) -> None:
         self.db_path = db_path
         self.processor = HushSpanProcessor(db_path, **processor)
-        self.provider = TracerProvider(
-            resource=Resource({"service.name": "shop"}), shutdown_on_exit=False
-        )
+        self.provider = TracerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
         self.provider.add_span_processor(self.processor)
         self.tracer = self.provider.get_tracer("tests", "1.0")
         self.store = get_store(db_path)

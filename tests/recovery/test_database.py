@@ -14,6 +14,7 @@ from inprocess import (
     losses,
     no_waits,
     node_payload,
+    open_descriptors,
     owning,
     rows,
     settings_for,
@@ -77,7 +78,7 @@ def test_f27_a_database_locked_at_the_start_is_a_clear_error(settings: Settings,
     drain_once(settings)
     other = sqlite3.connect(settings.db_path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    before = _descriptors()
+    before = open_descriptors()
     from hush_otel.store import database
 
     patience, database.BUSY_TIMEOUT_S = database.BUSY_TIMEOUT_S, 0.0  # type: ignore[misc]
@@ -87,13 +88,9 @@ def test_f27_a_database_locked_at_the_start_is_a_clear_error(settings: Settings,
                 elect(settings)
     finally:
         database.BUSY_TIMEOUT_S = patience  # type: ignore[misc]
-    assert _descriptors() <= before + 1
+    assert open_descriptors() <= before + 1
     other.close()
     drain_once(settings)
-
-
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
 
 
 def test_f27_a_reader_that_holds_a_snapshot_stops_nothing(settings: Settings, writer: SpoolWriter) -> None:
@@ -206,12 +203,12 @@ def test_f26_a_file_that_is_no_database_is_an_error_and_the_spool_stays(
     settings.db_path.chmod(0o600)
     before = settings.db_path.read_bytes()
     say(writer, "a")
-    descriptors = _descriptors()
+    descriptors = open_descriptors()
     for _ in range(5):
         with pytest.raises(StoreError, match=r"t\.db"):
             elect(settings)
     assert settings.db_path.read_bytes() == before
-    assert _descriptors() <= descriptors + 1
+    assert open_descriptors() <= descriptors + 1
     settings.db_path.unlink()
     drain_once(settings)
     assert stored_nodes(settings.db_path) == ["a"]

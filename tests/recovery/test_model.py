@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from inprocess import Owner, die, losses, no_waits, node_payload, rows, settings_for, writer_of
+from inprocess import Owner, die, let_go, losses, no_waits, node_payload, rows, settings_for, writer_of
 
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.reader import SegmentReader
@@ -44,7 +44,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
         """Every other one appends by pwrite."""
         self.made += 1
         mode = Append.MAP if self.made % 2 else Append.WRITE
-        return writer_of(self.settings, mode, doomed=True)
+        return writer_of(self.settings, mode, doomed=True, max_bytes=1 << 40)
 
     @property
     def owner(self) -> Owner:
@@ -63,6 +63,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
         self.owner.close()
         self.everything_is_stored()
         self.patch.undo()
+        let_go()
         shutil.rmtree(self.directory)
 
     # ------------------------------------------------------------------ the apps
@@ -199,7 +200,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
 
 TestSpoolAndDrain = SpoolAndDrain.TestCase
 TestSpoolAndDrain.settings = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=25,
     deadline=None,
     # Every example is a real spool: shrinking one takes minutes, reading one of 25 steps does not.

@@ -170,7 +170,9 @@ def tear_payload(wreck: Wreck) -> None:
 
 
 @pytest.mark.parametrize("tear", [tear_word, tear_payload])
-def test_a_torn_tail_of_a_living_writer_is_waited_for(settings: Settings, tear: Callable[[Wreck], None]) -> None:
+def test_a_torn_tail_of_a_living_writer_is_waited_for(
+    settings: Settings, tear: Callable[[Wreck], None]
+) -> None:
     """What is not whole yet may become so: nothing is skipped, and once whole it is read."""
     wreck = Wreck(settings)
     whole = wreck.path.read_bytes()
@@ -420,10 +422,14 @@ def test_f35_spans_open_at_the_death_of_their_process_are_interrupted(settings: 
     """F35: by the whole way: started, died, fenced, ended, interrupted, complete."""
     writer = writer_of(settings, doomed=True)
     index = writer.definitions.intern(lambda i: encode((records.ORIGIN, i, {}, "", "t", "", "", {}, []))[0])
-    writer.append(encode((records.START, index, END_OF_TRACE, b"s" * 8, None, 257, "open", 1, 1, {}))[0], index)
+    writer.append(
+        encode((records.START, index, END_OF_TRACE, b"s" * 8, None, 257, "open", 1, 1, {}))[0], index
+    )
     die(writer)
     drain_once(settings)
-    assert rows(settings.db_path, "SELECT name, state, status_code FROM spans") == [("open", "interrupted", "ERROR")]
+    assert rows(settings.db_path, "SELECT name, state, status_code FROM spans") == [
+        ("open", "interrupted", "ERROR")
+    ]
     assert rows(settings.db_path, "SELECT status, completed_by FROM requests") == [("stored", "owner_died")]
 
 

@@ -30,12 +30,44 @@ from hush_otel import (
 from hush_otel import api as api_module
 from hush_otel.api import attach
 
-DESIGN = """HushSpanProcessor HushSpanExporter Destination TraceStore get_store DEFAULT_DB_PATH
-    get_background shutdown_background BaseTracer register_tracer get_registered_tracers""".split()
+DESIGN = [
+    "HushSpanProcessor",
+    "HushSpanExporter",
+    "Destination",
+    "TraceStore",
+    "get_store",
+    "DEFAULT_DB_PATH",
+    "get_background",
+    "shutdown_background",
+    "BaseTracer",
+    "register_tracer",
+    "get_registered_tracers",
+]
 
-NODE_ARGUMENTS = """request_id workflow_name node_name parent_name context_id execution_order start_time
-    end_time duration_ms input_data output_data user_id session_id model prompt_tokens completion_tokens
-    total_tokens cost_usd contain_generation metadata node_type error""".split()
+NODE_ARGUMENTS = [
+    "request_id",
+    "workflow_name",
+    "node_name",
+    "parent_name",
+    "context_id",
+    "execution_order",
+    "start_time",
+    "end_time",
+    "duration_ms",
+    "input_data",
+    "output_data",
+    "user_id",
+    "session_id",
+    "model",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cost_usd",
+    "contain_generation",
+    "metadata",
+    "node_type",
+    "error",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -111,16 +143,26 @@ def test_capturing_loads_neither_sqlite_nor_http(db: Path) -> None:
     [
         (
             HushSpanProcessor,
-            [("db_path", None, "POSITIONAL_OR_KEYWORD"), ("destinations", (), "KEYWORD_ONLY"), ("live", True, "KEYWORD_ONLY")],
+            [
+                ("db_path", None, "POSITIONAL_OR_KEYWORD"),
+                ("destinations", (), "KEYWORD_ONLY"),
+                ("live", True, "KEYWORD_ONLY"),
+            ],
         ),
-        (HushSpanExporter, [("db_path", None, "POSITIONAL_OR_KEYWORD"), ("destinations", (), "KEYWORD_ONLY")]),
+        (
+            HushSpanExporter,
+            [("db_path", None, "POSITIONAL_OR_KEYWORD"), ("destinations", (), "KEYWORD_ONLY")],
+        ),
         (TraceStore, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
         (get_store, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
         (get_background, [("db_path", None, "POSITIONAL_OR_KEYWORD")]),
         (TraceStore.force_flush, [("timeout_millis", 30000, "POSITIONAL_OR_KEYWORD")]),
         (
             TraceStore.wait_delivered,
-            [("timeout_millis", 30000, "POSITIONAL_OR_KEYWORD"), ("request_id", None, "POSITIONAL_OR_KEYWORD")],
+            [
+                ("timeout_millis", 30000, "POSITIONAL_OR_KEYWORD"),
+                ("request_id", None, "POSITIONAL_OR_KEYWORD"),
+            ],
         ),
         (
             Destination,
@@ -220,7 +262,9 @@ def test_write_trace_needs_three_fields_only(db: Path) -> None:
     with pytest.raises(TypeError, match="nodename"):
         background.write_trace(request_id="r", workflow_name="w", node_name="n", nodename="x")
     drain_once(attach(db).settings)
-    assert rows(db, "SELECT request_id, workflow_name, node_name, status FROM node_traces") == [("r", "w", "n", "ok")]
+    assert rows(db, "SELECT request_id, workflow_name, node_name, status FROM node_traces") == [
+        ("r", "w", "n", "ok")
+    ]
 
 
 def test_marks_by_position_and_keyword_are_the_same(db: Path) -> None:
@@ -228,14 +272,21 @@ def test_marks_by_position_and_keyword_are_the_same(db: Path) -> None:
     get_store(db).mark_request_complete("a", "local", {"x": 1}, ["t"])
     get_background(db).mark_complete(request_id="b", tracer_type="local", tracer_config={"x": 1}, tags=["t"])
     drain_once(attach(db).settings)
-    assert rows(db, "SELECT tracer_type, tracer_config, tags, status, completed_by FROM requests") == [
-        ("local", '{"x":1}', '["t"]', "stored", "mark")
-    ] * 2
+    assert (
+        rows(db, "SELECT tracer_type, tracer_config, tags, status, completed_by FROM requests")
+        == [("local", '{"x":1}', '["t"]', "stored", "mark")] * 2
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "wrong"),
-    [("request_id", ""), ("request_id", None), ("request_id", 5), ("workflow_name", None), ("node_name", b"n")],
+    [
+        ("request_id", ""),
+        ("request_id", None),
+        ("request_id", 5),
+        ("workflow_name", None),
+        ("node_name", b"n"),
+    ],
 )
 def test_a_wrong_required_field_is_one_clear_value_error(field: str, wrong: Any, db: Path) -> None:
     """B11: the caller is told which required field is wrong; everything else is stored and flagged."""
@@ -253,15 +304,18 @@ def test_a_wrong_mark_is_one_clear_value_error(request_id: Any, tracer_type: Any
 def test_an_exception_as_error_is_its_text(db: Path) -> None:
     """error=exc is written as type and message; one whose text cannot be made is its type."""
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
     store = get_store(db)
     store.insert_node_trace(**(FULL | {"error": KeyError("k")}))
-    store.insert_node_trace(**(FULL | {"error": Mute()}))
+    store.insert_node_trace(**(FULL | {"error": MuteError()}))
     drain_once(attach(db).settings)
-    assert [row[0] for row in rows(db, "SELECT error FROM node_traces ORDER BY id")] == ["KeyError: 'k'", "Mute"]
+    assert [row[0] for row in rows(db, "SELECT error FROM node_traces ORDER BY id")] == [
+        "KeyError: 'k'",
+        "MuteError",
+    ]
 
 
 # ------------------------------------------------------------------ one object a path
@@ -348,7 +402,7 @@ def test_shutdown_background_shuts_every_handle_down(tmp_path: Path) -> None:
 
 
 def test_nobody_owns_a_database_that_nobody_drains(db: Path) -> None:
-    """pid is None and is_running False, before and after the first record, and nothing is made by asking."""
+    """Pid is None and is_running False, before and after the first record, and nothing is made by asking."""
     background = get_background(db)
     assert (background.pid, background.is_running) == (None, False)
     assert not db.exists()
@@ -426,7 +480,9 @@ def test_a_destination_is_a_value() -> None:
     assert "canary" not in repr(one)
 
 
-@pytest.mark.parametrize(("alias", "kind"), [("OTELTracer", "otlp"), ("LangfuseTracer", "langfuse"), ("LocalTracer", "local")])
+@pytest.mark.parametrize(
+    ("alias", "kind"), [("OTELTracer", "otlp"), ("LangfuseTracer", "langfuse"), ("LocalTracer", "local")]
+)
 def test_the_seeds_class_names_are_types(alias: str, kind: str) -> None:
     """What the seed's users pass still works."""
     assert Destination(alias).type == kind

@@ -76,6 +76,7 @@ class BadItems(dict[str, Any]):
     """A mapping whose methods cannot be used."""
 
     def items(self) -> Any:
+        """Not to be had."""
         raise RuntimeError
 
     keys = values = __iter__ = items  # type: ignore[assignment]
@@ -113,7 +114,22 @@ UTC_TIME = dt.datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=dt.UTC)
 
 @pytest.mark.parametrize(
     "value",
-    ["", "text", "NUL \0 inside", "𝄞 and ü", 0, -(2**63), 2**63 - 1, 1.5, True, None, b"\0\xff", [], [1, [2]], {"a": {"b": 1}}],
+    [
+        "",
+        "text",
+        "NUL \0 inside",
+        "𝄞 and ü",
+        0,
+        -(2**63),
+        2**63 - 1,
+        1.5,
+        True,
+        None,
+        b"\0\xff",
+        [],
+        [1, [2]],
+        {"a": {"b": 1}},
+    ],
     ids=repr,
 )
 def test_plain_values_are_themselves(value: object) -> None:
@@ -174,7 +190,7 @@ def test_times_ids_and_decimals_are_canonical_text(value: object, text: str) -> 
 
 
 def test_an_aware_datetime_is_the_same_moment() -> None:
-    """msgpack has a type of its own for it; the store writes it as ISO text."""
+    """Msgpack has a type of its own for it; the store writes it as ISO text."""
     assert through(UTC_TIME) == UTC_TIME
 
 
@@ -200,13 +216,13 @@ def test_a_pydantic_model_is_its_fields() -> None:
 
     class Model(pydantic.BaseModel):  # type: ignore[misc,name-defined]
         a: int
-        inner: list[str] = []
+        inner: tuple[str, ...]
 
         @pydantic.model_serializer
         def refuse(self) -> Any:
             raise AssertionError("a user's serializer was called")
 
-    assert through(Model(a=1, inner=["x"])) == {"a": 1, "inner": ["x"]}
+    assert through(Model(a=1, inner=("x",))) == {"a": 1, "inner": ["x"]}
 
 
 def test_numpy_scalars_and_arrays_are_numbers_and_lists() -> None:
@@ -282,7 +298,9 @@ def test_b6_keys_that_cannot_travel_are_text_or_named() -> None:
     assert through({Hostile(): 1}) == {f"<{__name__}.Hostile>": 1}
 
 
-@pytest.mark.parametrize("value", [Hostile(), object(), len, Hostile, (i for i in "ab")], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "value", [Hostile(), object(), len, Hostile, (i for i in "ab")], ids=lambda v: type(v).__name__
+)
 def test_b7_anything_else_is_its_type_name(value: object) -> None:
     """B7: no code of an unknown object runs; it is named by its type."""
     kind = type(value)
@@ -387,7 +405,14 @@ SCALARS = (
     | st.complex_numbers()
     | st.sampled_from([Colour.RED, len, int, ...])
 )
-KEYS = st.text(st.sampled_from("ab\ud800")) | st.integers() | st.none() | st.booleans() | st.floats() | st.binary()
+KEYS = (
+    st.text(st.sampled_from("ab\ud800"))
+    | st.integers()
+    | st.none()
+    | st.booleans()
+    | st.floats()
+    | st.binary()
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: (

@@ -159,9 +159,7 @@ def test_a_bad_value_in_the_file_is_named(key: str, bad: str, home: Path) -> Non
         ("HUSH_CONFIG", "/no/such/file.toml"),
     ],
 )
-def test_a_bad_value_in_the_environment_is_named(
-    key: str, bad: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_value_in_the_environment_is_named(key: str, bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable's own name stands in the message, and what was wrong."""
     monkeypatch.setenv(key, bad)
     with pytest.raises(ConfigError, match=rf"{key}.*{bad}"):
@@ -316,7 +314,9 @@ def test_one_destination_may_stand_alone(home: Path) -> None:
 def test_an_unknown_destination_is_named_with_the_known_ones(wrong: Any, home: Path) -> None:
     """What is neither in the file nor a bare type is a ConfigError, of whatever type it is."""
     write(home, FILE)
-    with pytest.raises(ConfigError, match=r"destinations names .*known: console, jaeger, lab, local, otlp, prod"):
+    with pytest.raises(
+        ConfigError, match=r"destinations names .*known: console, jaeger, lab, local, otlp, prod"
+    ):
         Settings.load().choose([wrong])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import stat
 import threading
 from pathlib import Path
@@ -44,6 +46,22 @@ def test_a_sleeper_in_another_thread_wakes(path: Path) -> None:
     ringer.ring()
     assert woke.wait(10)
     thread.join()
+
+
+def test_a_descriptor_above_1023_wakes_too(path: Path) -> None:
+    """In an app with many connections the bell's descriptor is beyond what select(2) takes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if hard > 0 else 4096, hard))
+    bell = Doorbell(path)
+    low, bell._fd = bell._fd, fcntl.fcntl(bell._fd, fcntl.F_DUPFD_CLOEXEC, 1500)
+    os.close(low)
+    try:
+        assert not bell.wait(0.001)
+        bell.ring()
+        assert bell.wait(5)
+    finally:
+        bell.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_full_fifo_does_not_block(path: Path) -> None:

@@ -31,13 +31,17 @@ def test_f21_any_other_local_filesystem_is_written(monkeypatch: pytest.MonkeyPat
     assert append_mode(Path("/x"), key="HUSH_SPOOL_DIR", force=False) is Append.WRITE
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuseblk", "ceph", "virtiofs"])
+@pytest.mark.parametrize(
+    "kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuseblk", "ceph", "virtiofs"]
+)
 def test_a_remote_filesystem_is_refused_by_the_name_of_its_setting(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A network or FUSE filesystem is a ConfigError that names key, path and kind, unless forced."""
     pretend(monkeypatch, kind)
-    with pytest.raises(ConfigError, match=rf"HUSH_SPOOL_DIR: /mnt/x lies on a {kind}.*HUSH_FORCE_FILESYSTEM=1"):
+    with pytest.raises(
+        ConfigError, match=rf"HUSH_SPOOL_DIR: /mnt/x lies on a {kind}.*HUSH_FORCE_FILESYSTEM=1"
+    ):
         append_mode(Path("/mnt/x"), key="HUSH_SPOOL_DIR", force=False)
     assert append_mode(Path("/mnt/x"), key="HUSH_SPOOL_DIR", force=True) is Append.WRITE
 

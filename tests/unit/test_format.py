@@ -108,7 +108,7 @@ def test_frames_are_aligned_and_hold_their_payload(word: int, length: int) -> No
 
 
 def test_the_place_mask_is_documented_and_differs_by_place_and_segment() -> None:
-    """mask = (crc32(segment id) + offset * 0x9E3779B1) mod 2^32: no two places of a segment share one."""
+    """Mask = (crc32(segment id) + offset * 0x9E3779B1) mod 2^32: no two places of a segment share one."""
     seed = layout.place_seed(HEADER.segment_id)
     assert seed == crc32(HEADER.segment_id)
     assert layout.place_mask(seed, 256) == (seed + 256 * 0x9E3779B1) % 2**32

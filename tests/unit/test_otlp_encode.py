@@ -99,6 +99,10 @@ class _Dropping(ReadableSpan):
     dropped_links = 5
 
 
+# The official encoder of 1.30 refuses null below the top level, and drops it there.
+WITHOUT_NULL: dict[str, Any] = {**ATTRIBUTES, "none": "", "nested": {"a": [{"b": 1}], "c": {}}}
+
+
 def official_span() -> ReadableSpan:
     """The span of `make_span` as the SDK holds it."""
     trace_id, span_id, parent_id = (int.from_bytes(i, "big") for i in (TRACE_ID, SPAN_ID, PARENT_ID))
@@ -115,7 +119,7 @@ def official_span() -> ReadableSpan:
         context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(1), trace_state=state),
         parent=SpanContext(trace_id, parent_id, is_remote=True, trace_flags=TraceFlags(1)),
         resource=Resource(ORIGIN.resource, ORIGIN.resource_schema_url),
-        attributes=ATTRIBUTES,
+        attributes=WITHOUT_NULL,
         events=[Event("exception", {"exception.type": "E"}, 1_700_000_000_000_000_500)],
         links=[Link(linked, {"k": "v"})],
         kind=SpanKind.CLIENT,
@@ -130,7 +134,8 @@ def official_span() -> ReadableSpan:
 
 def test_equals_official_encoder_field_by_field() -> None:
     """Where the official encoder is right, the two requests are the same message."""
-    ours, official = decode([make_span()]), encode_spans([official_span()])
+    ours = decode([make_span(attributes=dict(WITHOUT_NULL))])
+    official = encode_spans([official_span()])
     span = ours.resource_spans[0].scope_spans[0].spans[0]
     span.flags &= ~0xFF
     span.links[0].flags &= ~0xFF
@@ -140,6 +145,11 @@ def test_equals_official_encoder_field_by_field() -> None:
     theirs = official.resource_spans[0].scope_spans[0].spans[0]
     for field in Span.DESCRIPTOR.fields:
         assert getattr(span, field.name) == getattr(theirs, field.name), field.name
+    theirs_scope, our_scope = (r.resource_spans[0].scope_spans[0] for r in (official, ours))
+    assert theirs_scope.schema_url in ("", our_scope.schema_url)
+    our_scope.schema_url = theirs_scope.schema_url  # 1.30 leaves it out, and scope attributes
+    if not theirs_scope.scope.attributes:
+        del our_scope.scope.attributes[:]
     assert ours == official
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inprocess import open_descriptors
 
 from hush_otel.errors import SpoolError
 from hush_otel.spool import format as layout
@@ -265,15 +266,14 @@ def test_what_is_no_segment_is_refused(tmp_path: Path, bench: Bench) -> None:
     empty.touch()
     link = tmp_path / "link.seg"
     link.symlink_to(bench.segment.path)
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = open_descriptors()
     with pytest.raises(SpoolError, match="no segment"):
         SegmentReader(empty)
     with pytest.raises(OSError, match="symbolic"):
         SegmentReader(link)
     with pytest.raises(FileNotFoundError):
         SegmentReader(tmp_path / "gone.seg")
-    if before:
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 # ------------------------------------------------------------------ any bytes

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hush_otel.secrets import MASK, SECRET_FILE_MAX_BYTES, join, mask, resolve, split
 from hush_otel.errors import PausedError
+from hush_otel.secrets import MASK, SECRET_FILE_MAX_BYTES, join, mask, resolve, split
 
 
 def test_resolve_replaces_variables_at_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from inprocess import open_descriptors
 
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
@@ -106,7 +107,9 @@ def test_sealing_says_where_the_last_frame_ended(make: Make) -> None:
     segment = make()
     segment.append(b"12345")
     segment.seal()
-    assert struct.unpack_from("<Q", segment.path.read_bytes(), layout.SEALED_AT) == (segment.offset,) == (272,)
+    assert (
+        struct.unpack_from("<Q", segment.path.read_bytes(), layout.SEALED_AT) == (segment.offset,) == (272,)
+    )
 
 
 def test_attention_is_seen_by_the_next_append(make: Make) -> None:
@@ -165,13 +168,12 @@ def test_f20_what_could_not_be_made_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate" if mode is Append.MAP else "ftruncate", full)
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = open_descriptors()
     with pytest.raises(OSError, match="No space left"):
         create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, mode)
     assert not list((tmp_path / "t.db.spool").glob("*.tmp"))
     assert not list((tmp_path / "t.db.spool").glob("*.seg"))
-    if before:
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_f20_a_short_write_publishes_nothing(

@@ -50,7 +50,9 @@ def keep() -> Keep:
 @pytest.fixture
 def tracer(keep: Keep) -> Iterator[trace.Tracer]:
     """A tracer whose limits are small enough to be met."""
-    limits = SpanLimits(max_attributes=4, max_events=2, max_links=2, max_event_attributes=1, max_link_attributes=1)
+    limits = SpanLimits(
+        max_attributes=4, max_events=2, max_links=2, max_event_attributes=1, max_link_attributes=1
+    )
     provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
     provider.add_span_processor(keep)
     return provider.get_tracer("t", "1", attributes={"k": "v"})

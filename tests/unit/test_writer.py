@@ -349,9 +349,10 @@ def test_f16_a_record_that_came_after_the_last_look_is_stored_by_its_repetition(
     writer = writer_of(settings, doomed=True)
     writer.append(node_payload("r", "before"))
     segment, identity = writer._segment, writer._identity
+    writer._segment = None  # it keeps its mapping: it is only suspended
     die(writer)
     drain_once(settings)  # taken for dead, read to its end, unlinked
-    # It was only suspended: it wakes up in the midst of its work.
+    # Now it wakes up in the midst of its work.
     writer._segment, writer._identity = segment, None
     writer.append(node_payload("r", "woken"))
     assert identity is not None
