@@ -347,13 +347,17 @@ class Background:
         return self._store.force_flush(timeout_millis)
 
     def shutdown(self, timeout: float = 5) -> None:
-        """Flush for at most `timeout` seconds and give up ownership.
+        """Flush and give up ownership, in at most `timeout` seconds.
 
         The background process ends when nobody else owns it and nothing is pending. A later record
         starts it again.
         """
-        self._store.force_flush(int(timeout * 1000))
-        self._attachment.writer.release()
+        deadline = time.monotonic() + timeout
+        attachment = self._attachment
+        attachment.wait_drained(deadline)
+        attachment.writer.release()
+        if attachment.client.ask_to_leave():
+            wait_until(attachment.client.has_answered, deadline, attachment.writer.ring)
 
 
 _OPTIONAL: Final = (

@@ -69,6 +69,19 @@ class BackgroundClient:
                 self._wait_s = min(self._wait_s * 2, LAUNCH_AGAIN_S[1])
                 self._launch()
 
+    def ask_to_leave(self) -> bool:
+        """Ask the background process to end if nobody needs it; False when there is none to ask."""
+        with guard("asking the background process to end"):
+            if self._settings.background == "process" and owner_pid(self._settings) is not None:
+                self._directory.leave.touch(mode=0o600)
+                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], 0.0  # the next record may launch at once
+                return True
+        return False
+
+    def has_answered(self) -> bool:
+        """Whether it has ended, or found that others need it."""
+        return owner_pid(self._settings) is None or not self._directory.leave.exists()
+
     def after_fork(self) -> None:
         """The parent's intermediates are not this process's children, nor does its thread run here."""
         for process in self._launched:

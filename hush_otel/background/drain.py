@@ -17,7 +17,7 @@ import msgspec
 
 from hush_otel import records
 from hush_otel.diagnostics import guard, swallow
-from hush_otel.errors import SpoolError, StoreFenced
+from hush_otel.errors import SpoolError, StoreError
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
@@ -58,6 +58,8 @@ class Drain:
         self.ingest = Ingest()
         self.sources: dict[Path, Source] = {}
         self._strange: set[Path] = set()
+        self._unopened = False
+        """Whether a segment could not be opened for want of descriptors or the like: it is tried again."""
         self._turn = 0
         self._given_up_in_a_row = 0
         self._behind: list[Source] = []
@@ -127,6 +129,7 @@ class Drain:
         return spans
 
     def _discover(self) -> None:
+        self._unopened = False
         for path in self._directory.segments():
             if path not in self.sources and path not in self._strange:
                 self._open(path)
@@ -136,10 +139,14 @@ class Drain:
             reader = SegmentReader(path)
         except FileNotFoundError:
             return
-        except (SpoolError, OSError) as exc:
+        except SpoolError as exc:
             # Untouched: perhaps a newer version's, perhaps damage for people to look at.
             self._strange.add(path)
             log.warning("leaving %s alone: %s", path, exc)
+            return
+        except OSError as exc:
+            self._unopened = True
+            swallow("opening a segment, which is tried again", exc)
             return
         row = self._database.read(
             lambda db: db.execute(SQL["find_segment"], (reader.header.segment_id,)).fetchone()
@@ -313,7 +320,7 @@ class Drain:
     def is_empty(self) -> bool:
         """Whether no segment is left that is not ended."""
         self._discover()
-        return all(source.ended for source in self.sources.values())
+        return not self._unopened and all(source.ended for source in self.sources.values())
 
     def close(self) -> None:
         """Let go of the segments."""
@@ -323,9 +330,9 @@ class Drain:
 
 
 def _is_of_the_database(exc: Exception) -> bool:
-    """Locked, full, corrupt, or not ours any more; as opposed to a row that cannot be written."""
+    """Locked, full, corrupt, removed, or not ours any more; as opposed to a row that cannot be written."""
     of_a_row = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
-    return isinstance(exc, (sqlite3.DatabaseError, StoreFenced)) and not isinstance(exc, of_a_row)
+    return isinstance(exc, (sqlite3.DatabaseError, StoreError)) and not isinstance(exc, of_a_row)
 
 
 def _is_provisional(record: records.Record) -> bool:

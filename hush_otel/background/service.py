@@ -22,10 +22,10 @@ from hush_otel.errors import HushError, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, lock_file
-from hush_otel.store.database import Database
+from hush_otel.store.database import Database, StoreLost
 from hush_otel.version import __version__
 
-from .client import version_key
+from .client import BackgroundClient, version_key
 from .drain import Drain, DrainProgress
 from .relay import Relay
 from .upkeep import UPKEEP_S, Upkeep
@@ -71,6 +71,8 @@ class Service:
         self._asleep = False
         self.handed_over = False
         """Whether `run` returned because a newer version asked for it."""
+        self.lost = False
+        """Whether `run` returned because the database was removed: another Service begins a new one."""
 
     def stop(self) -> None:
         """Have `run` return after its batch. Callable from a signal handler."""
@@ -79,6 +81,10 @@ class Service:
 
     def _ring(self) -> None:
         self._bell.ring()
+
+    def obey(self, before: Service) -> None:
+        """Stop when the one before it is told to: a signal knows only the first."""
+        self._stop = before._stop
 
     @property
     def stopped(self) -> bool:
@@ -93,6 +99,8 @@ class Service:
             pause_s = FAILED_S
             with guard("working on the spool"):
                 pause_s = self.step()
+            if self.lost:
+                return
             if self._asked_to_hand_over():
                 self.handed_over = True
                 return
@@ -112,6 +120,10 @@ class Service:
         except StoreFenced as exc:
             log.info("leaving: %s", exc)
             self._stop.set()
+            return 0.0
+        except StoreLost as exc:
+            log.warning("beginning again with what the spool still has: %s", exc)
+            self.lost = True
             return 0.0
         except sqlite3.DatabaseError as exc:
             # Locked by somebody, full, corrupt: nothing is lost, the spool waits.
@@ -150,9 +162,15 @@ class Service:
     # ------------------------------------------------------------------ leaving
 
     def _must_leave(self) -> bool:
-        if time.monotonic() < self._busy_at + self._settings.idle_exit_s:
+        asked = self._directory.leave.exists()
+        if not asked and time.monotonic() < self._busy_at + self._settings.idle_exit_s:
             return False
-        return self._drain.is_empty() and self._relay.is_idle() and not self._upkeep.has_live_writers()
+        if not self._drain.is_empty() or not self._relay.is_idle():
+            return False
+        needed = self._upkeep.has_live_writers()
+        if asked and needed:
+            self._directory.leave.unlink(missing_ok=True)  # the answer: others are at work
+        return not needed
 
     def segments_seen(self) -> set[Path]:
         """Every segment in view when it last looked."""
@@ -183,6 +201,10 @@ class Service:
                 self._bell.wait(0.1)
         self._relay.queue_due(time.time())
         return report
+
+    def has_live_writers(self) -> bool:
+        """Whether a process lives that may write more."""
+        return self._upkeep.has_live_writers()
 
     def close(self) -> None:
         """Settle what is in flight, give the lock up. Idempotent."""
@@ -226,11 +248,12 @@ def run_process(settings: Settings, service: Service) -> None:
         seen = service.segments_seen()
         service.close()
         # A writer publishes its segment first, then asks for an owner: look once more after unlocking.
-        if leaves or not _segments(settings) - seen:
+        if leaves or not (service.lost or _segments(settings) - seen):
             return
         again = elect(settings)
         if again is None:
             return
+        again.obey(service)
         service = again
 
 
@@ -302,10 +325,15 @@ def drain_once(settings: Settings) -> DrainReport:
     if service is None:
         return DrainReport(owned_elsewhere=True)
     try:
-        return service.drain_all()
+        report = service.drain_all()
+        in_use = service.has_live_writers()
     except sqlite3.Error as exc:
         raise HushError(
             f"cannot write {settings.db_path}: {exc}", hint="the spool keeps every record"
         ) from exc
     finally:
         service.close()
+    if in_use:
+        # An app that saw this pass at work has launched nobody, and may have nothing more to say.
+        BackgroundClient(settings).ensure()
+    return report

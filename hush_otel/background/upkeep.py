@@ -120,8 +120,11 @@ class Upkeep:
         self._database.sync()
 
     def has_live_writers(self) -> bool:
-        """Whether any process owns this spool."""
+        """Whether any process owns this spool.
+
+        A segment that has ended is no evidence: its writer may live and have given its ownership up.
+        """
         return any(
-            self._writers.is_alive(writer_id, sources[0] if sources else None)
+            self._writers.is_alive(writer_id, next((s for s in sources if not s.ended), None))
             for writer_id, sources in self._sources_by_writer().items()
         )

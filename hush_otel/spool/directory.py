@@ -40,6 +40,11 @@ class SpoolDirectory(NamedTuple):
         return self.path / "handover"
 
     @property
+    def leave(self) -> Path:
+        """Exists while an app that has shut down asks the background process to end, if nobody needs it."""
+        return self.path / "leave"
+
+    @property
     def salvage(self) -> Path:
         """Damaged byte ranges."""
         return self.path / "salvage"
@@ -103,6 +108,19 @@ class SpoolDirectory(NamedTuple):
                 yield from (entry for entry in entries if entry.name.endswith(suffix))
         except FileNotFoundError:
             return
+
+
+def inode_of(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor number stands for: (device, inode); None when it is closed.
+
+    An app that becomes a daemon closes descriptors it does not know, ours among them, and may get the
+    same numbers for its own files. So a number is compared before it is written to or closed.
+    """
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def id_of(path: Path) -> bytes:

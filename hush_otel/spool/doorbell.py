@@ -12,9 +12,14 @@ import stat
 import threading
 from pathlib import Path
 
+from .directory import inode_of
+
 
 class Doorbell:
-    """One end of the FIFO. `ring` and `wait` are safe from any thread, and after fork."""
+    """One end of the FIFO. `ring` and `wait` are safe from any thread, and after fork.
+
+    When the app has closed its descriptor, it is opened again; what has its number now is let be.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the FIFO at `path`, making it when missing.
@@ -22,20 +27,17 @@ class Doorbell:
         Raises:
             OSError: It cannot be made, or something else stands there.
         """
-        try:
-            os.mkfifo(path, 0o600)
-        except FileExistsError:
-            pass
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._path = path
         self._closing = threading.Lock()
-        if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
-            self.close()
-            raise FileExistsError(f"{path} is no FIFO")
+        self._closed = False
+        self._fd = _open_fifo(path)
+        self._inode = inode_of(self._fd)
 
     def ring(self) -> None:
         """Wake the sleeper. Never blocks: a full FIFO has waked it already."""
         try:
-            os.write(self._fd, b"!")
+            if self._is_open():
+                os.write(self._fd, b"!")
         except (BlockingIOError, OSError):
             pass
 
@@ -43,7 +45,8 @@ class Doorbell:
         """Sleep until rung, at most `timeout_s`. Swallows all pending rings."""
         # poll, not select: a thread of an app may get a descriptor above 1023.
         poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
+        if self._is_open():
+            poll.register(self._fd, select.POLLIN)
         if not poll.poll(max(timeout_s, 0.0) * 1000):
             return False
         try:
@@ -55,6 +58,37 @@ class Doorbell:
     def close(self) -> None:
         """Idempotent."""
         with self._closing:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            if not self._closed:
+                self._closed = True
+                if inode_of(self._fd) == self._inode:
+                    os.close(self._fd)
+
+    def _is_open(self) -> bool:
+        """Whether the number is the FIFO's, if need be after opening it again."""
+        if self._closed:
+            return False
+        if inode_of(self._fd) == self._inode:
+            return True
+        # Never waiting: a signal handler may come in between. Whoever has the lock rings as well.
+        if not self._closing.acquire(blocking=False):
+            return False
+        try:
+            self._fd = _open_fifo(self._path)
+            self._inode = inode_of(self._fd)
+        except OSError:
+            return False
+        finally:
+            self._closing.release()
+        return True
+
+
+def _open_fifo(path: Path) -> int:
+    try:
+        os.mkfifo(path, 0o600)
+    except FileExistsError:
+        pass
+    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FileExistsError(f"{path} is no FIFO")
+    return fd

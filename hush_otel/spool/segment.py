@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
 
 from . import format as layout
-from .directory import SpoolDirectory
+from .directory import SpoolDirectory, inode_of
 from .filesystem import Append
 from .locks import LockFile
 
@@ -34,6 +35,7 @@ class Segment(Protocol):
         """Publish one record; True when the background process wants attention.
 
         Raises:
+            SegmentLost: It cannot be written to any more: the record belongs into another one.
             OSError: It could not be written; the segment is unchanged.
         """
 
@@ -53,6 +55,10 @@ class Segment(Protocol):
         """Let go of the file. Idempotent."""
 
 
+class SegmentLost(OSError):  # noqa: N818 - a state of a segment, never seen outside
+    """The app has closed the segment's descriptor, and its file cannot be opened again."""
+
+
 class Identity:
     """A process as the owner of segments: its random id and the lock that says it lives.
 
@@ -66,13 +72,16 @@ class Identity:
         self.process_start: Final = process_start
         self._lock = LockFile(directory.owner(self.writer_id))
         self._lock.try_lock()
+        self._inode = inode_of(self._lock.fd)
         own_ids.add(self.writer_id)
 
     def release(self) -> None:
         """Own nothing any more. What was written stays."""
         own_ids.discard(self.writer_id)
-        self._lock.unlock()
-        os.close(self._lock.fd)
+        # An app that closed the descriptor has freed the lock with it, and may use the number itself.
+        if inode_of(self._lock.fd) == self._inode:
+            self._lock.unlock()
+            os.close(self._lock.fd)
 
 
 own_ids: Final[set[bytes]] = set()
@@ -123,6 +132,44 @@ def create(
     return segment
 
 
+class _Mapping:
+    """A segment's memory, and the descriptor that Python keeps with it.
+
+    Before 3.13 a mmap object duplicates its descriptor and closes that number with itself, whatever
+    the number stands for by then. So it is learnt here, and compared before it is closed.
+    """
+
+    def __init__(self, fd: int, size: int, prot: int = mmap.PROT_READ | mmap.PROT_WRITE) -> None:
+        self._inode = inode_of(fd)
+        self._kept: int | None = None
+        if sys.version_info >= (3, 13):
+            self.map = mmap.mmap(fd, size, prot=prot, trackfd=False)
+        else:
+            # The lowest free number, unless another thread is faster.
+            guess = os.dup(fd)
+            os.close(guess)
+            self.map = mmap.mmap(fd, size, prot=prot)
+            self._kept = guess if inode_of(guess) == self._inode else self._find(fd)
+
+    def _find(self, fd: int) -> int:
+        """The file is new and nobody else's: another descriptor of it is the mapping's. -1 if unknown."""
+        try:
+            numbers = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+        except OSError:
+            return -1
+        return next((n for n in numbers if n != fd and inode_of(n) == self._inode), -1)
+
+    def close(self) -> None:
+        """Unmap, when no view is left. When the app has closed the descriptor, keep the memory for ever."""
+        if self._kept is None or inode_of(self._kept) == self._inode:
+            self.map.close()
+            return
+        import ctypes  # noqa: PLC0415 - rarely needed
+
+        # Not even the end of the interpreter may free it: the app's files are still to be flushed then.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.map))
+
+
 class MappedSegment:
     """Appends by storing into mapped memory: no system call, microseconds."""
 
@@ -134,12 +181,12 @@ class MappedSegment:
         self.offset = layout.HEADER_BYTES
         self.emitted: set[int] = set()
         self._seed = layout.place_seed(header.segment_id)
-        self._map = mmap.mmap(fd, header.capacity)
-        self._bytes = memoryview(self._map)
+        self._mapping = _Mapping(fd, header.capacity)
+        self._bytes = memoryview(self._mapping.map)
         # Typed views: an item assignment is one aligned store, which publishes a frame at once.
         self._words = self._bytes.cast("Q")
         self._halves = self._bytes.cast("I")
-        os.close(fd)  # the mapping keeps a descriptor of its own
+        os.close(fd)  # the mapping does without it
         self._closed = False
 
     def append(self, payload: bytes) -> bool:
@@ -181,7 +228,7 @@ class MappedSegment:
             self._closed = True
             for view in (self._halves, self._words, self._bytes):
                 view.release()
-            self._map.close()
+            self._mapping.close()
 
 
 _ATTENTION: Final = layout.SLEEPING_AT >> 3
@@ -200,10 +247,13 @@ class WrittenSegment:
         self.emitted: set[int] = set()
         self._seed = layout.place_seed(header.segment_id)
         self._fd = fd
+        self._inode = inode_of(fd)
+        self._closed = False
         self._drops: dict[str, int] = {}
         self._pwrite = _pwrite_holding_gil()
         # The header page exists, so reading it through a mapping is safe, and no system call.
-        self._page = memoryview(mmap.mmap(fd, mmap.PAGESIZE, prot=mmap.PROT_READ))
+        self._mapping = _Mapping(fd, mmap.PAGESIZE, mmap.PROT_READ)
+        self._page = memoryview(self._mapping.map)
 
     def append(self, payload: bytes) -> bool:
         """See Segment. One write: the CRC, not the order of stores, tells a torn frame."""
@@ -237,19 +287,34 @@ class WrittenSegment:
 
     def close(self) -> None:
         """See Segment."""
-        if self._fd >= 0:
+        if not self._closed:
+            self._closed = True
             self._page.release()
-            os.close(self._fd)
-            self._fd = -1
+            self._mapping.close()
+            if inode_of(self._fd) == self._inode:
+                os.close(self._fd)
 
     def _read(self, offset: int, size: int) -> bytes:
         return bytes(self._page[offset : offset + size])
 
     def _store(self, offset: int, data: bytes) -> None:
+        if inode_of(self._fd) != self._inode:
+            self._reopen()
         written = self._pwrite(self._fd, data, len(data), offset)
         if written != len(data):
             # A short write has met the end of the space; its bytes stay unpublished by their CRC.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def _reopen(self) -> None:
+        """After the app has closed the descriptor. Whatever has its number now is let be."""
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as exc:
+            raise SegmentLost(exc.errno, exc.strerror, str(self.path)) from exc
+        if inode_of(fd) != self._inode:
+            os.close(fd)
+            raise SegmentLost(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+        self._fd = fd
 
     def _note(self, offset: int, data: bytes) -> None:
         """Write a header field. Its page exists: only a copy-on-write filesystem that is full refuses."""

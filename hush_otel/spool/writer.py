@@ -10,6 +10,7 @@ After fork the child starts from nothing: its own identity, lock and segments.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -27,7 +28,7 @@ from .directory import SpoolDirectory
 from .doorbell import Doorbell
 from .filesystem import Append
 from .process import ForkMark, on_fork, process_start, run_fork_hooks
-from .segment import Identity, MappedSegment, WrittenSegment, create, own_ids
+from .segment import Identity, MappedSegment, SegmentLost, WrittenSegment, create, own_ids
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class SpoolWriter:
         self._segment: MappedSegment | WrittenSegment | None = None
         self._rolled: list[MappedSegment | WrittenSegment] = []
         self._ordinal = 0
+        self._capacity_bytes = layout.MIN_SEGMENT_BYTES  # of the next segment
         self._bell: Doorbell | None = None
         self._next_check = 0.0
         self._retry_at = 0.0
@@ -159,6 +161,9 @@ class SpoolWriter:
         offset = segment.offset
         try:
             attention = segment.append(payload)
+        except SegmentLost:
+            self._lose(segment)
+            return self._append(payload, definition)
         except OSError as exc:
             self._drop("no_space", exc)
             return False
@@ -217,7 +222,24 @@ class SpoolWriter:
         segment = self._segment
         if segment is not None and not segment.path.exists():
             self._start_over(segment)
+        elif self._rolled and self._spool_is_there():
+            # Unlinked, so drained: should the spool be removed later, these are not lost.
+            self._rolled = [s for s in self._rolled if s.path.exists()]
         self._on_check()
+
+    def _spool_is_there(self) -> bool:
+        """False when somebody removed the spool under us, be it that another process made it again."""
+        if self._identity is None:
+            return self.directory.path.exists()
+        return self.directory.owner(self._identity.writer_id).exists()
+
+    def _lose(self, segment: MappedSegment | WrittenSegment) -> None:
+        """It cannot be written to any more. What it holds is drained, when its file is still there."""
+        if not segment.path.exists():
+            self._start_over(segment)
+            return
+        self._segment = None
+        self._remember(segment)
 
     def _start_over(self, segment: MappedSegment | WrittenSegment) -> None:
         """Somebody removed the spool under us: what we wrote there is read by nobody."""
@@ -225,8 +247,19 @@ class SpoolWriter:
         if segment.drained_upto() < segment.offset:
             self.count_error()
         segment.close()
-        if self._identity is not None and not self.directory.owner(self._identity.writer_id).exists():
-            self._give_up_identity()
+        if not self._spool_is_there():
+            self._lose_spool()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+    def _lose_spool(self) -> None:
+        """Count what was lost with it, one error a segment: how many records, nobody knows any more."""
+        rolled, self._rolled = self._rolled, []
+        for segment in rolled:
+            if not segment.path.exists():
+                self.count_error()
+        self._give_up_identity()
         if self._bell is not None:
             self._bell.close()
             self._bell = None
@@ -250,6 +283,8 @@ class SpoolWriter:
                 self._remember(self._segment)
             self._segment = segment
             self._count_uncounted(segment)
+            # Published first, then asked: whoever drains may have left since the last check.
+            self._next_check = 0.0
             if self._bell is not None:
                 self._bell.ring()
             return segment
@@ -257,6 +292,11 @@ class SpoolWriter:
         return None
 
     def _create(self, needed: int) -> MappedSegment | WrittenSegment:
+        if self._identity is not None and not self._spool_is_there():
+            if self._segment is None:
+                self._lose_spool()
+            else:
+                self._start_over(self._segment)
         if self._identity is None:
             self.directory.create()
             self._identity = Identity(self.directory, process_start(os.getpid()))
@@ -267,11 +307,22 @@ class SpoolWriter:
                 f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
                 hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
             )
-        capacity = min(layout.MIN_SEGMENT_BYTES << min(self._ordinal, 8), layout.MAX_SEGMENT_BYTES)
-        capacity = max(capacity, _page_multiple(needed + layout.HEADER_BYTES))
-        segment = create(self.directory, self._identity, self._ordinal, capacity, self._mode)
+        segment = self._create_sized(self._identity, _page_multiple(needed + layout.HEADER_BYTES))
         self._ordinal += 1
+        self._capacity_bytes = min(self._capacity_bytes * 2, layout.MAX_SEGMENT_BYTES)
         return segment
+
+    def _create_sized(self, identity: Identity, needed: int) -> MappedSegment | WrittenSegment:
+        """As large as is its turn; when the disk has no room for that, as small as will do."""
+        least = max(layout.MIN_SEGMENT_BYTES, needed)
+        capacity = max(self._capacity_bytes, needed)
+        try:
+            return create(self.directory, identity, self._ordinal, capacity, self._mode)
+        except OSError as exc:
+            if exc.errno not in {errno.ENOSPC, errno.EDQUOT} or capacity == least:
+                raise
+        self._capacity_bytes = layout.MIN_SEGMENT_BYTES
+        return create(self.directory, identity, self._ordinal, least, self._mode)
 
     def _remember(self, segment: MappedSegment | WrittenSegment) -> None:
         """Keep sealed segments until they are drained, but not their memory."""
@@ -280,13 +331,13 @@ class SpoolWriter:
         segment.close()
 
     def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
-        """A sealed segment's header tells; an unlinked one was drained and synced."""
+        """A sealed segment's header tells; one unlinked from a spool that is there was drained and synced."""
         try:
             with segment.path.open("rb") as file:
                 file.seek(layout.DRAINED_AT)
                 return int.from_bytes(file.read(8), "little") >= segment.offset
         except FileNotFoundError:
-            return True
+            return self._spool_is_there()
         except OSError:
             return False
 

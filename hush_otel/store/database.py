@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,6 +29,10 @@ WAL_CHECKPOINT_PAGES: Final = 4000
 T = TypeVar("T")
 
 
+class StoreLost(StoreError):  # noqa: N818 - a state, as StoreFenced is
+    """The file is not at its path any more: what was committed reaches nobody. Open a new Database."""
+
+
 class Database:
     """The writer's connection. Used by one thread; idempotent close.
 
@@ -43,8 +48,13 @@ class Database:
         _make_private(path)
         # One thread at a time uses it; thread mode opens it in a thread of the app.
         self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        self._lost = False
+        self._wal = Path(f"{path}-wal")
+        self._files = [(path, _identity(path))]
         try:
             self._open(durability)
+            # Where the filesystem allows no WAL there is none.
+            self._files += [(self._wal, wal)] if (wal := _identity(self._wal)) else []
         except sqlite3.Error as exc:
             self.close()
             raise StoreError(
@@ -109,20 +119,34 @@ class Database:
 
         Raises:
             StoreFenced: Another process has taken over; nothing was changed.
+            StoreLost: The file was removed or replaced: the change may be in nobody's file.
             sqlite3.Error: Full, busy, corrupt: nothing was changed; try again later.
         """
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             (epoch,) = connection.execute("SELECT value FROM hush_meta WHERE key = 'epoch'").fetchone()
             self._check_epoch(epoch)
             result = change(connection)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as exc:
             if connection.in_transaction:
                 connection.rollback()
+            if isinstance(exc, sqlite3.Error):
+                self._check_files()
             raise
+        self._check_files()
         return result
+
+    def _check_files(self) -> None:
+        """Whether the paths still lead to what the connection writes: an open inode is never reused."""
+        for path, identity in self._files:
+            if _identity(path) != identity:
+                self._lost = True
+                raise StoreLost(
+                    f"the database {self.path} was removed or replaced while it was open ({path.name})",
+                    hint="stop the background process before you remove, move or restore it",
+                )
 
     def _check_epoch(self, epoch: int) -> None:
         if epoch != self._epoch:
@@ -137,11 +161,16 @@ class Database:
 
         Commits under synchronous=NORMAL lie in the WAL unsynced. Its file carries no POSIX locks
         (those are on -shm), so opening and closing it frees none of SQLite's.
+
+        Raises:
+            StoreLost: The database or its WAL was removed or replaced: nothing may be unlinked.
         """
+        self._check_files()
         try:
-            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # checkpointed whole: SQLite has synced the database
+            self._check_files()
+            return  # a filesystem without WAL: SQLite has synced the database
         try:
             os.fsync(fd)
         finally:
@@ -149,7 +178,32 @@ class Database:
 
     def close(self) -> None:
         """Idempotent."""
+        if self._lost:
+            self._leave_lost_files()
         self._connection.close()
+
+    def _leave_lost_files(self) -> None:
+        """Bring the WAL into the file that it belongs to, wherever that is now, and out of the way.
+
+        Beside a restored file it would be taken for that one's, and corrupt it.
+        (sqlite.org/howtocorrupt.html, section 1.4.) SQLite itself leaves it when the file has moved.
+        """
+        self._lost = False
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (path, file), *rest = self._files
+        if _identity(path) != file and rest and _identity(self._wal) == rest[0][1]:
+            self._wal.unlink(missing_ok=True)
+            Path(f"{self.path}-shm").unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path; None when none does, or that cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _make_private(path: Path) -> None:

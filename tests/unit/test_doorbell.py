@@ -104,3 +104,47 @@ def test_something_else_in_its_place_is_refused(path: Path, tmp_path: Path) -> N
     link.symlink_to(path)
     with pytest.raises(OSError, match="symbolic"):
         Doorbell(link)
+
+
+def test_a2_a_number_that_is_the_apps_own_by_now_is_let_be(path: Path, tmp_path: Path) -> None:
+    """A2: after the app closed our descriptor and got its number, we ring by another, and close only that."""
+    bell, sleeper = Doorbell(path), Doorbell(path)
+    number = bell._fd
+    own = (tmp_path / "app").open("w+b", buffering=0)
+    os.dup2(own.fileno(), number)
+    try:
+        bell.ring()
+        assert sleeper.wait(5)
+        assert bell._fd != number
+        bell.ring()
+        assert bell.wait(5)
+        bell.close()
+        assert os.fstat(number).st_ino == os.fstat(own.fileno()).st_ino
+        assert (tmp_path / "app").read_bytes() == b""
+    finally:
+        os.close(number)
+        own.close()
+
+
+def test_a2_closing_a_bell_whose_number_is_the_apps_own_closes_nothing(path: Path, tmp_path: Path) -> None:
+    """A2: a bell that is closed before it is rung again lets the app's file be, and opens nothing more."""
+    bell = Doorbell(path)
+    with (tmp_path / "app").open("w+b") as own:
+        os.dup2(own.fileno(), bell._fd)
+        number = bell._fd
+        bell.close()
+        bell.ring()
+        assert os.fstat(number).st_ino == os.fstat(own.fileno()).st_ino
+        os.close(number)
+
+
+def test_a2_a_bell_that_cannot_be_opened_again_is_silent(path: Path) -> None:
+    """A2: descriptor closed and FIFO replaced by something else: neither ring nor wait raises."""
+    bell = Doorbell(path)
+    os.close(bell._fd)
+    path.unlink()
+    path.write_bytes(b"mine")
+    bell.ring()
+    assert not bell.wait(0)
+    assert path.read_bytes() == b"mine"
+    bell.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 import struct
@@ -14,10 +15,17 @@ import pytest
 from inprocess import open_descriptors
 
 from hush_otel.spool import format as layout
-from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.directory import SpoolDirectory, inode_of
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.reader import SegmentReader, Stop
-from hush_otel.spool.segment import Identity, MappedSegment, WrittenSegment, create, own_ids
+from hush_otel.spool.segment import (
+    Identity,
+    MappedSegment,
+    SegmentLost,
+    WrittenSegment,
+    create,
+    own_ids,
+)
 
 CAPACITY = 64 * 1024
 Make = Callable[[], MappedSegment | WrittenSegment]
@@ -245,3 +253,93 @@ def test_an_open_spool_directory_is_closed_to_others(tmp_path: Path) -> None:
     path.mkdir(mode=0o755)
     SpoolDirectory(path).create()
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def take_over(ours: Path, own: Path) -> list[int]:
+    """The app closes every descriptor of `ours`, and gets the same numbers for a file of its own."""
+    status = ours.stat()
+    own.write_bytes(b"the app's")
+    fd = os.open(own, os.O_RDWR)
+    numbers = [n for n in range(3, 1000) if inode_of(n) == (status.st_dev, status.st_ino)]
+    for number in numbers:
+        os.dup2(fd, number)
+    os.close(fd)
+    return numbers
+
+
+def test_a2_closing_a_segment_closes_no_file_of_the_apps(make: Make, tmp_path: Path) -> None:
+    """A2: not the segment's number, nor the one that Python keeps with a mapping, also not later."""
+    segment = make()
+    segment.append(b"before")
+    path, own = segment.path, tmp_path / "app"
+    numbers = take_over(path, own)
+    segment.close()
+    del segment
+    gc.collect()
+    status = own.stat()
+    assert [inode_of(number) for number in numbers] == [(status.st_dev, status.st_ino)] * len(numbers)
+    assert own.read_bytes() == b"the app's"
+    assert frames_of(path) == [b"before"]
+    for number in numbers:
+        os.close(number)
+
+
+def test_a2_the_mappings_descriptor_is_found_though_another_thread_was_faster(
+    make: Make, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A2: a wrong guess at the number costs a look at all, and the segment still closes what it opened."""
+    before = open_descriptors()
+    real = os.dup
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", lambda fd: os.dup2(fd, 900, False))
+        segment = make()
+    assert os.dup is real
+    segment.append(b"x")
+    segment.close()
+    assert open_descriptors() == before
+
+
+def test_a2_a_written_segment_goes_on_by_another_descriptor(tmp_path: Path, identity: Identity) -> None:
+    """A2: what is appended and sealed after the app took the number is in the segment, not in the app's file."""
+    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment.append(b"before")
+    numbers = take_over(segment.path, tmp_path / "app")
+    segment.append(b"after")
+    segment.seal()
+    segment.close()
+    assert (tmp_path / "app").read_bytes() == b"the app's"
+    assert all(inode_of(number) for number in numbers)
+    found = SegmentReader(segment.path).read(layout.HEADER_BYTES, CAPACITY)
+    assert [payload for _, payload in found.frames] == [b"before", b"after"]
+    assert found.stop is Stop.END
+    for number in numbers:
+        os.close(number)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a2_a_written_segment_without_its_file_is_lost(
+    tmp_path: Path, identity: Identity, replaced: bool
+) -> None:
+    """A2: descriptor and file gone, or another file in its place: the writer hears it, nothing is touched."""
+    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    numbers = take_over(segment.path, tmp_path / "app")
+    segment.path.unlink()
+    if replaced:
+        segment.path.write_bytes(b"another")
+    with pytest.raises(SegmentLost):
+        segment.append(b"x")
+    segment.seal()
+    segment.close()
+    assert not replaced or segment.path.read_bytes() == b"another"
+    for number in numbers:
+        os.close(number)
+
+
+def test_a2_releasing_an_identity_closes_no_file_of_the_apps(tmp_path: Path, identity: Identity) -> None:
+    """A2: an owner file's number that is the app's own by now is neither unlocked nor closed."""
+    path = SpoolDirectory(tmp_path / "t.db.spool").owner(identity.writer_id)
+    numbers = take_over(path, tmp_path / "app")
+    identity.release()
+    assert len(numbers) == 1
+    assert os.pread(numbers[0], 100, 0) == b"the app's"
+    os.close(numbers[0])

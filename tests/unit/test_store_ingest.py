@@ -993,15 +993,6 @@ def test_f11_a_migration_that_was_killed_changes_nothing(
     Store(tmp_path / "t.db").take(end(1, ROOT))
 
 
-def test_a_sync_without_a_wal_is_nothing(store: Store) -> None:
-    """After a whole checkpoint there is nothing left to push."""
-    store.take(end(1, ROOT))
-    store.database.sync()
-    Path(f"{store.path}-wal").rename(f"{store.path}-gone")
-    store.database.sync()
-    Path(f"{store.path}-gone").rename(f"{store.path}-wal")
-
-
 def test_sequences_never_repeat(store: Store) -> None:
     """Each row that ended has a number of its own, growing across rollbacks and reopenings."""
     for trace in range(1, 4):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import signal
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +318,174 @@ def test_the_check_comes_with_the_first_append_and_is_not_repeated_at_once(
     for _ in range(50):
         writer.append(b"x")
     assert asked == [1]
+
+
+def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A disk without room for larger files. Returns the sizes that were asked for."""
+    asked: list[int] = []
+    real = os.posix_fallocate
+
+    def allocate(fd: int, offset: int, size: int) -> None:
+        asked.append(size // 1024)
+        if size > limit_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    return asked
+
+
+def test_b6_a_disk_without_room_for_a_large_segment_gets_a_small_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B6: on ENOSPC the smallest segment is tried at once, and capacities grow again from there."""
+    writer = writer_of(settings, Append.MAP)
+    asked = room_for(600 * 1024, monkeypatch)
+    for _ in range(6):
+        assert writer.append(bytes(200_000))
+        writer.seal()
+    assert asked == [256, 512, 1024, 256, 512, 1024, 256, 512]
+    assert writer.dropped == 0
+
+
+def test_b6_a_large_record_gets_what_it_needs_or_is_dropped(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B6: the retry is as large as the record needs; without room for that, it is dropped and counted."""
+    writer = writer_of(settings, Append.MAP)
+    writer.append(b"first")
+    asked = room_for(450 * 1024, monkeypatch)
+    assert writer.append(bytes(400 * 1024))
+    assert asked == [512, 404]
+    assert not writer.append(bytes(500 * 1024))
+    assert writer.dropped == 1
+
+
+def test_c6_rolled_segments_that_were_removed_undrained_are_counted(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C6: each counts one error at least, and is_drained never takes them for drained."""
+    writer = writer_of(settings, mode)
+    for _ in range(3):
+        writer.append(node_payload("r", "gone"))
+        writer.seal()
+    shutil.rmtree(settings.spool_dir)
+    assert not writer.is_drained()
+    settings.spool_dir.mkdir(mode=0o700)  # as a background process does
+    assert not writer.is_drained()
+    monkeypatch.setattr(writer, "_retry_at", 0.0)
+    assert writer.append(node_payload("r", "kept"))
+    assert writer.dropped == 3
+    drain_once(settings)
+    assert losses(settings.db_path) == {"error": 3}
+    assert stored_nodes(settings.db_path) == ["kept"]
+
+
+def test_c6_a_removal_that_the_check_or_the_next_segment_notices_counts_all(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C6: the current segment and the rolled ones are counted, whoever notices first."""
+    for notice in ("check", "roll"):
+        writer = writer_of(settings, mode)
+        writer.append(b"rolled")
+        writer.seal()
+        writer.append(b"current")
+        shutil.rmtree(settings.spool_dir)
+        if notice == "check":
+            monkeypatch.setattr(writer, "_next_check", 0.0)
+            writer.append(b"notices")
+        assert writer.append(bytes(300_000 if notice == "check" else MIB))
+        assert writer.dropped == 2, notice
+        assert payloads(settings)[-1] != b"current"
+        shutil.rmtree(settings.spool_dir)
+
+
+def test_c6_segments_drained_before_the_removal_are_not_counted(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C6: what was unlinked while the spool was there had been drained, and is no loss."""
+    writer = writer_of(settings, mode)
+    writer.append(node_payload("r", "a"))
+    writer.seal()
+    with owning(settings) as owner:
+        owner.drain()
+        owner.tend()
+    monkeypatch.setattr(writer, "_next_check", 0.0)
+    writer.append(node_payload("r", "b"))
+    drain_once(settings)
+    shutil.rmtree(settings.spool_dir)
+    monkeypatch.setattr(writer, "_next_check", 0.0)
+    writer.append(node_payload("r", "gone"))
+    assert writer.dropped == 1
+
+
+# ------------------------------------------------------------------ closed descriptors
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run it in a forked child, which may close descriptors that are not its own. Its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # whatever it is, it must not run on as a second pytest
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a2_an_app_that_closes_all_descriptors_keeps_its_files_and_its_records(
+    settings: Settings, mode: Append, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A2: after closerange the app's own files are neither written nor closed, and no record is lost."""
+    no_waits(monkeypatch)
+
+    def daemonise() -> None:
+        writer = writer_of(settings, mode)
+        assert writer.append(node_payload("r", "before"))
+        os.closerange(3, 1000)
+        own = [(tmp_path / f"app{i}").open("w+b", buffering=0) for i in range(12)]
+        for file in own:
+            file.write(b"A" * 300)
+        for index in range(40):
+            name = f"after {index:02}"
+            assert writer.append(node_payload("r", name, input_data="x" * 50_000))
+            writer.ring()
+        writer.release()
+        assert writer.append(node_payload("r", "released"))
+        for file in own:
+            assert os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
+            assert Path(file.name).read_bytes() == b"A" * 300
+        assert writer.dropped == 0
+
+    assert in_child(daemonise) == 0
+    drain_once(settings)
+    names = {"before", "released", *(f"after {index:02}" for index in range(40))}
+    assert set(stored_nodes(settings.db_path)) == names
+
+
+def test_a2_a_segment_that_is_lost_takes_no_record_with_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A2: a record that its segment cannot take any more goes to the next one; the old one is drained."""
+    writer = writer_of(settings, Append.WRITE)
+    writer.append(node_payload("r", "before"))
+    segment: Any = writer._segment
+    os.close(segment._fd)
+    hidden = segment.path.with_suffix(".hidden")
+    segment.path.rename(hidden)
+    segment.path.symlink_to(hidden)
+    assert writer.append(node_payload("r", "after"))
+    segment.path.unlink()
+    hidden.rename(segment.path)
+    assert writer.dropped == 0
+    assert not writer.is_drained()
+    with owning(settings) as owner:
+        owner.drain()
+        assert writer.is_drained()
+    assert sorted(stored_nodes(settings.db_path)) == ["after", "before"]
 
 
 # ------------------------------------------------------------------ fences
