@@ -18,16 +18,15 @@ class OpenSpans:
 
     def __init__(self) -> None:
         self._traces: dict[int, set[int]] = {}
-        self._foreign: set[int] = set()
+        self.forget = self._traces.pop
+        """Forget a trace, given a default: its last open span has ended."""
+        self.foreign: set[int] = set()
+        """Spans that a parent process started. Empty unless there was a fork."""
 
     def after_fork(self) -> None:
         """In the child the spans of its parent, and of that one's parents, are foreign: those end them."""
-        self._foreign |= {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
-        self._traces = {}
-
-    def is_foreign(self, span_id: int) -> bool:
-        """Whether a parent process started it. Cheap when there never was a fork."""
-        return bool(self._foreign) and span_id in self._foreign
+        self.foreign |= {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
+        self._traces.clear()
 
     def opened(self, trace_id: int, span_id: int) -> None:
         """A span started."""
@@ -37,7 +36,7 @@ class OpenSpans:
         else:
             spans.add(span_id)
 
-    def is_last(self, trace_id: int, span_id: int, *, local_root: bool) -> bool:
+    def is_last(self, trace_id: int, span_id: int, local_root: bool) -> bool:
         """Whether ending this span leaves nothing open in a trace whose local root has ended."""
         spans = self._traces.get(trace_id)
         if spans is None:
@@ -46,7 +45,7 @@ class OpenSpans:
             return local_root and not spans
         return local_root if len(spans) == 1 else len(spans) == 2 and _ROOT_ENDED in spans  # noqa: PLR2004
 
-    def closed(self, trace_id: int, span_id: int, *, local_root: bool) -> bool:
+    def closed(self, trace_id: int, span_id: int, local_root: bool) -> bool:
         """A span ended and is published. True when that made its trace complete here."""
         spans = self._traces.get(trace_id)
         if spans is None:

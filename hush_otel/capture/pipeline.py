@@ -38,28 +38,40 @@ class SpanPipeline:
 
     def write_end(self, span: ReadableSpan, flags: int) -> bool:
         """Publish a finished span."""
-        origin = self._origin_of(span)
-        return self._publish(end_record(span, origin, flags), origin)
+        last = self._last
+        try:
+            # `_origin_of` without the call, for most: this is the hot path.
+            same = last[1] is span._resource and last[2] is span._instrumentation_scope
+            origin = last[0] if same else self._origin_of(span)
+            payload = _encode(end_record(span, origin, flags))
+        except Exception:  # noqa: BLE001 - a strange value; the walk in encode() handles it
+            origin, payload = self._origin_of(span), b""
+        if not 0 < len(payload) <= MAX_RECORD_BYTES:
+            payload = self._encode_whatever(end_record(span, origin, flags))
+        return self._append(payload, origin)
 
     def write_start(self, span: Span) -> bool:
         """Publish a span that has just started."""
-        origin = self._origin_of(span)
-        return self._publish(start_record(span, origin), origin)
+        last = self._last
+        try:
+            same = last[1] is span._resource and last[2] is span._instrumentation_scope
+            origin = last[0] if same else self._origin_of(span)
+            payload = _encode(start_record(span, origin))
+        except Exception:  # noqa: BLE001 - as above
+            origin, payload = self._origin_of(span), b""
+        if not 0 < len(payload) <= MAX_RECORD_BYTES:
+            payload = self._encode_whatever(start_record(span, origin))
+        return self._append(payload, origin)
 
     def write_complete(self, trace_id: int) -> bool:
         """Publish that this process has nothing open in a trace, and its local root has ended."""
-        return self._publish((records.COMPLETE, trace_id.to_bytes(16, "big")), None)
+        return self._append(_encode((records.COMPLETE, trace_id.to_bytes(16, "big"))), None)
 
-    def _publish(self, record: tuple[Any, ...], origin: int | None) -> bool:
-        try:
-            payload = _encode(record)
-        except Exception:  # noqa: BLE001 - a strange value; the walk in encode() handles it
-            payload = b""
-        if not 0 < len(payload) <= MAX_RECORD_BYTES:
-            payload, cut = encode(record)
-            if cut:
-                self.writer.count_cut()
-        return self._append(payload, origin)
+    def _encode_whatever(self, record: tuple[Any, ...]) -> bytes:
+        payload, cut = encode(record)
+        if cut:
+            self.writer.count_cut()
+        return payload
 
     def _origin_of(self, span: ReadableSpan) -> int:
         """The interned index of a span's resource, scope and destinations.

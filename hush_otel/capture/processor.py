@@ -9,11 +9,12 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, FLAG_PROVISIONAL
-from hush_otel.spool.process import on_fork
+from hush_otel.spool.process import on_fork, run_fork_hooks
 from hush_otel.spool.writer import SpoolWriter
 
 from .open_spans import OpenSpans
 from .pipeline import SpanPipeline
+from .spans import context_and_parent, public_context_and_parent
 
 
 class SpoolingSpanProcessor(SpanProcessor):
@@ -36,8 +37,13 @@ class SpoolingSpanProcessor(SpanProcessor):
         live: bool,
         flush: Callable[[int], bool],
     ) -> None:
+        self._writer = writer
         self._pipeline = SpanPipeline(writer, destinations)
         self._open = OpenSpans()
+        # Bound once: each look-up through two objects costs as much as a call.
+        self._opened, self._is_last = self._open.opened, self._open.is_last
+        self._closed, self._forget = self._open.closed, self._open.forget
+        self._write_start, self._write_end = self._pipeline.write_start, self._pipeline.write_end
         self._live = live
         self._flush = flush
         self._stopped = False
@@ -46,37 +52,44 @@ class SpoolingSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Count the span as open; publish its start when live."""
         try:
-            context = span.get_span_context()
+            try:
+                context, _ = context_and_parent(span)
+            except AttributeError:
+                context, _ = public_context_and_parent(span)
             if context is None or not context[3] & 1:
                 return  # only sampled spans are exported (specification, trace/sdk.md, Sampled)
-            self._open.opened(context[0], context[1])
+            self._opened(context[0], context[1])
             if self._live:
-                self._pipeline.write_start(span)
+                self._write_start(span)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed("recording the start of a span", exc)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Publish the span. When this returns, no process death can lose it."""
         try:
-            context = span.get_span_context()
+            try:
+                context, parent = context_and_parent(span)
+            except AttributeError:
+                context, parent = public_context_and_parent(span)
             if context is None or not context[3] & 1:
                 return
-            parent = span.parent
-            self._publish(span, context[0], context[1], parent is None or parent[2])
+            if not self._writer.fork_page[0]:
+                run_fork_hooks()
+            trace_id, span_id = context[0], context[1]
+            if self._open.foreign and span_id in self._open.foreign:
+                self._write_end(span, FLAG_PROVISIONAL)
+                return
+            local_root = parent is None or parent[2]
+            if self._is_last(trace_id, span_id, local_root):
+                self._write_end(span, FLAG_COMPLETE)
+                self._forget(trace_id, None)
+            else:
+                self._write_end(span, 0)
+                # The count drops only now: another thread that then reaches zero finds it published.
+                if self._closed(trace_id, span_id, local_root):
+                    self._pipeline.write_complete(trace_id)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed("recording a span", exc)
-
-    def _publish(self, span: ReadableSpan, trace_id: int, span_id: int, local_root: bool) -> None:
-        spans = self._open
-        self._pipeline.writer.notice_fork()
-        if spans.is_foreign(span_id):
-            self._pipeline.write_end(span, FLAG_PROVISIONAL)
-            return
-        last = spans.is_last(trace_id, span_id, local_root=local_root)
-        self._pipeline.write_end(span, FLAG_COMPLETE if last else 0)
-        # Only now does the count drop: another thread that then reaches zero finds this span published.
-        if spans.closed(trace_id, span_id, local_root=local_root) and not last:
-            self._pipeline.write_complete(trace_id)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until every record of this process is in SQLite.
@@ -95,7 +108,7 @@ class SpoolingSpanProcessor(SpanProcessor):
         if not self._stopped:
             self._stopped = True
             self._flush(SHUTDOWN_FLUSH_MS)
-            self._pipeline.writer.seal()
+            self._writer.seal()
 
 
 SHUTDOWN_FLUSH_MS = 500

@@ -7,6 +7,7 @@ A test pins them on the oldest and the newest SDK that pyproject allows. Where t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +21,18 @@ from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
 
 _KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
 """OTLP numbers start at 1 with INTERNAL; the SDK's at 0 (opentelemetry-proto, Span.SpanKind)."""
+
+
+context_and_parent: Final = operator.attrgetter("_context", "_parent")
+"""A span's own context and its parent's, without the calls of its properties.
+
+Raises AttributeError where the SDK has no such fields: then `public_context_and_parent` has them.
+"""
+
+
+def public_context_and_parent(span: ReadableSpan) -> tuple[SpanContext | None, SpanContext | None]:
+    """The same by the public properties."""
+    return span.get_span_context(), span.parent
 
 
 def end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, ...]:

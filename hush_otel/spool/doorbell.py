@@ -12,6 +12,7 @@ import stat
 import threading
 from pathlib import Path
 
+from . import syscalls
 from .directory import inode_of
 
 
@@ -37,7 +38,7 @@ class Doorbell:
         """Wake the sleeper. Never blocks: a full FIFO has waked it already."""
         try:
             if self._is_open():
-                os.write(self._fd, b"!")
+                syscalls.write(self._fd, b"!")
         except (BlockingIOError, OSError):
             pass
 

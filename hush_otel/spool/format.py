@@ -27,6 +27,9 @@ MAX_SEGMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A larger record is cut by the codec before it gets here; a longer frame is damage."""
 
+FRAME_MARGIN_BYTES: Final = 16
+"""More than a frame's word and padding take."""
+
 CRC_PIECE_BYTES: Final = 4096
 """zlib.crc32 gives up the GIL above 5 KiB, which costs 5 ms beside a CPU-bound thread."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
 
 from . import format as layout
+from . import syscalls
 from .directory import SpoolDirectory, inode_of
 from .filesystem import Append
 from .locks import LockFile
@@ -29,7 +29,10 @@ class Segment(Protocol):
     path: Path
     offset: int
     capacity: int
-    emitted: set[int]
+    last_start: int
+    """The largest offset at which a frame without payload may begin: less its length, a record fits."""
+    emitted: set[int | None]
+    """Definitions that it holds, and None: a record that uses none needs none."""
 
     def append(self, payload: bytes) -> bool:
         """Publish one record; True when the background process wants attention.
@@ -98,13 +101,13 @@ def create(
     """
     segment_id = os.urandom(16)
     temporary = directory.temporary(segment_id, identity.writer_id)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600)
+    fd = syscalls.open_new(temporary)
     segment: MappedSegment | WrittenSegment | None = None
     try:
-        os.fchmod(fd, 0o600)
+        os.fchmod(fd, 0o600)  # whatever the umask has made of it
         if mode is Append.MAP:
-            os.posix_fallocate(fd, 0, capacity)
+            syscalls.allocate(fd, capacity)
+            _touch(fd, capacity)
         else:
             os.ftruncate(fd, capacity)
         header = layout.Header(
@@ -117,10 +120,10 @@ def create(
             time.monotonic_ns(),
             capacity,
         )
-        os.pwrite(fd, layout.pack_header(header), 0)
+        syscalls.pwrite(fd, layout.pack_header(header), 0)
         segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, header)
         segment.path = directory.segment(segment_id)
-        temporary.rename(segment.path)
+        syscalls.rename(temporary, segment.path)
     except BaseException:
         # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
         temporary.unlink()
@@ -132,42 +135,18 @@ def create(
     return segment
 
 
-class _Mapping:
-    """A segment's memory, and the descriptor that Python keeps with it.
+def _touch(fd: int, capacity: int) -> None:
+    """Have the kernel make the file's pages now, many at once.
 
-    Before 3.13 a mmap object duplicates its descriptor and closes that number with itself, whatever
-    the number stands for by then. So it is learnt here, and compared before it is closed.
+    Made one by one, as stores into the mapping meet them, each costs the app 1.5 to 2 µs (ext4); so they
+    cost a third. The blocks are allocated already: these writes cannot meet a full disk.
     """
+    for offset in range(0, capacity, len(_ZEROS)):
+        syscalls.pwrite(fd, _ZEROS[: capacity - offset], offset)
 
-    def __init__(self, fd: int, size: int, prot: int = mmap.PROT_READ | mmap.PROT_WRITE) -> None:
-        self._inode = inode_of(fd)
-        self._kept: int | None = None
-        if sys.version_info >= (3, 13):
-            self.map = mmap.mmap(fd, size, prot=prot, trackfd=False)
-        else:
-            # The lowest free number, unless another thread is faster.
-            guess = os.dup(fd)
-            os.close(guess)
-            self.map = mmap.mmap(fd, size, prot=prot)
-            self._kept = guess if inode_of(guess) == self._inode else self._find(fd)
 
-    def _find(self, fd: int) -> int:
-        """The file is new and nobody else's: another descriptor of it is the mapping's. -1 if unknown."""
-        try:
-            numbers = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
-        except OSError:
-            return -1
-        return next((n for n in numbers if n != fd and inode_of(n) == self._inode), -1)
-
-    def close(self) -> None:
-        """Unmap, when no view is left. When the app has closed the descriptor, keep the memory for ever."""
-        if self._kept is None or inode_of(self._kept) == self._inode:
-            self.map.close()
-            return
-        import ctypes  # noqa: PLC0415 - rarely needed
-
-        # Not even the end of the interpreter may free it: the app's files are still to be flushed then.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.map))
+_ZEROS: Final = bytes(256 * 1024)
+"""Larger pieces save little more; the memory is the kernel's page of zeros until somebody writes to it."""
 
 
 class MappedSegment:
@@ -178,22 +157,23 @@ class MappedSegment:
     def __init__(self, fd: int, header: layout.Header) -> None:
         self.id = header.segment_id
         self.capacity = header.capacity
+        self.last_start = header.capacity - layout.FRAME_MARGIN_BYTES
         self.offset = layout.HEADER_BYTES
-        self.emitted: set[int] = set()
+        self.emitted: set[int | None] = {None}
         self._seed = layout.place_seed(header.segment_id)
-        self._mapping = _Mapping(fd, header.capacity)
-        self._bytes = memoryview(self._mapping.map)
+        self._mapping = syscalls.Mapping(fd, header.capacity, writable=True)
+        self._bytes = self._mapping.bytes
         # Typed views: an item assignment is one aligned store, which publishes a frame at once.
         self._words = self._bytes.cast("Q")
         self._halves = self._bytes.cast("I")
-        os.close(fd)  # the mapping does without it
+        syscalls.close(fd)  # the mapping does without it
         self._closed = False
 
     def append(self, payload: bytes) -> bool:
         """See Segment."""
         offset = self.offset
         length = len(payload)
-        check = crc32(payload) if length <= layout.CRC_PIECE_BYTES else layout.checksum(payload)
+        check = crc32(payload) if length <= _CRC_PIECE_BYTES else layout.checksum(payload)
         # layout.place_mask, without the call.
         mask = (self._seed + offset * 0x9E3779B1) & 0xFFFFFFFF
         end = offset + 8 + length
@@ -226,11 +206,12 @@ class MappedSegment:
         """See Segment."""
         if not self._closed:
             self._closed = True
-            for view in (self._halves, self._words, self._bytes):
-                view.release()
+            self._halves.release()
+            self._words.release()
             self._mapping.close()
 
 
+_CRC_PIECE_BYTES: Final = layout.CRC_PIECE_BYTES
 _ATTENTION: Final = layout.SLEEPING_AT >> 3
 """Sleeping and fenced lie in one word, so that one load asks for both."""
 
@@ -243,17 +224,16 @@ class WrittenSegment:
     def __init__(self, fd: int, header: layout.Header) -> None:
         self.id = header.segment_id
         self.capacity = header.capacity
+        self.last_start = header.capacity - layout.FRAME_MARGIN_BYTES
         self.offset = layout.HEADER_BYTES
-        self.emitted: set[int] = set()
+        self.emitted: set[int | None] = {None}
         self._seed = layout.place_seed(header.segment_id)
         self._fd = fd
         self._inode = inode_of(fd)
         self._closed = False
         self._drops: dict[str, int] = {}
-        self._pwrite = _pwrite_holding_gil()
         # The header page exists, so reading it through a mapping is safe, and no system call.
-        self._mapping = _Mapping(fd, mmap.PAGESIZE, mmap.PROT_READ)
-        self._page = memoryview(self._mapping.map)
+        self._mapping = syscalls.Mapping(fd, mmap.PAGESIZE, writable=False)
 
     def append(self, payload: bytes) -> bool:
         """See Segment. One write: the CRC, not the order of stores, tells a torn frame."""
@@ -289,19 +269,17 @@ class WrittenSegment:
         """See Segment."""
         if not self._closed:
             self._closed = True
-            self._page.release()
             self._mapping.close()
             if inode_of(self._fd) == self._inode:
                 os.close(self._fd)
 
     def _read(self, offset: int, size: int) -> bytes:
-        return bytes(self._page[offset : offset + size])
+        return bytes(self._mapping.bytes[offset : offset + size])
 
     def _store(self, offset: int, data: bytes) -> None:
         if inode_of(self._fd) != self._inode:
             self._reopen()
-        written = self._pwrite(self._fd, data, len(data), offset)
-        if written != len(data):
+        if syscalls.pwrite(self._fd, data, offset) != len(data):
             # A short write has met the end of the space; its bytes stay unpublished by their CRC.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
@@ -325,17 +303,3 @@ class WrittenSegment:
 
 
 _NO_ATTENTION: Final = bytes(8)
-
-
-class _Pwrite(Protocol):
-    def __call__(self, fd: int, data: bytes, count: int, offset: int, /) -> int: ...
-
-
-def _pwrite_holding_gil() -> _Pwrite:
-    """pwrite(2) called with the GIL held: os.pwrite gives it up, a 5 ms p99 beside a busy thread."""
-    import ctypes  # noqa: PLC0415 - 5 ms that only this mode needs
-
-    function = ctypes.PyDLL(None).pwrite
-    function.restype = ctypes.c_ssize_t
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64)
-    return function

@@ -85,7 +85,8 @@ class SpoolWriter:
     def _begin(self) -> None:
         """The state of a process that has not written yet."""
         self._mark = ForkMark()
-        self._fork_page = self._mark.page
+        self.fork_page = self._mark.page
+        """Its first byte is 0 after a fork at C level, where nobody called the interpreter's hooks."""
         self._lock = threading.RLock()
         self._busy = False
         self._identity: Identity | None = None
@@ -115,11 +116,6 @@ class SpoolWriter:
             except BufferError:
                 pass  # another thread of the parent was in the midst of using it
 
-    def notice_fork(self) -> None:
-        """After a fork at C level, do what the interpreter's hooks have not. 60 ns when there was none."""
-        if not self._fork_page[0]:
-            run_fork_hooks()
-
     @property
     def writer_id(self) -> bytes:
         """This process's identity in the spool, the last one if given up; b"" before its first record."""
@@ -135,7 +131,7 @@ class SpoolWriter:
         Returns:
             True when it is safe; False when it was dropped, which is then counted.
         """
-        if not self._fork_page[0]:
+        if not self.fork_page[0]:
             run_fork_hooks()  # forked at C level: none has run; this object's is among them
         if is_finalizing() and not self._alone:
             # A daemon thread may have been ended while it held the lock: nobody would release it.
@@ -145,52 +141,66 @@ class SpoolWriter:
                 return self._append_nested(payload, definition)
             self._busy = True
             try:
-                return self._append(payload, definition)
+                # `_append` once more, without the call: this is the hot path.
+                segment = self._segment
+                if (
+                    segment is None
+                    or definition not in segment.emitted
+                    or (offset := segment.offset) + len(payload) > segment.last_start
+                ):
+                    return self._append_first(payload, definition)
+                try:
+                    if segment.append(payload):
+                        self._attend(segment, offset, payload, definition)
+                except OSError as exc:
+                    return self._append_elsewhere(segment, payload, definition, exc)
+                if monotonic() >= self._next_check:
+                    self._check()
+                return True
             finally:
                 self._busy = False
 
     def _append(self, payload: bytes, definition: int | None) -> bool:
+        """Under the lock. The first of a segment and of a definition are prepared for here."""
         segment = self._segment
-        needed = len(payload) + 16
-        if segment is None or segment.offset + needed > segment.capacity:
-            segment = self._roll(needed + self._definition_bytes(definition))
-            if segment is None:
-                return False
-        if definition is not None and definition not in segment.emitted:
-            return self._define_and_append(payload, definition)
+        if segment is None or definition not in segment.emitted or not _fits(segment, payload, None):
+            return self._append_first(payload, definition)
         offset = segment.offset
         try:
-            attention = segment.append(payload)
-        except SegmentLost:
-            self._lose(segment)
-            return self._append(payload, definition)
+            if segment.append(payload):
+                self._attend(segment, offset, payload, definition)
         except OSError as exc:
-            self._drop("no_space", exc)
-            return False
-        if attention:
-            self._attend(segment, offset, payload, definition)
-        if monotonic() >= self._next_check:
-            self._check()
+            return self._append_elsewhere(segment, payload, definition, exc)
         return True
 
-    def _definition_bytes(self, definition: int | None) -> int:
-        """The room that a new segment needs besides the record."""
-        return 0 if definition is None else len(self.definitions.payloads[definition]) + 16
+    def _append_elsewhere(
+        self, segment: MappedSegment | WrittenSegment, payload: bytes, definition: int | None, exc: OSError
+    ) -> bool:
+        """The segment did not take the record: lost, or the disk is full."""
+        if isinstance(exc, SegmentLost):
+            self._lose(segment)
+            return self._append(payload, definition)
+        self._drop("no_space", exc)
+        return False
 
-    def _define_and_append(self, payload: bytes, definition: int) -> bool:
-        """Emit a definition before the first record of this segment that uses it."""
+    def _append_first(self, payload: bytes, definition: int | None) -> bool:
+        """Append the first record of a segment, or the first there that uses a definition."""
+        meaning = None if definition is None else self.definitions.payloads[definition]
         segment = self._segment
-        meaning = self.definitions.payloads[definition]
-        needed = len(meaning) + len(payload) + 32
-        if segment is not None and segment.offset + needed > segment.capacity:
-            segment = self._roll(needed)
-        if segment is None:
-            return False
-        if not self._append(meaning, None):
-            return False
-        if self._segment is segment:  # else it was fenced meanwhile: the next one gets it again
-            segment.emitted.add(definition)
-        return self._append(payload, definition)
+        new_to_it = segment is None or definition not in segment.emitted
+        if segment is None or not _fits(segment, payload, meaning if new_to_it else None):
+            segment = self._roll(_room(payload, meaning))
+            if segment is None:
+                return False
+        if meaning is not None and definition not in segment.emitted:
+            if not self._append(meaning, None):
+                return False
+            if self._segment is segment:  # else it was fenced meanwhile: the next one gets it again
+                segment.emitted.add(definition)
+        appended = self._append(payload, definition)
+        if monotonic() >= self._next_check:
+            self._check()
+        return appended
 
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
         """By a segment of its own, for a signal handler in the midst of an append of the same thread."""
@@ -420,6 +430,16 @@ class SpoolWriter:
 
 class _QuotaReached(SpoolError):  # noqa: N818 - a state of the spool, never seen outside
     pass
+
+
+def _room(payload: bytes, meaning: bytes | None) -> int:
+    """What a record needs of a segment, with the definition that it uses."""
+    room = len(payload) + layout.FRAME_MARGIN_BYTES
+    return room if meaning is None else room + len(meaning) + layout.FRAME_MARGIN_BYTES
+
+
+def _fits(segment: MappedSegment | WrittenSegment, payload: bytes, meaning: bytes | None) -> bool:
+    return segment.offset + _room(payload, meaning) <= segment.capacity
 
 
 def _page_multiple(size: int) -> int:

@@ -30,6 +30,7 @@ from inprocess import (
 
 from hush_otel.config import Settings
 from hush_otel.spool import format as layout
+from hush_otel.spool import syscalls
 from hush_otel.spool import writer as writer_module
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
@@ -163,11 +164,9 @@ def test_a_definition_that_could_not_be_written_is_written_later(
     writer = writer_of(settings, Append.WRITE)
     writer.append(b"before")
     index = writer.definitions.intern(lambda i: b"meaning %d" % i)
-    segment: Any = writer._segment
-    real = segment._pwrite
-    monkeypatch.setattr(segment, "_pwrite", lambda *_: 0)
-    assert not writer.append(b"lost", index)
-    monkeypatch.setattr(segment, "_pwrite", real)
+    with monkeypatch.context() as patched:
+        patched.setattr(syscalls, "pwrite", lambda *_: 0)
+        assert not writer.append(b"lost", index)
     assert writer.append(b"kept", index)
     assert payloads(settings) == [b"before", b"meaning %d" % index, b"kept"]
     assert writer.dropped == 1
@@ -323,15 +322,15 @@ def test_the_check_comes_with_the_first_append_and_is_not_repeated_at_once(
 def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A disk without room for larger files. Returns the sizes that were asked for."""
     asked: list[int] = []
-    real = os.posix_fallocate
+    real = syscalls.allocate
 
-    def allocate(fd: int, offset: int, size: int) -> None:
+    def allocate(fd: int, size: int) -> None:
         asked.append(size // 1024)
         if size > limit_bytes:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(fd, offset, size)
+        real(fd, size)
 
-    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    monkeypatch.setattr(syscalls, "allocate", allocate)
     return asked
 
 
