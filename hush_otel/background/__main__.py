@@ -20,14 +20,22 @@ def _complete_import_path() -> None:
     sys.path.extend(path for path in paths if path not in sys.path)
 
 
+def _let_go_of_the_app() -> None:
+    """Hold none of its descriptors, its directory, its session; be nobody's child."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    if os.fork():
+        os._exit(0)  # the intermediate: the app reaps it by its pid
+    os.setsid()
+
+
 HANDOVER_S = 10.0
 """How long the successor of an older version waits: that one has 2 s for requests in flight."""
 
 
 def main(db_path: str, *, successor: bool) -> int:
     """Own the database until there is nothing left to do. Returns the exit code."""
-    if os.fork():
-        os._exit(0)  # the intermediate: the app reaps it by its pid
+    _let_go_of_the_app()
     _complete_import_path()
     from hush_otel.config import Settings  # noqa: PLC0415 - the import path had to be completed first
     from hush_otel.spool.directory import SpoolDirectory  # noqa: PLC0415

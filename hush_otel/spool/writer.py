@@ -336,20 +336,24 @@ class SpoolWriter:
 
     def _remember(self, segment: MappedSegment | WrittenSegment) -> None:
         """Keep sealed segments until they are drained, but not their memory."""
-        self._rolled = [s for s in self._rolled if not self._is_drained(s)]
+        # The oldest only: with a backlog of hundreds, a look at each of them would make rolling slow.
+        while self._rolled and self._is_drained(self._rolled[0]):
+            del self._rolled[0]
         self._rolled.append(segment)
         segment.close()
 
     def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
         """A sealed segment's header tells; one unlinked from a spool that is there was drained and synced."""
         try:
-            with segment.path.open("rb") as file:
-                file.seek(layout.DRAINED_AT)
-                return int.from_bytes(file.read(8), "little") >= segment.offset
+            fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return self._spool_is_there()
         except OSError:
             return False
+        try:
+            return int.from_bytes(os.pread(fd, 8, layout.DRAINED_AT), "little") >= segment.offset
+        finally:
+            os.close(fd)
 
     def is_drained(self) -> bool:
         """Whether every record of this process so far is committed in SQLite."""
