@@ -14,8 +14,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from .errors import ConfigError
+from .errors import ConfigError, PermanentError
 from .model import Destination
+from .options import check
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -97,15 +98,16 @@ class Settings:
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
             "python": layers.text("python"),
         }
-        names = layers.names("destinations")
-        values["destinations"] = resolve_destinations(names, known, "HUSH_DESTINATIONS")
+        place, names = layers.names("destinations")
+        values["destinations"] = resolve_destinations(names, known, place)
         return cls(**(values | overrides))
 
     def choose(self, destinations: Iterable[Destination | str]) -> tuple[Destination, ...]:
         """What a processor sends to: what it names, else the default; ``local`` stands for none.
 
         Raises:
-            ConfigError: A name is neither in the configuration file nor a known type.
+            ConfigError: A name is neither in the configuration file nor a known type, or an option of a
+                destination cannot work.
         """
         asked = resolve_destinations(destinations, self.known_destinations, "destinations")
         return tuple(d for d in (asked or self.destinations) if d.type != "local")
@@ -119,16 +121,30 @@ def resolve_destinations(
         asked = (asked,)
     found: dict[str, Destination] = {}
     for item in asked:
-        destination = item if isinstance(item, Destination) else None
-        if isinstance(item, str):
-            destination = known.get(item) or (Destination(item, name=item) if item in BARE_TYPES else None)
+        destination = item if isinstance(item, Destination) else _by_name(item, known)
         if destination is None:
+            shown = repr(item) if isinstance(item, str) else f"of type {type(item).__name__}"
             raise ConfigError(
-                f"{key} names the destination {item!r}, which the configuration file does not define",
+                f"{key} names the destination {shown}, which {_config_place()} does not define",
                 hint=f"known: {', '.join(sorted({*known, *BARE_TYPES}))}",
             )
+        _check_options(destination, f"destination {destination.name!r}")
         found[destination.name] = destination
     return tuple(found.values())
+
+
+def _by_name(item: object, known: Mapping[str, Destination]) -> Destination | None:
+    if not isinstance(item, str):
+        return None
+    return known.get(item) or (Destination(item, name=item) if item in BARE_TYPES else None)
+
+
+def _check_options(destination: Destination, place: str) -> None:
+    """Say now what would only show at the first delivery."""
+    try:
+        check(destination.type, destination.config)
+    except PermanentError as exc:
+        raise ConfigError(f"{place}: {exc.message}", hint=exc.hint) from None
 
 
 BARE_TYPES: Final = frozenset({"otlp", "jaeger", "console", "local"})
@@ -159,12 +175,12 @@ class _Layers:
         env = os.environ.get(f"HUSH_{key.upper()}")
         if env:
             return f"HUSH_{key.upper()}", env
-        return f"{key} in the configuration file", self.file.get(key)
+        return f"{key} in {_config_place()}", self.file.get(key)
 
     def text(self, key: str) -> str | None:
         name, value = self.raw(key)
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{name} is {value!r}, not text")
+            raise ConfigError(f"{name} is {_shown(value)}, not text")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
@@ -172,7 +188,7 @@ class _Layers:
         if value is None:
             return choices[0]
         if value not in choices:
-            raise ConfigError(f"{name} is {value!r}", hint=f"one of {', '.join(choices)}")
+            raise ConfigError(f"{name} is {_shown(value)}", hint=f"one of {', '.join(choices)}")
         return value
 
     def boolean(self, key: str, *, default: bool) -> bool:
@@ -181,7 +197,7 @@ class _Layers:
             return default if value is None else value
         text = str(value).strip().lower()
         if text not in _BOOLEANS:
-            raise ConfigError(f"{name} is {value!r}", hint="true or false")
+            raise ConfigError(f"{name} is {_shown(value)}", hint="true or false")
         return _BOOLEANS[text]
 
     def number(
@@ -195,17 +211,34 @@ class _Layers:
         except (TypeError, ValueError, OverflowError):
             number = None
         if number is None or not minimum <= number < float("inf"):
-            raise ConfigError(f"{name} is {value!r}", hint=f"a number of at least {minimum:g}")
+            raise ConfigError(f"{name} is {_shown(value)}", hint=_number_hint(kind, minimum))
         return number
 
-    def names(self, key: str) -> list[str]:
+    def names(self, key: str) -> tuple[str, list[str]]:
+        """Where they stand, and the names."""
         name, value = self.raw(key)
-        if value is None:
-            return []
-        items = value.split(",") if isinstance(value, str) else value
+        items = value.split(",") if isinstance(value, str) else [] if value is None else value
+        if isinstance(items, dict):
+            raise ConfigError(
+                f"{name} is a table, not a list of destination names",
+                hint=f"a destination is defined in [destination.{next(iter(items), 'NAME')}], without the s",
+            )
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ConfigError(f"{name} is {value!r}", hint="a list of destination names")
-        return [item.strip() for item in items if item.strip()]
+            raise ConfigError(f"{name} is {_shown(value)}", hint="a list of destination names")
+        return name, [item.strip() for item in items if item.strip()]
+
+
+def _shown(value: object) -> str:
+    """A value as a message may show it: tables and lists may hold secrets."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
+    return repr(value)
+
+
+def _number_hint(kind: type[int | float], minimum: float) -> str:
+    if kind is int:
+        return f"a whole number of at least {minimum:.0f}"
+    return f"a number of at least {minimum:g}"
 
 
 _BOOLEANS: Final = {
@@ -223,6 +256,14 @@ _BOOLEANS: Final = {
 def config_path() -> Path:
     """The configuration file in force; it need not exist."""
     return absolute_path(os.environ.get("HUSH_CONFIG") or DEFAULT_CONFIG_PATH, "HUSH_CONFIG")
+
+
+def _config_place() -> str:
+    """The configuration file as messages call it."""
+    try:
+        return str(config_path())
+    except ConfigError:
+        return "the configuration file"  # no home directory, and nobody asked for one
 
 
 def _read_config_file() -> dict[str, Any]:
@@ -268,12 +309,13 @@ def _destination(name: str, table: dict[str, Any]) -> Destination:
             f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"'
         )
     options.pop("name", None)
+    place = f"[destination.{name}] in {config_path()}"
     try:
-        return Destination(kind, name=name, **options)
-    except (TypeError, ValueError) as exc:
-        raise ConfigError(
-            f"[destination.{name}] in {config_path()} cannot work: {exc}", hint="headers is a table"
-        ) from exc
+        destination = Destination(kind, name=name, **options)
+    except TypeError as exc:  # an option with the name of an argument
+        raise ConfigError(f"{place} cannot work: {exc}") from None
+    _check_options(destination, place)
+    return destination
 
 
 def interpreter(settings: Settings) -> str | None:

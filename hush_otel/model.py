@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Destination:
         if endpoint is not None:
             config["endpoint"] = endpoint
         if headers is not None:
-            config["headers"] = dict(headers)
+            config["headers"] = _copy(headers)
         if protocol is not None:
             config["protocol"] = protocol
         self.type: str = TRACER_ALIASES.get(type, type)
@@ -99,6 +99,11 @@ class Destination:
     def as_record(self) -> dict[str, AttributeValue]:
         """The form that is spooled: ``{"type", "name", "config"}``."""
         return {"type": self.type, "name": self.name, "config": self.config}
+
+
+def _copy(headers: object) -> AttributeValue:
+    """What is no mapping stays as it is: whoever takes the destination says so, by its name."""
+    return dict(headers) if isinstance(headers, Mapping) else cast("AttributeValue", headers)
 
 
 def canonical_json(value: object) -> bytes:

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TextIO
 
 from hush_otel import secrets
-from hush_otel.errors import PausedError, PermanentError, RetryableError
+from hush_otel.errors import PausedError, RetryableError
 from hush_otel.model import AttributeValue, DestinationConfig, Outcome, SpanData
+from hush_otel.options import check_keys, stream
 
 MAX_ATTRIBUTE_CHARS: Final = 300
 """Of the attributes of one span: a prompt would fill the screen."""
 
-_STREAMS: Final = ("stderr", "stdout")
 _STATUS: Final = {0: "UNSET", 1: "OK", 2: "ERROR"}
 _KIND: Final = {1: "INTERNAL", 2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,14 +31,9 @@ def open_console(config: DestinationConfig) -> ConsoleSender:
     Raises:
         PermanentError: A key or value cannot work.
     """
+    check_keys("console", config.config)
     options = secrets.resolve(config.config)
-    unknown = sorted(set(config.config) - {"stream"})
-    if unknown:
-        raise PermanentError(f"{unknown[0]}: is no option of a console destination", hint="options: stream")
-    stream = options.get("stream", "stderr") if isinstance(options, Mapping) else "stderr"
-    if stream not in _STREAMS:
-        raise PermanentError(f"stream: {stream!r} is not supported", hint="stderr or stdout")
-    return ConsoleSender(str(stream))
+    return ConsoleSender(stream(("stream", options.get("stream") if isinstance(options, Mapping) else None)))
 
 
 class ConsoleSender:

@@ -19,8 +19,9 @@ from typing import Final
 
 from hush_otel import secrets
 from hush_otel.destinations.otlp_encode import encode_json
-from hush_otel.errors import PausedError, PermanentError, RetryableError
+from hush_otel.errors import PausedError, RetryableError
 from hush_otel.model import DestinationConfig, Outcome, SpanData
+from hush_otel.options import check_keys, file_path
 
 FILE_MODE: Final = 0o600
 """Spans carry prompts and user data: the owner alone reads them."""
@@ -37,21 +38,9 @@ def open_file(config: DestinationConfig) -> FileSender:
         PermanentError: A key or value cannot work.
         PausedError: A secret that the path refers to is missing.
     """
-    unknown = sorted(set(config.config) - {"path"})
-    if unknown:
-        raise PermanentError(f"{unknown[0]}: is no option of a file destination", hint="options: path")
+    check_keys("file", config.config)
     options = secrets.resolve(config.config)
-    path = options.get("path") if isinstance(options, Mapping) else None
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise PermanentError("path: a file destination needs the path of its file")
-    try:
-        expanded = Path(path).expanduser()
-    except RuntimeError as exc:
-        raise PermanentError(f"path: {path!r} has no home directory to expand") from exc
-    if not expanded.is_absolute():
-        # The background process has a working directory of its own.
-        raise PermanentError(f"path: {path!r} is relative", hint="use an absolute path")
-    return FileSender(expanded)
+    return FileSender(file_path(("path", options.get("path") if isinstance(options, Mapping) else None)))
 
 
 class FileSender:

@@ -336,6 +336,133 @@ def test_a_destination_that_cannot_work_is_named(table: str, said: str, home: Pa
         Settings.load()
 
 
+CANNOT_WORK: list[tuple[str, dict[str, Any], str]] = [
+    ("otlp", {"endpont": "http://x"}, "endpont: is no option of an OTLP destination .*endpoint"),
+    ("jaeger", {"endpont": "http://x"}, "endpont: is no option"),
+    ("otlp", {"endpoint": "localhost:4318"}, "endpoint: 'localhost:4318' is no http or https URL"),
+    ("otlp", {"endpoint": "ftp://x"}, "endpoint: 'ftp://x' is no http"),
+    ("otlp", {"endpoint": "http://"}, "endpoint: 'http://' is no http"),
+    ("otlp", {"endpoint": "http://x:port"}, "endpoint: 'http://x:port' is no http"),
+    ("otlp", {"endpoint": ""}, "endpoint: '' is no http"),
+    ("otlp", {"endpoint": 4318}, "endpoint: is no text but of type int"),
+    ("otlp", {"endpoint": "user:canary@x:1"}, r"endpoint: '\*\*\*@x:1' is no http"),
+    ("otlp", {"endpoint": "x/?token=canary"}, "endpoint: 'x/' is no http"),
+    ("otlp", {"headers": "canary"}, "headers: is no table"),
+    ("otlp", {"headers": ["canary"]}, "headers: is no table"),
+    ("otlp", {"headers": {"x-key": 5}}, "headers: the value of x-key is no text"),
+    ("otlp", {"headers": {"x-key": "canary\n"}}, None),
+    ("otlp", {"headers": {"x-key": "can\nary"}}, "headers: the value of x-key is no text"),
+    ("otlp", {"headers": {"x key": "canary"}}, "headers: 'x key' is no header name"),
+    ("otlp", {"headers": {"Host": "canary"}}, "headers: Host cannot be set"),
+    ("otlp", {"timeout_s": "soon"}, "timeout_s: 'soon' is no timeout"),
+    ("otlp", {"compression": ["gzip"]}, "compression: .* is not supported"),
+    ("otlp", {"protocol": "grpc"}, "protocol: grpc is not supported"),
+    ("otlp", {"protocol": ["grpc"]}, "protocol: .* is not supported"),
+    ("otlp", {"verify": "no"}, "verify: is neither"),
+    ("otlp", {"certificate": 5}, "certificate: is no path"),
+    ("console", {"stream": "printer"}, "stream: 'printer' is not supported"),
+    ("console", {"path": "/x"}, "path: is no option of a console"),
+    ("file", {}, "path: a file destination needs"),
+    ("file", {"path": 5}, "path: is no text but of type int"),
+    ("file", {"path": "x.jsonl"}, "path: 'x.jsonl' is relative"),
+    ("file", {"file": "/x"}, "file: is no option of a file"),
+    ("local", {"path": "/x"}, "path: is no option of a local destination"),
+    ("OTELTracer", {"endpont": "http://x"}, "endpont: is no option"),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "said"), CANNOT_WORK, ids=repr)
+def test_an_option_that_cannot_work_is_named_in_code(
+    kind: str, config: dict[str, Any], said: str | None, home: Path
+) -> None:
+    """What could never be delivered is a ConfigError with the key in it, and without a secret."""
+    asked = [Destination(kind, name="lab", **config)]
+    if said is None:
+        assert Settings.load().choose(asked) == tuple(asked)
+        return
+    with pytest.raises(ConfigError, match=rf"destination 'lab': {said}") as raised:
+        Settings.load().choose(asked)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('type = "otlp"\nendpont = "http://x"', "endpont: is no option"),
+        ('type = "otlp"\nendpoint = "x:4318"', "endpoint: 'x:4318' is no http"),
+        ('type = "otlp"\nheaders = {a = 1}', "headers: the value of a"),
+        ('type = "file"\npath = ["/x"]', "path: is no text but of type list"),
+        ('type = "otlp"\nself = 1', "self: is no option|cannot work"),
+    ],
+)
+def test_an_option_that_cannot_work_is_named_in_the_file(table: str, said: str, home: Path) -> None:
+    """The message has the table, the file and the key; the destination need not be in use."""
+    write(home, f"[destination.lab]\n{table}\n")
+    with pytest.raises(ConfigError, match=rf"\[destination\.lab\] in {home}/\.hush/hush\.toml.*({said})"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (
+            "otlp",
+            {"endpoint": "HTTPS://user:p%40ss@[::1]:4318/v1/traces?x=1", "timeout_s": "2.5", "verify": False},
+        ),
+        ("otlp", {"endpoint": "${COLLECTOR}", "headers": {"a": "${KEY}", "b": "Basic ${file:/x}"}}),
+        ("jaeger", {"endpoint": "http://${HOST}:4318", "compression": "none", "protocol": "http/protobuf"}),
+        ("file", {"path": "${OUT}/x.jsonl"}),
+        ("file", {"path": "~/x.jsonl"}),
+        ("console", {"stream": "stdout"}),
+        ("no-such-type", {"endpont": 5, "headers": 5}),
+    ],
+)
+def test_what_may_work_passes(kind: str, config: dict[str, Any], home: Path) -> None:
+    """References wait until they are resolved, and a type that is not built in until it is known."""
+    asked = Destination(kind, **config)
+    assert Settings.load().choose([asked]) == (asked,)
+
+
+def test_a_secret_in_the_wrong_table_is_not_printed(home: Path) -> None:
+    """[destinations.lf] is told from [destination.lf], and none of its values is shown."""
+    write(home, '[destinations.lf]\ntype = "otlp"\nheaders = {Authorization = "canary"}\n')
+    said = rf"destinations in {home}/\.hush/hush\.toml is a table.*\[destination\.lf\]"
+    with pytest.raises(ConfigError, match=said) as raised:
+        Settings.load()
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [*SETTINGS, "traces_db", "spool_dir", "destinations", "destination"])
+@pytest.mark.parametrize("value", ['{key = "canary"}', '["canary", {key = "canary"}]'])
+def test_no_message_shows_what_is_in_a_table(key: str, value: str, home: Path) -> None:
+    """A table or list in the place of a value is named by its kind."""
+    write(home, f"{key} = {value}\n")
+    with pytest.raises(ConfigError, match=key) as raised:
+        Settings.load()
+    assert "canary" not in str(raised.value)
+
+
+def test_a_wrong_name_is_told_with_its_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's path, or the variable: where the name stands, and which file was looked into."""
+    file = home / ".hush/hush.toml"
+    write(home, 'destinations = ["lag"]\n' + FILE.partition("\n[")[2].join(["[", ""]))
+    with pytest.raises(
+        ConfigError, match=rf"^destinations in {file} names the destination 'lag', which {file}"
+    ):
+        Settings.load()
+    monkeypatch.setenv("HUSH_DESTINATIONS", "lap")
+    with pytest.raises(ConfigError, match=rf"^HUSH_DESTINATIONS names the destination 'lap', which {file}"):
+        Settings.load()
+
+
+def test_a_wrong_value_is_told_with_the_file(home: Path) -> None:
+    """Which file: there may be another one than the reader thinks of; and bounds are plain numbers."""
+    write(home, "spool_max_bytes = 5\n")
+    said = rf"^spool_max_bytes in {home}/\.hush/hush\.toml is 5 \(a whole number of at least 1048576\)$"
+    with pytest.raises(ConfigError, match=said):
+        Settings.load()
+
+
 def test_a_name_inside_a_table_does_not_rename_it(home: Path) -> None:
     """The table's name is the destination's."""
     write(home, '[destination.a]\ntype = "otlp"\nname = "b"\n')
