@@ -356,18 +356,24 @@ def chosen_configurator() -> str:
     return os.environ.get("OTEL_PYTHON_CONFIGURATOR", "").strip()
 
 
+def exporters_chosen(variable: str) -> list[str]:
+    """The names in one of OTel's exporter variables; empty when it is not set or says ``none``."""
+    names = os.environ.get(variable, "")
+    if names.strip().lower() in {"", "none"}:
+        return []
+    return [name.strip() for name in names.split(",")]
+
+
 @contextmanager
-def traces_exporter_kept_aside() -> Iterator[None]:
-    """While the SDK sets itself up: no trace exporter of its own. The variable is put back."""
-    before = os.environ.get(_TRACES_EXPORTER)
-    os.environ[_TRACES_EXPORTER] = "none"
+def variables_replaced(values: Mapping[str, str]) -> Iterator[None]:
+    """Other values for some variables, while the SDK sets itself up. They are put back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_TRACES_EXPORTER]
-        else:
-            os.environ[_TRACES_EXPORTER] = before
-
-
-_TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
