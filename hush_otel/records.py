@@ -36,6 +36,21 @@ def record_type(payload: bytes) -> int:
     return payload[1] if len(payload) > 1 and payload[0] >> 4 == _FIXARRAY else 0
 
 
+def span_key(payload: bytes) -> bytes | None:
+    """Trace id and span id of an encoded end or start, without decoding it; None where that takes decoding.
+
+    `[type, origin, trace id, span id, …]`: with an origin below 128 the ids lie at fixed places, each behind
+    its bin 8 head (msgpack specification, bin format family).
+    """
+    if payload[3:5] == _BIN_16 and payload[21:23] == _BIN_8:
+        return payload[5:21] + payload[23:31]
+    return None
+
+
+_BIN_16: Final = b"\xc4\x10"
+_BIN_8: Final = b"\xc4\x08"
+
+
 class End(msgspec.Struct, array_like=True):
     """A span that ended: self-contained but for its origin."""
 

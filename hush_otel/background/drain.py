@@ -232,7 +232,10 @@ class Drain:
         self, db: sqlite3.Connection, source: Source, found: Frames, into: list[Arrival], now: float
     ) -> int | None:
         """Decode frames; returns the offset at which the rest must wait, if any."""
+        ended = _ended_keys(found)
         for offset, payload in found.frames:
+            if payload[1:2] == _START_BYTE and records.span_key(payload) in ended:
+                continue  # its end, which says it all, is in the same batch
             record = decode(payload)
             if record is None:
                 self.ingest.count_loss(db, "undecodable", 1, len(payload))
@@ -327,6 +330,17 @@ class Drain:
         for source in self.sources.values():
             source.reader.close()
         self.sources.clear()
+
+
+def _ended_keys(found: Frames) -> set[bytes | None]:
+    """Spans whose own end is among the frames: their starts say nothing more."""
+    keys = {records.span_key(payload) for _, payload in found.frames if payload[1:2] == _END_BYTE}
+    keys.discard(None)
+    return keys
+
+
+_END_BYTE: Final = bytes([records.END])
+_START_BYTE: Final = bytes([records.START])
 
 
 def _is_of_the_database(exc: Exception) -> bool:

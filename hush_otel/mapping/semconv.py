@@ -145,21 +145,73 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
     """
     if _KEYS.isdisjoint(attributes):
         return NOTHING
-    found = _KEYS.intersection(attributes)
-    prompt, completion, total = (None, None, None) if _TOKEN_KEYS.isdisjoint(found) else _tokens(attributes)
-    model = _first_text(attributes, _MODEL)
+    keys = _KEYS.intersection(attributes)
+    plan = _plans.get(keys)
+    if plan is None:
+        plan = _remember(keys)
+    prompt = completion = total = cost = None
+    if plan.has_tokens:
+        prompt, completion, total = _tokens(attributes, plan)
+    if plan.has_cost:
+        cost = _cost(attributes)
+    model = _first_text(attributes, plan.model)
     return Promoted(
         model,
         prompt,
         completion,
         total,
-        None if _COST_KEYS.isdisjoint(found) else _cost(attributes),
-        _first_text(attributes, _USER),
-        _first_text(attributes, _SESSION),
-        None if model is None and _KIND_KEYS.isdisjoint(found) else _node_type(attributes, name),
-        _first_text(attributes, _REQUEST),
-        _first_text(attributes, _WORKFLOW),
+        cost,
+        _first_text(attributes, plan.user),
+        _first_text(attributes, plan.session),
+        _node_type(attributes, name) if plan.has_kind or model is not None else None,
+        _first_text(attributes, plan.request),
+        _first_text(attributes, plan.workflow),
     )
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """Which keys of each column a set of keys has, in the order of preference.
+
+    Spans of one instrumentation have the same keys: to look only at those takes a third of the time.
+    """
+
+    model: tuple[str, ...]
+    user: tuple[str, ...]
+    session: tuple[str, ...]
+    request: tuple[str, ...]
+    workflow: tuple[str, ...]
+    tokens: tuple[tuple[str, str], ...]
+    totals: tuple[str, ...]
+    has_tokens: bool
+    has_cost: bool
+    has_kind: bool
+
+
+_plans: dict[frozenset[str], _Plan] = {}
+MAX_PLANS: Final = 1000
+"""An app that composes its attributes at random must not fill the memory."""
+
+
+def _remember(keys: frozenset[str]) -> _Plan:
+    def present(candidates: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(key for key in candidates if key in keys)
+
+    plan = _Plan(
+        present(_MODEL),
+        present(_USER),
+        present(_SESSION),
+        present(_REQUEST),
+        present(_WORKFLOW),
+        tuple(pair for pair in _TOKENS if not keys.isdisjoint(pair)),
+        present(_TOTAL),
+        not _TOKEN_KEYS.isdisjoint(keys),
+        not _COST_KEYS.isdisjoint(keys),
+        not _KIND_KEYS.isdisjoint(keys),
+    )
+    if len(_plans) >= MAX_PLANS:
+        _plans.clear()
+    _plans[keys] = plan
+    return plan
 
 
 def countable(node_type: str | None, is_node: bool) -> bool:
@@ -173,10 +225,9 @@ def countable(node_type: str | None, is_node: bool) -> bool:
 
 def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
     for key in keys:
-        if key in attributes:
-            value = attributes[key]
-            if value and isinstance(value, str):
-                return value
+        value = attributes[key]
+        if value and isinstance(value, str):
+            return value
     return None
 
 
@@ -197,20 +248,24 @@ def _sum_of(*counts: int | None) -> int | None:
     return _count(sum(known)) if known else None
 
 
-def _tokens(attributes: Mapping[str, AttributeValue]) -> tuple[int | None, int | None, int | None]:
+def _tokens(
+    attributes: Mapping[str, AttributeValue], plan: _Plan
+) -> tuple[int | None, int | None, int | None]:
     """Prompt, completion and total tokens; the first two by the first convention that gives either."""
     prompt = completion = None
-    for prompt_key, completion_key in _TOKENS:
+    for prompt_key, completion_key in plan.tokens:
         prompt, completion = _count(attributes.get(prompt_key)), _count(attributes.get(completion_key))
         if prompt is not None or completion is not None:
             break
-    for key in _TOTAL:
-        total = _count(attributes.get(key))
+    for key in plan.totals:
+        total = _count(attributes[key])
         if total is not None:
             return prompt, completion, total
     if prompt is None and completion is None:
         return _langfuse_tokens(_details(attributes.get(_LANGFUSE_USAGE)))
-    return prompt, completion, _sum_of(prompt, completion)
+    if prompt is None or completion is None:
+        return prompt, completion, completion if prompt is None else prompt
+    return prompt, completion, _count(prompt + completion)
 
 
 def _langfuse_tokens(usage: dict[str, object]) -> tuple[int | None, int | None, int | None]:

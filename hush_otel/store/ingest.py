@@ -222,6 +222,7 @@ class _Batch:
 
     def finish(self) -> None:
         """Write everything."""
+        self._prepare()
         self._name_requests()
         self._write_ends()
         self._write_starts()
@@ -231,13 +232,40 @@ class _Batch:
             self._keep_provisional(arrival)
         for arrival in self._nodes:
             self._write_node(arrival)
-        self._db.executemany(SQL["roll_up"], [roll_up.values for roll_up in self._roll_ups.values()])
-        self._db.executemany(SQL["mend_request"], [{"request": request} for request in self._mended])
-        for trace_id in self._complete:
-            self._complete_request(self._trace(trace_id).request, "root")
+        self._write_requests()
         for arrival in self._marks:
             self._mark(arrival.record, arrival.writer_id)
+        self._ingest.routes.save(self._db)
         self._ingest.save_seq(self._db)
+
+    def _prepare(self) -> None:
+        """Look all traces up at once."""
+        by_record = (*self._ends.values(), *self._starts.values(), *self._repeats, *self._provisional)
+        trace_ids = [arrival.record.trace_id for arrival in by_record]
+        self._ingest.requests.prepare(self._db, [*trace_ids, *self._complete])
+
+    def _write_requests(self) -> None:
+        """Roll-ups and completions. A request that this batch has begun is written once, with all of it."""
+        db = self._db
+        complete = dict.fromkeys(self._trace(trace_id).request for trace_id in self._complete)
+        begun = set(self._ingest.requests.new)
+        done = {"completed_by": "root", "completed_at": self._now}
+        self._ingest.requests.insert_new(
+            db, lambda number: self._roll_up(number).values | (done if number in complete else NOT_COMPLETE)
+        )
+        roll_ups = [roll_up.values for number, roll_up in self._roll_ups.items() if number not in begun]
+        db.executemany(SQL["roll_up"], roll_ups)
+        db.executemany(SQL["mend_request"], [{"request": request} for request in self._mended])
+        for number in complete:
+            if number not in begun:
+                self._complete_request(number, "root")
+
+    def _settle_new(self) -> None:
+        """Before two requests become one: everything is a row. What the batch knows of it follows later."""
+        self._ingest.requests.insert_new(
+            self._db, lambda number: RollUp(number, self._now).values | NOT_COMPLETE
+        )
+        self._ingest.routes.save(self._db)
 
     # ------------------------------------------------------------------ spans
 
@@ -252,14 +280,17 @@ class _Batch:
         rows = [self._end_row(arrival) for arrival in self._ends.values()]
         running = self._ingest.running(self._db)
         fresh: list[SpanRow] = []
+        ended: list[tuple[SpanRow, Running]] = []
         for row in rows:
-            was = running.pop(row.key, None)
+            was = running.pop(row.key, None) if running else None
             if was is None:
                 fresh.append(row)
             else:
-                self._replace(row, was.row)
-                self._db.execute(SQL["delete_running"], (was.row,))
-                self._count(row, was_running=True, moved_from=was.request)
+                ended.append((row, was))
+        self._db.executemany(SQL["replace_span"], [(*row.values, was.row) for row, was in ended])
+        self._db.executemany(SQL["delete_running"], [(was.row,) for _, was in ended])
+        for row, was in ended:
+            self._count(row, was_running=True, moved_from=was.request)
         self._insert(fresh)
         self.ended += len(rows)
 
@@ -449,11 +480,13 @@ class _Batch:
     # ------------------------------------------------------------------ requests
 
     def _trace(self, trace_id: bytes) -> Trace:
-        return self._ingest.requests.trace(self._db, trace_id, self._now)
+        return self._ingest.requests.trace(self._db, trace_id)
 
     def _assign(self, trace: Trace, request_id: str) -> int:
         before = trace.request
-        request = self._ingest.requests.assign(self._db, trace, request_id, self._now)
+        request = self._ingest.requests.assign(
+            self._db, trace, request_id, self._now, before_merge=self._settle_new
+        )
         if trace.request != before:
             self._follow_merge(before, trace.request)
         return request
@@ -508,8 +541,9 @@ class _Batch:
         destination = destination_of_mark(record.tracer_type, record.tracer_config)
         if destination is not None:
             number = self._ingest.routes.destination(self._db, destination.as_record(), self._now)
-            self._ingest.routes.ask_whole(self._db, writer_id, request, number)
+            self._ingest.routes.ask_whole(writer_id, request, number)
 
 
+NOT_COMPLETE: Final = {"completed_by": None, "completed_at": None}
 REMOTE: Final = 0x200
 """OTLP's bit for a remote parent: such a span is the local root of its trace."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from hush_otel.mapping.semconv import countable
@@ -12,6 +13,8 @@ from .statements import load_statements
 
 SQL: Final = load_statements("ingest")
 
+AT_ONCE: Final = 500
+"""Keys in one IN list; SQLite takes 999 of old, and a statement's text is parsed anew for each length."""
 CACHED_TRACES: Final = 20_000
 """Traces whose rows are remembered; above it all are forgotten and looked up again."""
 
@@ -31,60 +34,116 @@ class Trace:
 class Requests:
     """Finds and makes traces and requests within the drain's transaction.
 
-    `forget()` after a rollback: what was cached may not exist.
+    A request that a batch begins is a row only at the batch's end (`insert_new`), written once with all
+    that the batch knows of it. Until then it is in `new`. `forget()` after a rollback: what was cached may
+    not exist.
     """
 
     def __init__(self) -> None:
         self._traces: dict[bytes, Trace] = {}
+        self.new: dict[int, Trace] = {}
+        """Requests that are no rows yet, by the id that they will have."""
+        self._new_names: set[str] = set()
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
         self._traces.clear()
+        self.new.clear()
+        self._new_names.clear()
 
     def trim(self) -> None:
         """Bound the memory; between batches only, for a batch holds on to its traces."""
         if len(self._traces) > CACHED_TRACES:
             self._traces.clear()
 
-    def trace(self, db: sqlite3.Connection, trace_id: bytes, now: float) -> Trace:
+    def trace(self, db: sqlite3.Connection, trace_id: bytes) -> Trace:
         """The trace of 16 bytes, made when new together with a request of its own."""
-        found = self._traces.get(trace_id)
-        if found is None:
-            found = self._traces[trace_id] = self._load(db, trace_id) or self._make(db, trace_id, now)
-        return found
+        if trace_id not in self._traces:
+            self.prepare(db, [trace_id])
+        return self._traces[trace_id]
 
-    def _load(self, db: sqlite3.Connection, trace_id: bytes) -> Trace | None:
-        row = db.execute(SQL["find_trace"], (trace_id,)).fetchone()
-        return None if row is None else Trace(row[0], row[1], row[2], named=bool(row[3]))
+    def prepare(self, db: sqlite3.Connection, trace_ids: Iterable[bytes]) -> None:
+        """Have all these traces at hand: a few statements for all of them instead of a few for each."""
+        unknown = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in self._traces]
+        for start in range(0, len(unknown), AT_ONCE):
+            some = unknown[start : start + AT_ONCE]
+            for trace_id, number, request, request_id, named in _find(db, SQL["find_traces"], some):
+                self._traces[trace_id] = Trace(number, request, request_id, named=bool(named))
+            self._make(db, [trace_id for trace_id in some if trace_id not in self._traces])
 
-    def _make(self, db: sqlite3.Connection, trace_id: bytes, now: float) -> Trace:
-        # A mark may have named the request by its trace id before the first span came.
-        request_id = trace_id.hex()
-        request = self.request(db, request_id, now, named=False)
-        cursor = db.execute(SQL["insert_trace"], (trace_id, request))
-        trace = Trace(int(cursor.lastrowid or 0), request, request_id, named=False)
-        db.execute(SQL["set_request_trace"], (trace.id, request))
-        return trace
+    def _make(self, db: sqlite3.Connection, trace_ids: Sequence[bytes]) -> None:
+        if not trace_ids:
+            return
+        # A mark may have named a request by its trace id before the first span came.
+        names = [trace_id.hex() for trace_id in trace_ids]
+        marked = dict(_find(db, SQL["find_requests"], names))
+        ((trace, request),) = db.execute(SQL["last_ids"]).fetchall()
+        request = max(request, *self.new, 0)
+        for trace_id, name in zip(trace_ids, names, strict=True):
+            trace += 1
+            number = marked.get(name)
+            if number is None:
+                request = number = request + 1
+            made = self._traces[trace_id] = Trace(trace, number, name, named=False)
+            if name in marked:
+                db.execute(SQL["set_request_trace"], (trace, number))
+            else:
+                self.new[number] = made
+                self._new_names.add(name)
+        db.executemany(
+            SQL["insert_trace"], [(t.id, i, t.request) for i in trace_ids for t in (self._traces[i],)]
+        )
 
     def request(self, db: sqlite3.Connection, request_id: str, now: float, *, named: bool) -> int:
-        """The request's row, made when new."""
+        """The request's row, made when new. Not while there are requests that are no rows yet."""
         row = db.execute(SQL["find_request"], (request_id,)).fetchone()
         if row is not None:
             return int(row[0])
         return int(db.execute(SQL["insert_request"], (request_id, int(named), now, now)).lastrowid or 0)
 
-    def assign(self, db: sqlite3.Connection, trace: Trace, request_id: str, now: float) -> int:
-        """The request of a span that names it. The first name in a trace names all of its spans."""
+    def insert_new(self, db: sqlite3.Connection, values_of: Callable[[int], dict[str, Any]]) -> None:
+        """Make rows of the requests that this batch has begun, with what `values_of` knows of each."""
+        rows = [
+            values_of(number) | {"request_id": trace.request_id, "named": int(trace.named), "trace": trace.id}
+            for number, trace in self.new.items()
+        ]
+        self.new.clear()
+        self._new_names.clear()
+        db.executemany(SQL["insert_new_request"], rows)
+
+    def assign(
+        self,
+        db: sqlite3.Connection,
+        trace: Trace,
+        request_id: str,
+        now: float,
+        *,
+        before_merge: Callable[[], None],
+    ) -> int:
+        """The request of a span that names it. The first name in a trace names all of its spans.
+
+        Args:
+            db: In a transaction.
+            trace: The span's.
+            request_id: The name.
+            now: Unix seconds.
+            before_merge: Called before two requests become one: every request must be a row then.
+        """
         if request_id == trace.request_id:
             return trace.request
         if trace.named:
+            before_merge()
             return self.request(db, request_id, now, named=True)
         row = db.execute(SQL["find_request"], (request_id,)).fetchone()
-        if row is None:
-            db.execute(SQL["name_request"], (request_id, trace.request))
+        if row is not None or request_id in self._new_names:
+            before_merge()
+            number, _ = db.execute(SQL["find_request"], (request_id,)).fetchone()
+            self._merge(db, trace.request, number, trace.id)
+            trace.request = number
+        elif trace.request in self.new:
+            self._new_names.add(request_id)  # written with the row
         else:
-            self._merge(db, trace.request, int(row[0]), trace.id)
-            trace.request = int(row[0])
+            db.execute(SQL["name_request"], (request_id, trace.request))
         trace.request_id, trace.named = request_id, True
         return trace.request
 
@@ -100,6 +159,11 @@ class Requests:
         db.execute(SQL["set_request_trace"], (trace, new))
         for name in ("forget_request_destinations", "forget_askers", "forget_request"):
             db.execute(SQL[name], (old,))
+
+
+def _find(db: sqlite3.Connection, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement with an IN list."""
+    return db.execute(sql.format(keys=", ".join("?" * len(keys))), keys).fetchall() if keys else []
 
 
 class RollUp:

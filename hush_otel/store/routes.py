@@ -25,12 +25,23 @@ class Routes:
         self._routes: dict[frozenset[int], int] | None = None
         self._asked: set[tuple[int, int]] = set()
         self._askers: set[tuple[bytes, int]] = set()
+        self._new_asks: list[tuple[int, int, int]] = []
+        self._new_askers: list[tuple[bytes, int]] = []
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
         self._routes = None
         self._asked.clear()
         self._askers.clear()
+        self._new_asks.clear()
+        self._new_askers.clear()
+
+    def save(self, db: sqlite3.Connection) -> None:
+        """Write what was asked for since the last time."""
+        db.executemany(SQL["ask"], self._new_asks)
+        db.executemany(SQL["insert_asker"], self._new_askers)
+        self._new_asks.clear()
+        self._new_askers.clear()
 
     def route(self, db: sqlite3.Connection, destinations: Sequence[dict[str, Any]], now: float) -> int | None:
         """The route of a capture's destination records; None for store only."""
@@ -88,19 +99,18 @@ class Routes:
         if (request, route) not in self._asked:
             self._bound()
             self._asked.add((request, route))
-            for one in self.members(db, route):
-                db.execute(SQL["ask"], (request, one, 0))
-        self._remember_asker(db, writer_id, request)
+            self._new_asks += [(request, one, 0) for one in self.members(db, route)]
+        self._remember_asker(writer_id, request)
 
-    def ask_whole(self, db: sqlite3.Connection, writer_id: bytes, request: int, destination: int) -> None:
+    def ask_whole(self, writer_id: bytes, request: int, destination: int) -> None:
         """The whole request goes to one destination (a mark)."""
-        db.execute(SQL["ask"], (request, destination, 1))
-        self._remember_asker(db, writer_id, request)
+        self._new_asks.append((request, destination, 1))
+        self._remember_asker(writer_id, request)
 
-    def _remember_asker(self, db: sqlite3.Connection, writer_id: bytes, request: int) -> None:
+    def _remember_asker(self, writer_id: bytes, request: int) -> None:
         if (writer_id, request) not in self._askers:
             self._askers.add((writer_id, request))
-            db.execute(SQL["insert_asker"], (writer_id, request))
+            self._new_askers.append((writer_id, request))
 
     def _bound(self) -> None:
         if len(self._asked) > CACHED_ASKS:

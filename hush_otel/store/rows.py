@@ -87,9 +87,17 @@ def end_values(
 ) -> tuple[Any, ...]:
     """The row of a span that ended. `place` is (trace, request, origin, route)."""
     trace, request, origin, route = place
-    extra = record.extra or _NO_EXTRA
-    attributes, events, links, exact = content_columns(record.attributes, extra.events, extra.links)
-    dropped = (extra.dropped_attributes, extra.dropped_events, extra.dropped_links)
+    extra = record.extra
+    events = links = dropped = trace_state = None
+    if extra is None:
+        attributes, is_exact = encode_json(record.attributes)
+        exact = None if is_exact else _PACK.encode([record.attributes, [], []])
+    else:
+        attributes, events, links, exact = content_columns(record.attributes, extra.events, extra.links)
+        counts = (extra.dropped_attributes, extra.dropped_events, extra.dropped_links)
+        dropped = f"[{counts[0]},{counts[1]},{counts[2]}]" if any(counts) else None
+        trace_state = extra.trace_state or None
+    start_ns, end_ns = record.start_ns, record.end_ns
     return (
         trace,
         record.span_id,
@@ -97,20 +105,20 @@ def end_values(
         request,
         origin,
         route,
-        SpanState.ENDED.value,
+        _ENDED,
         end_seq,
         record.flags & records.FLAGS_OTLP_MASK,
         as_text(record.name) or "",
         record.kind,
-        _bounded(record.start_ns),
-        _bounded(record.end_ns),
+        start_ns if type(start_ns) is int and 0 <= start_ns <= MAX_INT else _bounded(start_ns),
+        end_ns if type(end_ns) is int and 0 <= end_ns <= MAX_INT else _bounded(end_ns),
         record.status_code,
         as_text(record.status_message),
-        extra.trace_state or None,
+        trace_state,
         attributes,
         events,
         links,
-        f"[{dropped[0]},{dropped[1]},{dropped[2]}]" if any(dropped) else None,
+        dropped,
         exact,
         promoted.model,
         promoted.prompt_tokens,
@@ -126,7 +134,7 @@ def end_values(
     )
 
 
-_NO_EXTRA: Final = records.Extra()
+_ENDED: Final = SpanState.ENDED.value
 
 
 def start_values(

@@ -62,14 +62,21 @@ UPDATE hush_spans SET
     attributes = json_set(attributes, '$."hush.incomplete"', json('true'))
 WHERE id = ?
 
--- name: find_trace
-SELECT t.id, t.request, r.request_id, r.named
+-- name: find_traces
+SELECT t.trace_id, t.id, t.request, r.request_id, r.named
 FROM hush_traces t
 JOIN hush_requests r ON r.id = t.request
-WHERE t.trace_id = ?
+WHERE t.trace_id IN ({keys})
+
+-- name: find_requests
+SELECT request_id, id FROM hush_requests WHERE request_id IN ({keys})
+
+-- name: last_ids
+-- There is one writer, so that it can number rows before they are written.
+SELECT coalesce((SELECT max(id) FROM hush_traces), 0), coalesce((SELECT max(id) FROM hush_requests), 0)
 
 -- name: insert_trace
-INSERT INTO hush_traces (trace_id, request) VALUES (?, ?)
+INSERT INTO hush_traces (id, trace_id, request) VALUES (?, ?, ?)
 
 -- name: move_traces
 UPDATE hush_traces SET request = ? WHERE id = ?
@@ -79,6 +86,17 @@ SELECT id, named FROM hush_requests WHERE request_id = ?
 
 -- name: insert_request
 INSERT INTO hush_requests (request_id, named, created_at, last_at) VALUES (?, ?, ?, ?)
+
+-- name: insert_new_request
+INSERT INTO hush_requests (
+    id, request_id, named, trace, workflow_name, user_id, session_id, start_ns, end_ns, node_count, running_count,
+    error_count, prompt_tokens, completion_tokens, total_tokens, cost_usd, error_message, max_seq, created_at,
+    last_at, completed_at, completed_by, due_at, has_nodes, writer_id
+) VALUES (
+    :request, :request_id, :named, :trace, coalesce(:root_name, :workflow_name), :user_id, :session_id, :start_ns,
+    :end_ns, :nodes, :running, :errors, :prompt_tokens, :completion_tokens, :total_tokens, :cost_usd,
+    :error_message, :max_seq, :now, :now, :completed_at, :completed_by, :completed_at, :has_nodes, :writer_id
+)
 
 -- name: set_request_trace
 UPDATE hush_requests SET trace = ? WHERE id = ? AND trace IS NULL
