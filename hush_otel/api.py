@@ -16,11 +16,13 @@ from .capture.exporter import SpoolingSpanExporter
 from .capture.nodes import NodeTraces
 from .capture.processor import SpoolingSpanProcessor
 from .config import Settings
+from .errors import ConfigError
 from .model import Destination
 from .spool.directory import SpoolDirectory
 from .spool.filesystem import append_mode
 from .spool.process import on_fork
 from .spool.writer import SpoolWriter
+from .sqlite_file import why_no_database
 
 FIRST_POLL_S: Final = 0.0005
 LONGEST_POLL_S: Final = 0.01
@@ -30,12 +32,14 @@ class Attachment:
     """This process attached to one database: settings, writer, background client.
 
     Raises:
-        ConfigError: A setting cannot work, or the filesystem cannot keep the promises.
+        ConfigError: A setting cannot work, the database's path is taken by something else, or the filesystem
+            cannot keep the promises.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         force = settings.force_filesystem
+        _check_database(settings.db_path)
         append_mode(settings.db_path.parent, key="HUSH_TRACES_DB", force=force)
         mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
         self.client = BackgroundClient(settings)
@@ -68,6 +72,13 @@ class Attachment:
         return False
 
     _next_ensure = 0.0
+
+
+def _check_database(path: Path) -> None:
+    """The background process will not touch what is no database: say so where somebody reads it."""
+    wrong = why_no_database(path)
+    if wrong:
+        raise ConfigError(f"the database {path} is {wrong}", hint="set HUSH_TRACES_DB to another path")
 
 
 def wait_until(done: Any, deadline: float, nudge: Any) -> bool:

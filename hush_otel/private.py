@@ -16,7 +16,10 @@ def make_private_directory(path: Path) -> None:
     try:
         path.mkdir(mode=0o700)
     except FileNotFoundError:
+        if path.parent == path:
+            raise
         make_private_directory(path.parent)
-        make_private_directory(path)
+        # Once more only: below a dangling link, or in /proc, the parent is there and nothing can be made.
+        path.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:
         pass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any, Final, TypeVar
 from hush_otel.config import Durability
 from hush_otel.errors import StoreError, StoreFenced
 from hush_otel.private import make_private_directory
+from hush_otel.sqlite_file import why_no_database
 from hush_otel.version import __version__
 
 SCHEMA_VERSION: Final = 1
@@ -59,7 +59,7 @@ class Database:
             self.close()
             raise StoreError(
                 f"cannot open the database {path}: {exc}",
-                hint="see `hush-otel status`; the spool keeps every record",
+                hint="the spool keeps every record",
             ) from exc
         except StoreError:
             self.close()
@@ -226,9 +226,14 @@ def _make_private(path: Path) -> None:
 
 
 def _check_private(path: Path) -> None:
+    wrong = why_no_database(path)
     status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-        raise StoreError(f"{path} is no regular file of this user", hint="set HUSH_TRACES_DB")
+    if not wrong and status.st_uid != os.geteuid():
+        wrong = "no file of this user"
+    if wrong:  # before anything is done to it: it is somebody's
+        raise StoreError(
+            f"{path} is {wrong}", hint="set HUSH_TRACES_DB to another path; the spool keeps every record"
+        )
     if status.st_mode & 0o077:
         path.chmod(0o600)
 

@@ -129,7 +129,12 @@ class Reader:
         return time.monotonic() > self._deadline_s
 
     def _explain(self, exc: sqlite3.Error) -> NoReturn:
-        if str(exc) == "no such table: hush_meta" or _code(exc) == "SQLITE_NOTADB":
+        if _code(exc) == "SQLITE_NOTADB":
+            raise StoreError(
+                f"{self.path} is not a hush-otel database, and no SQLite database at all",
+                hint="HUSH_TRACES_DB or --db names another file",
+            ) from exc
+        if str(exc) == "no such table: hush_meta":
             raise _not_ours(self.path) from exc
         if _code(exc) == "SQLITE_INTERRUPT":
             raise StoreError(f"a query on {self.path} ran longer than {self._time_limit_s} s") from exc
@@ -163,6 +168,8 @@ def find_request(reader: Reader, text: str) -> str:
 def _open(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
+        if path.is_dir():
+            raise StoreError(f"{path} is a directory, no database", hint="check HUSH_TRACES_DB or --db")
         if not path.is_file():
             raise StoreError(
                 f"no database at {path}",
