@@ -269,15 +269,22 @@ class TraceStore:
 
         Args:
             request_id: As given to `insert_node_trace`, or the trace id in hex of OTel spans.
-            tracer_type: A destination type: ``otlp``, ``jaeger``, ``console``, ``file``, ``local`` (store
-                only), or one of the seed's names.
-            tracer_config: What the type needs: endpoint, headers, …
+            tracer_type: A destination of the configuration file by its name, or a type: ``otlp``, ``jaeger``,
+                ``console``, ``file``, ``local`` (store only), or one of the seed's names.
+            tracer_config: What the type needs: endpoint, headers, … Beside a name from the file each entry
+                replaces the file's; None takes the definition as it is.
             tags: Kept with the request.
 
         Raises:
-            ValueError: request_id or tracer_type is no text, or request_id is empty.
+            ValueError: request_id or tracer_type is no text, request_id is empty, or tracer_config is neither
+                a mapping nor None.
         """
-        self._nodes.mark(request_id, tracer_type, tracer_config, tags)
+        settings = self._attachment.settings
+        known = settings.known_destinations.get(tracer_type) if type(tracer_type) is str else None
+        if known is None:
+            self._nodes.mark(request_id, tracer_type, tracer_config, tags)
+        else:
+            self._nodes.mark(request_id, known.type, tracer_config, tags, known.config)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until all of this process's records are in SQLite.
@@ -288,11 +295,15 @@ class TraceStore:
         return self._attachment.flush(timeout_millis)
 
     def wait_delivered(self, timeout_millis: int = 30000, request_id: str | None = None) -> bool:
-        """Wait until receivers have accepted every delivery that this process asked for.
+        """Wait until receivers have accepted every delivery of the requests that this process sends on.
+
+        Those are the complete requests for which it asked for at least one delivery, by a processor, an
+        exporter or a mark. All deliveries of such a request count, those that another process asked for too:
+        that one is dead or paused makes the answer False, whoever wanted it.
 
         Args:
             timeout_millis: Milliseconds in all.
-            request_id: Only this request's deliveries, whoever asked for them.
+            request_id: Only this request's deliveries, whoever asked for them; waits for its completion, too.
 
         Returns:
             True only when all were accepted; False at the timeout, and at once when one is dead or paused.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import UserDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from hush_otel import records
-from hush_otel.codec import encode
+from hush_otel.codec import encode, placeholder
 from hush_otel.diagnostics import swallow
 from hush_otel.spool.writer import SpoolWriter
+
+NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class NodeTraces:
@@ -37,18 +39,32 @@ class NodeTraces:
             _require_text(name, value)
         self._publish((records.NODE, time.time_ns(), values), "recording a node trace")
 
-    def mark(self, request_id: str, tracer_type: str, tracer_config: Any, tags: Sequence[str] | None) -> None:
+    def mark(
+        self,
+        request_id: str,
+        tracer_type: str,
+        tracer_config: Mapping[str, Any] | None,
+        tags: Sequence[str] | None,
+        defaults: Mapping[str, Any] = NO_DEFAULTS,
+    ) -> None:
         """Publish that a request is complete and where it goes.
 
+        Args:
+            request_id: Of node traces, or a trace id in hex.
+            tracer_type: A destination type.
+            tracer_config: Its options.
+            tags: Kept with the request.
+            defaults: Options that `tracer_config` leaves open.
+
         Raises:
-            ValueError: request_id or tracer_type is no text, or request_id is empty.
+            ValueError: request_id or tracer_type is no text, request_id is empty, or tracer_config is
+                neither a mapping nor None.
         """
         _require_text("request_id", request_id)
         _require_text("tracer_type", tracer_type)
-        config = {} if tracer_config is None else tracer_config
-        # By type: isinstance would ask a strange object for its __class__.
-        if not issubclass(type(config), (dict, MappingProxyType, UserDict)):
-            config = {"invalid": config}
+        config = _readable(tracer_config)
+        if defaults:
+            config = _completed(config, defaults)
         kept = tags if tags is None or issubclass(type(tags), (list, tuple, set, frozenset)) else [tags]
         self._publish(
             (records.MARK, time.time_ns(), request_id, tracer_type, config, kept),
@@ -67,7 +83,35 @@ class NodeTraces:
 
 
 def _require_text(name: str, value: object) -> None:
-    if not issubclass(type(value), str) or not (value or name != "request_id"):
-        raise ValueError(
-            f"{name} must be {'non-empty ' if name == 'request_id' else ''}text, not {type(value).__name__}"
-        )
+    if not issubclass(type(value), str):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")  # noqa: TRY004 - the seed's contract
+    if not value and name == "request_id":
+        raise ValueError(f"{name} must be non-empty text")
+
+
+def _readable(config: object) -> Any:
+    """A mark's options as the encoder takes them.
+
+    By type, never by isinstance, which would ask a strange object for its __class__. A mapping that only its
+    own code could read is kept by its type's name, and makes the delivery dead.
+
+    Raises:
+        ValueError: It is no mapping.
+    """
+    if config is None:
+        return {}
+    if issubclass(type(config), (dict, MappingProxyType, UserDict)):
+        return config
+    if Mapping in type.mro(type(config)):
+        return {"invalid": config}
+    raise ValueError(f"tracer_config must be a mapping, not {type(config).__name__}")
+
+
+def _completed(config: Any, defaults: Mapping[str, Any]) -> dict[Any, Any]:
+    try:
+        given = config.data if issubclass(type(config), UserDict) else config
+        # dict.items: a subclass may have overridden its own.
+        pairs = dict.items(given) if issubclass(type(given), dict) else given.items()
+        return {**defaults, **dict(pairs)}
+    except Exception:  # noqa: BLE001 - boundary to the app
+        return {"invalid": placeholder(config)}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
 import time
+from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -495,6 +497,89 @@ def test_the_processor_asks_for_its_destinations(db: Path) -> None:
     app.drain()
     assert rows(db, "SELECT destination, state, span_count FROM deliveries") == [("lab", "pending", 1)]
     assert rows(db, "SELECT status FROM requests") == [("pending",)]
+
+
+MAIN = """
+[destination.main]
+type = "otlp"
+endpoint = "http://127.0.0.1:9"
+headers = {x-key = "${KEY}"}
+[destination.otlp]
+type = "jaeger"
+[destination.quiet]
+type = "local"
+"""
+
+
+class Stubborn(dict[str, Any]):
+    """A dict whose own ways to read it fail."""
+
+    def keys(self) -> Any:
+        """Never called."""
+        raise RuntimeError
+
+    __iter__ = items = keys
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "kind", "resolved"),
+    [
+        ("main", None, "otlp", {"endpoint": "http://127.0.0.1:9", "headers": {"x-key": "${KEY}"}}),
+        ("main", {}, "otlp", {"endpoint": "http://127.0.0.1:9", "headers": {"x-key": "${KEY}"}}),
+        (
+            "main",
+            {"endpoint": "http://127.0.0.1:8", "timeout_s": 1},
+            "otlp",
+            {"endpoint": "http://127.0.0.1:8", "headers": {"x-key": "${KEY}"}, "timeout_s": 1},
+        ),
+        ("main", UserDict({"headers": {}}), "otlp", {"endpoint": "http://127.0.0.1:9", "headers": {}}),
+        ("main", Stubborn(headers={}), "otlp", {"endpoint": "http://127.0.0.1:9", "headers": {}}),
+        ("otlp", None, "jaeger", {}),
+        ("jaeger", None, "jaeger", {}),
+        ("quiet", None, "local", {}),
+    ],
+)
+def test_a_mark_may_name_a_destination_of_the_file(
+    name: str, config: Any, kind: str, resolved: dict[str, Any], db: Path, tmp_path: Path
+) -> None:
+    """Its type and options come from the file, what the call gives replaces them, references stay."""
+    (tmp_path / ".hush").mkdir()
+    (tmp_path / ".hush/hush.toml").write_text(MAIN)
+    store = get_store(db)
+    store.insert_node_trace(**FULL)
+    store.mark_request_complete("req-1", name, config)
+    drain_once(attach(db).settings)
+    ((stored_type, stored_config),) = rows(db, "SELECT tracer_type, tracer_config FROM requests")
+    assert (stored_type, json.loads(stored_config)) == (kind, resolved)
+    states = [] if kind == "local" else [("pending",)]
+    assert rows(db, "SELECT state FROM deliveries") == states
+
+
+def test_an_empty_request_id_is_told_as_such(db: Path) -> None:
+    """Of the right type and still wrong: the message does not speak of the type."""
+    for call in (
+        lambda: get_store(db).insert_node_trace(**(FULL | {"request_id": ""})),
+        lambda: get_store(db).mark_request_complete("", "local"),
+    ):
+        with pytest.raises(ValueError, match=r"^request_id must be non-empty text$"):
+            call()
+    with pytest.raises(ValueError, match=r"^request_id must be text, not int$"):
+        get_store(db).mark_request_complete(5, "local")  # type: ignore[arg-type]
+
+
+def test_help_on_the_test_doubles_works() -> None:
+    """Every signature in hush_otel.testing can be shown."""
+    program = """
+import inspect
+import hush_otel.testing as doubles
+help(doubles)
+for one in vars(doubles).values():
+    if callable(one) and one.__module__ == doubles.__name__:
+        inspect.signature(one)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "class OtlpReceiver" in done.stdout
 
 
 def test_tracers_are_registered_by_class() -> None:

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import uuid
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -228,7 +229,9 @@ def test_b7_hostile_objects(app: App) -> None:
     )
     node(app, request_id=str(Items), user_id=Hostile(), execution_order=Hostile(), model=[1], error=Hostile())
     app.store.mark_request_complete("marked", "local", Items(a=1), Hostile())  # type: ignore[arg-type]
-    app.store.mark_request_complete("marked", "local", Hostile(), (Hostile(), "tag"))  # type: ignore[arg-type]
+    app.store.mark_request_complete("marked", "local", {"bad": Hostile()}, (Hostile(), "tag"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"tracer_config must be a mapping, not Hostile$"):
+        app.store.mark_request_complete("marked", "local", Hostile())  # type: ignore[arg-type]
     app.drain()
     found = rows(app.db_path, "SELECT input_data FROM node_traces WHERE request_id = 'r'")[0][0]
     assert json.loads(found)["good"] == 1
@@ -528,8 +531,7 @@ def test_b15_the_same_span_id_twice_with_other_content(app: App) -> None:
         ("otlp", {"endpoint": "http://x", "no_such_option": 1}, "dead"),
         ("otlp", {"endpoint": "http://x", "self": 1, "type": "x", "name": "y"}, "dead"),
         ("otlp", {"endpoint": "http://x", 1: 2, (1, 2): {(3,): b"x"}}, "dead"),
-        ("otlp", "http://x", "dead"),
-        ("otlp", [("endpoint", "http://x")], "dead"),
+        ("otlp", ChainMap({"endpoint": "http://x"}), "dead"),
         ("otlp", {"endpoint": "http://x", "timeout": float("nan")}, "dead"),
     ],
     ids=repr,
@@ -550,6 +552,39 @@ def test_b16_a_mark_that_cannot_work(tracer_type: str, config: Any, state: str, 
     if state == "paused":
         assert "known types: console, file, jaeger, otlp" in found[0][1]
     assert rows(app.db_path, "SELECT completed_by FROM requests WHERE request_id = 'r'") == [("mark",)]
+
+
+class Liar:
+    """Says that it is a dict, and counts who asks."""
+
+    asked = 0
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        Liar.asked += 1
+        return dict
+
+    def keys(self) -> list[str]:
+        """As a mapping has them."""
+        Liar.asked += 1
+        return []
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["http://x", [("endpoint", "http://x")], 5, b"x", object(), {"x"}, Liar(), False, ""],
+    ids=lambda config: type(config).__qualname__,
+)
+def test_b11_a_mark_whose_config_is_no_mapping(config: Any, app: App) -> None:
+    """B11: the caller is told, by type alone: no code of the value runs. None stands for no options."""
+    Liar.asked = 0
+    said = rf"tracer_config must be a mapping, not {type(config).__name__}$"
+    with pytest.raises(ValueError, match=said):
+        app.store.mark_request_complete("r", "local", config)
+    assert Liar.asked == 0
+    app.store.mark_request_complete("r", "local", None)
+    app.drain()
+    assert rows(app.db_path, "SELECT tracer_config FROM requests WHERE request_id = 'r'") == [("{}",)]
 
 
 # ------------------------------------------------------------------ anything
@@ -602,7 +637,7 @@ FIELDS = st.dictionaries(
     nodes=st.lists(st.tuples(st.text(min_size=1, max_size=5), FIELDS), min_size=1, max_size=5),
     span_attributes=st.dictionaries(st.text(max_size=5), VALUES, max_size=5),
     tags=VALUES,
-    config=VALUES,
+    config=st.none() | st.dictionaries(SCALARS, VALUES, max_size=4),
 )
 def test_anything_at_all(
     app: App,
