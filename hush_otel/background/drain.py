@@ -10,6 +10,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -35,8 +36,10 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 SOURCE_BYTES: Final = 1024 * 1024
 """What one segment gets of it, so that a backlog does not starve the others."""
 GIVE_UP_AT_MOST: Final = 8
-"""Records in a row that cannot be stored. More of them are no bad records but a bug that concerns all:
-what is left stays in the spool, where a mended version finds it."""
+"""Records of one type in a row that cannot be stored. More of them are no bad records but a bug that
+concerns all: what is left stays in the spool, where a mended version finds it."""
+STUCK_S: Final = 5.0
+"""How long a segment with such records rests before the next try. The others go on."""
 DAMAGE_WAIT_S: Final = 1.0
 """A frame that stays invalid for this long in a sealed segment is damage, not a race."""
 
@@ -61,7 +64,8 @@ class Drain:
         self._unopened = False
         """Whether a segment could not be opened for want of descriptors or the like: it is tried again."""
         self._turn = 0
-        self._given_up_in_a_row = 0
+        self._given_up: Counter[int] = Counter()
+        """Records given up since one of the same type could be stored."""
         self._behind: list[Source] = []
         """Segments of which the last read has left something."""
 
@@ -100,12 +104,14 @@ class Drain:
             except Exception as exc:
                 if _is_of_the_database(exc):
                     raise
-                if self._given_up_in_a_row >= GIVE_UP_AT_MOST:
-                    raise
+                if self._given_up[records.record_type(frame[1])] >= GIVE_UP_AT_MOST:
+                    swallow("storing a segment, which is tried again", exc)
+                    source.wait_until = time.monotonic() + STUCK_S
+                    break
                 swallow("storing a record, which is kept in salvage/", exc)
                 self._give_up(source, one)
             else:
-                self._given_up_in_a_row = 0
+                self._given_up[records.record_type(frame[1])] = 0
             if source.position < end:
                 break  # this record must wait, and so must what comes after it
         return spans
@@ -113,7 +119,7 @@ class Drain:
     def _give_up(self, source: Source, one: Frames) -> None:
         """A record that cannot be stored: kept for people, counted, passed by."""
         ((offset, payload),) = one.frames
-        self._given_up_in_a_row += 1
+        self._given_up[records.record_type(payload)] += 1
         self._salvage(source, offset, payload, "unstorable")
         self._commit([(source, one._replace(frames=[]))])
 
@@ -157,7 +163,10 @@ class Drain:
 
     def _read(self) -> tuple[list[tuple[Source, Frames]], bool]:
         """Take turns over the segments until the batch is full; True when something was left."""
-        sources = [source for source in self.sources.values() if not source.ended]
+        now = time.monotonic()
+        sources = [
+            source for source in self.sources.values() if not source.ended and source.wait_until <= now
+        ]
         self._turn = (self._turn + 1) % max(len(sources), 1)
         room = BATCH_BYTES
         reads: list[tuple[Source, Frames]] = []
@@ -234,7 +243,7 @@ class Drain:
         """Decode frames; returns the offset at which the rest must wait, if any."""
         ended = _ended_keys(found)
         for offset, payload in found.frames:
-            if payload[1:2] == _START_BYTE and records.span_key(payload) in ended:
+            if payload[1] == records.START and records.span_key(payload) in ended:
                 continue  # its end, which says it all, is in the same batch
             record = decode(payload)
             if record is None:
@@ -312,6 +321,11 @@ class Drain:
             if not source.ended:
                 source.reader.set_sleeping()
 
+    def stuck(self) -> list[Path]:
+        """Segments that rest: their next records cannot be stored, one after the other."""
+        now = time.monotonic()
+        return [path for path, source in self.sources.items() if source.wait_until > now]
+
     def is_waiting_for_the_dead(self) -> bool:
         """Whether some segment was given up and its tail is to be read once more."""
         return any(not s.ended and s.reader.fenced_at is not None for s in self.sources.values())
@@ -334,13 +348,9 @@ class Drain:
 
 def _ended_keys(found: Frames) -> set[bytes | None]:
     """Spans whose own end is among the frames: their starts say nothing more."""
-    keys = {records.span_key(payload) for _, payload in found.frames if payload[1:2] == _END_BYTE}
+    keys = {records.span_key(payload) for _, payload in found.frames if payload[1] == records.END}
     keys.discard(None)
     return keys
-
-
-_END_BYTE: Final = bytes([records.END])
-_START_BYTE: Final = bytes([records.START])
 
 
 def _is_of_the_database(exc: Exception) -> bool:

@@ -187,7 +187,11 @@ class Service:
         return version_key(version) > version_key(__version__)
 
     def drain_all(self) -> DrainReport:
-        """Store everything in the spool; deliver nothing, but queue what is complete."""
+        """Store everything in the spool; deliver nothing, but queue what is complete.
+
+        Raises:
+            StoreError: Some segment cannot be stored; what was stored of the others stays stored.
+        """
         report = DrainReport()
         while True:
             progress = self._drain.step()
@@ -200,6 +204,11 @@ class Service:
                     break
                 self._bell.wait(0.1)
         self._relay.queue_due(time.time())
+        if stuck := self._drain.stuck():
+            raise StoreError(
+                f"the records in {stuck[0]} cannot be stored; they stay there",
+                hint="upgrade hush-otel, then drain again; its log says what failed",
+            )
         return report
 
     def has_live_writers(self) -> bool:

@@ -27,6 +27,7 @@ class Source:
         position: Offset of the first frame that is not committed yet.
         drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
         ended: Committed as ended; the file may go once its rows are synced.
+        wait_until: Monotonic; not read before, for its next records cannot be stored.
     """
 
     def __init__(self, reader: SegmentReader, position: int, drops: dict[str, int], *, ended: bool) -> None:
@@ -36,6 +37,7 @@ class Source:
         self.read_drops = drops
         self.ended = ended
         self.damaged_since: float | None = None
+        self.wait_until = 0.0
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         for payload in () if ended else reader.definitions(position):

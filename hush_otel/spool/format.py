@@ -30,6 +30,9 @@ MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 FRAME_MARGIN_BYTES: Final = 16
 """More than a frame's word and padding take."""
 
+PLACE_FACTOR: Final = 0x9E3779B1
+"""2**32 divided by the golden ratio: neighbouring offsets get masks that differ in most bits."""
+
 CRC_PIECE_BYTES: Final = 4096
 """zlib.crc32 gives up the GIL above 5 KiB, which costs 5 ms beside a CPU-bound thread."""
 
@@ -91,7 +94,7 @@ def place_seed(segment_id: bytes) -> int:
 
 def place_mask(seed: int, offset: int) -> int:
     """The value that ties a frame's CRC to its segment and offset."""
-    return (seed + offset * 0x9E3779B1) & 0xFFFFFFFF
+    return (seed + offset * PLACE_FACTOR) & 0xFFFFFFFF
 
 
 def checksum(payload: bytes | memoryview) -> int:

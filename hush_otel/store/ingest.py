@@ -20,7 +20,17 @@ from hush_otel.model import SpanState
 
 from .requests import Requests, RollUp, Trace
 from .routes import Routes, destination_of_mark, masked_json, tags_json
-from .rows import REQUEST, ROUTE, NodeRow, SpanRow, as_text, end_values, origin_columns, start_values
+from .rows import (
+    REQUEST,
+    ROUTE,
+    NodeRow,
+    SpanRow,
+    as_text,
+    end_columns,
+    end_values,
+    origin_columns,
+    start_values,
+)
 from .statements import load_statements
 
 SQL: Final = load_statements("ingest")
@@ -251,9 +261,9 @@ class _Batch:
         begun = set(self._ingest.requests.new)
         done = {"completed_by": "root", "completed_at": self._now}
         self._ingest.requests.insert_new(
-            db, lambda number: self._roll_up(number).values | (done if number in complete else NOT_COMPLETE)
+            db, lambda number: self._roll_up(number).values() | (done if number in complete else NOT_COMPLETE)
         )
-        roll_ups = [roll_up.values for number, roll_up in self._roll_ups.items() if number not in begun]
+        roll_ups = [roll_up.values() for number, roll_up in self._roll_ups.items() if number not in begun]
         db.executemany(SQL["roll_up"], roll_ups)
         db.executemany(SQL["mend_request"], [{"request": request} for request in self._mended])
         for number in complete:
@@ -263,7 +273,7 @@ class _Batch:
     def _settle_new(self) -> None:
         """Before two requests become one: everything is a row. What the batch knows of it follows later."""
         self._ingest.requests.insert_new(
-            self._db, lambda number: RollUp(number, self._now).values | NOT_COMPLETE
+            self._db, lambda number: RollUp(number, self._now).values() | NOT_COMPLETE
         )
         self._ingest.routes.save(self._db)
 
@@ -279,20 +289,19 @@ class _Batch:
     def _write_ends(self) -> None:
         rows = [self._end_row(arrival) for arrival in self._ends.values()]
         running = self._ingest.running(self._db)
-        fresh: list[SpanRow] = []
-        ended: list[tuple[SpanRow, Running]] = []
-        for row in rows:
-            was = running.pop(row.key, None) if running else None
-            if was is None:
-                fresh.append(row)
-            else:
-                ended.append((row, was))
-        self._db.executemany(SQL["replace_span"], [(*row.values, was.row) for row, was in ended])
+        if not running:
+            self._insert(rows)
+        else:
+            self._insert([row for row in rows if row.key not in running])
+            self._end_running([(row, running.pop(row.key)) for row in rows if row.key in running])
+        self.ended += len(rows)
+
+    def _end_running(self, ended: list[tuple[SpanRow, Running]]) -> None:
+        """Spans that were stored as running."""
+        self._db.executemany(SQL["end_span"], [(*end_columns(row.values), was.row) for row, was in ended])
         self._db.executemany(SQL["delete_running"], [(was.row,) for _, was in ended])
         for row, was in ended:
             self._count(row, was_running=True, moved_from=was.request)
-        self._insert(fresh)
-        self.ended += len(rows)
 
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
@@ -302,21 +311,22 @@ class _Batch:
 
     def _span_row(self, arrival: Arrival) -> tuple[SpanRow, tuple[int, int, int, int | None]]:
         """What start and end have in common: the row's place, request and destinations."""
-        record, origin = arrival.record, arrival.origin or self._ingest.nowhere(self._db)
-        promoted = promote(record.attributes, as_text(record.name) or "")
+        record, writer_id, origin = arrival
+        if origin is None:
+            origin = self._ingest.nowhere(self._db)
+        name = record.name if type(record.name) is str else as_text(record.name) or ""
+        promoted = promote(record.attributes, name)
         trace = self._trace(record.trace_id)
-        row = SpanRow(record.trace_id + record.span_id, promoted, arrival.writer_id)
-        row.request = (
-            trace.request if promoted.request_id is None else self._assign(trace, promoted.request_id)
-        )
+        row = SpanRow(record.trace_id + record.span_id, promoted, writer_id)
+        request = trace.request if promoted.request_id is None else self._assign(trace, promoted.request_id)
         if record.parent_span_id is None:
-            row.root_name = promoted.workflow_name or as_text(record.name)
+            row.root_name = promoted.workflow_name or name
         elif record.flags & REMOTE:
             # The root of this process's part only: it names the request until the real root is known.
-            row.workflow_name = row.workflow_name or as_text(record.name)
+            row.workflow_name = row.workflow_name or name
         if origin.route is not None:
-            self._ingest.routes.ask(self._db, arrival.writer_id, row.request, origin.route)
-        return row, (trace.id, row.request, origin.origin, origin.route)
+            self._ingest.routes.ask(self._db, writer_id, request, origin.route)
+        return row, (trace.id, request, origin.origin, origin.route)
 
     def _insert(self, rows: list[SpanRow]) -> None:
         """Insert all at once; when some are there already, one by one."""
@@ -368,33 +378,42 @@ class _Batch:
             return
         seq = self._ingest.next_seq(self._db)
         self._db.execute(SQL["set_route"], (union, seq, number))
-        values = self._roll_up(request).values
-        values["max_seq"] = max(values["max_seq"], seq)
+        self._roll_up(request).reach(seq)
 
     def _replace(self, row: SpanRow, number: int) -> None:
         self._db.execute(SQL["replace_span"], (*row.values, number))
 
     def _write_starts(self) -> None:
         running = self._ingest.running(self._db)
+        fresh: list[tuple[bytes, SpanRow]] = []
         for key, arrival in self._starts.items():
             if key in self._ends:
                 continue
             if key in running:
-                self._start_again(arrival, running[key])
+                self._more_starts.append(arrival)
                 continue
             row, place = self._span_row(arrival)
             row.values = start_values(arrival.record, row.promoted, place, self._now)
-            cursor = self._db.execute(SQL["insert_span"], row.values)
-            if cursor.rowcount == 1:
-                number = int(cursor.lastrowid or 0)
-                self._db.execute(SQL["insert_running"], (number, arrival.writer_id))
-                running[key] = Running(number, row.request)
-                self._count(row)
-
+            fresh.append((key, row))
+        self._insert_running(fresh)
         for arrival in self._more_starts:
             was = running.get(arrival.record.trace_id + arrival.record.span_id)
             if was is not None:
                 self._start_again(arrival, was)
+
+    def _insert_running(self, fresh: list[tuple[bytes, SpanRow]]) -> None:
+        """Spans that have only started. One whose end is stored already says nothing new."""
+        running = self._ingest.running(self._db)
+        insert = SQL["insert_span"]
+        started: list[tuple[int, bytes]] = []
+        for key, row in fresh:
+            cursor = self._db.execute(insert, row.values)
+            if cursor.rowcount == 1:
+                number = int(cursor.lastrowid or 0)
+                started.append((number, row.writer_id))
+                running[key] = Running(number, row.values[REQUEST])
+                self._count(row)
+        self._db.executemany(SQL["insert_running"], started)
 
     def _start_again(self, arrival: Arrival, was: Running) -> None:
         """Another processor saw the same start: an interrupted span goes to its destinations, too."""
@@ -443,12 +462,11 @@ class _Batch:
         self._db.execute(SQL["interrupt_span"], (seq, end_ns, DIED, was.row))
         self._db.execute(SQL["delete_running"], (was.row,))
         self._ingest.running(self._db).pop(key, None)
-        values = self._roll_up(was.request).values
-        values["running"] -= 1
-        values["errors"] += 1
-        values["max_seq"] = max(values["max_seq"], seq)
-        values["error_message"] = values["error_message"] or DIED
-        values["end_ns"] = max(values["end_ns"] or 0, end_ns)
+        roll_up = self._roll_up(was.request)
+        roll_up.running -= 1
+        roll_up.errors += 1
+        roll_up.reach(seq, end_ns)
+        roll_up.error_message = roll_up.error_message or DIED
 
     # ------------------------------------------------------------------ node traces
 
@@ -458,7 +476,6 @@ class _Batch:
         trace = self._trace(trace_id_of(request_id))
         request = self._assign(trace, request_id)
         row = SpanRow(b"", node.promoted, arrival.writer_id)
-        row.request = request
         if node.node.parent_name is None:
             row.root_name = node.node.workflow_name
         span_id = self._node_span_id(trace, node)
@@ -480,7 +497,7 @@ class _Batch:
     # ------------------------------------------------------------------ requests
 
     def _trace(self, trace_id: bytes) -> Trace:
-        return self._ingest.requests.trace(self._db, trace_id)
+        return self._ingest.requests.known.get(trace_id) or self._ingest.requests.trace(self._db, trace_id)
 
     def _assign(self, trace: Trace, request_id: str) -> int:
         before = trace.request
@@ -501,7 +518,7 @@ class _Batch:
         self._mended = {new if request == old else request for request in self._mended}
         moved = self._roll_ups.pop(old, None)
         if moved is not None:
-            self._db.execute(SQL["roll_up"], {**moved.values, "request": new})
+            self._db.execute(SQL["roll_up"], {**moved.values(), "request": new})
 
     def _roll_up(self, request: int) -> RollUp:
         found = self._roll_ups.get(request)
@@ -521,13 +538,13 @@ class _Batch:
         if moved_from is not None and moved_from != row.values[REQUEST]:
             # The start had not named its request yet.
             self._mended.add(moved_from)
-            here, there = self._roll_up(row.values[REQUEST]).values, self._roll_up(moved_from).values
-            here["nodes"] += 1
-            there["nodes"] -= 1
-            here["running"] += was_running
-            there["running"] -= was_running
-            here["errors"] += was_error
-            there["errors"] -= was_error
+            here, there = self._roll_up(row.values[REQUEST]), self._roll_up(moved_from)
+            here.nodes += 1
+            there.nodes -= 1
+            here.running += was_running
+            there.running -= was_running
+            here.errors += was_error
+            there.errors -= was_error
 
     def _complete_request(self, request: int, reason: str) -> None:
         self._db.execute(SQL["complete_request"], (reason, self._now, self._now, self._now, request))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from hush_otel.mapping.semconv import countable
+from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 
 from .rows import END_NS, END_SEQ, NODE, START_NS, STATE, STATUS_CODE, STATUS_MESSAGE, SpanRow
 from .statements import load_statements
@@ -40,36 +40,37 @@ class Requests:
     """
 
     def __init__(self) -> None:
-        self._traces: dict[bytes, Trace] = {}
+        self.known: dict[bytes, Trace] = {}
+        """By trace id; `prepare` puts them there."""
         self.new: dict[int, Trace] = {}
         """Requests that are no rows yet, by the id that they will have."""
         self._new_names: set[str] = set()
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
-        self._traces.clear()
+        self.known.clear()
         self.new.clear()
         self._new_names.clear()
 
     def trim(self) -> None:
         """Bound the memory; between batches only, for a batch holds on to its traces."""
-        if len(self._traces) > CACHED_TRACES:
-            self._traces.clear()
+        if len(self.known) > CACHED_TRACES:
+            self.known.clear()
 
     def trace(self, db: sqlite3.Connection, trace_id: bytes) -> Trace:
         """The trace of 16 bytes, made when new together with a request of its own."""
-        if trace_id not in self._traces:
+        if trace_id not in self.known:
             self.prepare(db, [trace_id])
-        return self._traces[trace_id]
+        return self.known[trace_id]
 
     def prepare(self, db: sqlite3.Connection, trace_ids: Iterable[bytes]) -> None:
         """Have all these traces at hand: a few statements for all of them instead of a few for each."""
-        unknown = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in self._traces]
+        unknown = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in self.known]
         for start in range(0, len(unknown), AT_ONCE):
             some = unknown[start : start + AT_ONCE]
             for trace_id, number, request, request_id, named in _find(db, SQL["find_traces"], some):
-                self._traces[trace_id] = Trace(number, request, request_id, named=bool(named))
-            self._make(db, [trace_id for trace_id in some if trace_id not in self._traces])
+                self.known[trace_id] = Trace(number, request, request_id, named=bool(named))
+            self._make(db, [trace_id for trace_id in some if trace_id not in self.known])
 
     def _make(self, db: sqlite3.Connection, trace_ids: Sequence[bytes]) -> None:
         if not trace_ids:
@@ -84,14 +85,14 @@ class Requests:
             number = marked.get(name)
             if number is None:
                 request = number = request + 1
-            made = self._traces[trace_id] = Trace(trace, number, name, named=False)
+            made = self.known[trace_id] = Trace(trace, number, name, named=False)
             if name in marked:
                 db.execute(SQL["set_request_trace"], (trace, number))
             else:
                 self.new[number] = made
                 self._new_names.add(name)
         db.executemany(
-            SQL["insert_trace"], [(t.id, i, t.request) for i in trace_ids for t in (self._traces[i],)]
+            SQL["insert_trace"], [(t.id, i, t.request) for i in trace_ids for t in (self.known[i],)]
         )
 
     def request(self, db: sqlite3.Connection, request_id: str, now: float, *, named: bool) -> int:
@@ -169,57 +170,102 @@ def _find(db: sqlite3.Connection, sql: str, keys: Sequence[Any]) -> list[tuple[A
 class RollUp:
     """What one batch adds to one request."""
 
-    __slots__ = ("values",)
+    __slots__ = (
+        "completion_tokens",
+        "cost_usd",
+        "end_ns",
+        "error_message",
+        "errors",
+        "has_nodes",
+        "max_seq",
+        "nodes",
+        "now",
+        "prompt_tokens",
+        "request",
+        "root_name",
+        "running",
+        "session_id",
+        "start_ns",
+        "total_tokens",
+        "user_id",
+        "workflow_name",
+        "writer_id",
+    )
 
     def __init__(self, request: int, now: float) -> None:
-        self.values: dict[str, Any] = dict.fromkeys(
-            (
-                "prompt_tokens",
-                "completion_tokens",
-                "total_tokens",
-                "cost_usd",
-                "start_ns",
-                "end_ns",
-                "error_message",
-                "root_name",
-                "workflow_name",
-                "user_id",
-                "session_id",
-            )
-        )
-        self.values.update(
-            request=request, now=now, nodes=0, running=0, errors=0, max_seq=0, has_nodes=0, writer_id=None
-        )
+        self.request: int = request
+        self.now: float = now
+        self.nodes = self.running = self.errors = self.max_seq = self.has_nodes = 0
+        self.start_ns: int | None = None
+        self.end_ns: int | None = None
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
+        self.total_tokens: int | None = None
+        self.cost_usd: float | None = None
+        self.error_message: str | None = None
+        self.root_name: str | None = None
+        self.workflow_name: str | None = None
+        self.user_id: str | None = None
+        self.session_id: str | None = None
+        self.writer_id: bytes | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of the statements `roll_up` and `insert_new_request`."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def add(self, row: SpanRow, *, was_running: bool = False, was_error: bool = False) -> None:
         """A row was inserted, or has replaced the row of a span that ran or was interrupted."""
-        v, values, promoted = self.values, row.values, row.promoted
+        values, promoted = row.values, row.promoted
         if not (was_running or was_error):
-            v["nodes"] += 1
+            self.nodes += 1
         if values[STATE] == 0:
-            v["running"] += 1
+            self.running += 1
         else:
-            v["running"] -= was_running
-            v["max_seq"] = max(v["max_seq"], values[END_SEQ])
-            v["end_ns"] = values[END_NS] if v["end_ns"] is None else max(v["end_ns"], values[END_NS])
-            self._add_usage(row)
-        v["errors"] += (values[STATUS_CODE] == 2) - was_error  # noqa: PLR2004 - OTLP's ERROR
-        if values[STATUS_CODE] == 2 and v["error_message"] is None:  # noqa: PLR2004
-            v["error_message"] = values[STATUS_MESSAGE] or ""
-        start = values[START_NS]
-        v["start_ns"] = start if v["start_ns"] is None else min(v["start_ns"], start)
-        v["has_nodes"] |= values[NODE] is not None
-        v["root_name"] = v["root_name"] or row.root_name
-        v["workflow_name"] = v["workflow_name"] or row.workflow_name
-        v["user_id"] = v["user_id"] or promoted.user_id
-        v["session_id"] = v["session_id"] or promoted.session_id
-        v["writer_id"] = v["writer_id"] or row.writer_id
+            self.running -= was_running
+            self._add_end(values, promoted)
+        if was_error or values[STATUS_CODE] == ERROR:
+            self._add_error(values, was_error=was_error)
+        start_ns = values[START_NS]
+        if self.start_ns is None or start_ns < self.start_ns:
+            self.start_ns = start_ns
+        if values[NODE] is not None:
+            self.has_nodes = 1
+        self.root_name = self.root_name or row.root_name
+        self.workflow_name = self.workflow_name or row.workflow_name
+        self.user_id = self.user_id or promoted.user_id
+        self.session_id = self.session_id or promoted.session_id
+        self.writer_id = self.writer_id or row.writer_id
 
-    def _add_usage(self, row: SpanRow) -> None:
-        v, promoted = self.values, row.promoted
-        if not countable(promoted.node_type, row.values[NODE] is not None):
+    def _add_end(self, values: tuple[Any, ...], promoted: Promoted) -> None:
+        self.reach(values[END_SEQ], values[END_NS])
+        if promoted is NOTHING or not countable(promoted.node_type, values[NODE] is not None):
             return
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd"):
-            amount = getattr(promoted, name)
-            if amount is not None:
-                v[name] = amount if v[name] is None else v[name] + amount
+        self.prompt_tokens = _sum(self.prompt_tokens, promoted.prompt_tokens)
+        self.completion_tokens = _sum(self.completion_tokens, promoted.completion_tokens)
+        self.total_tokens = _sum(self.total_tokens, promoted.total_tokens)
+        self.cost_usd = _sum(self.cost_usd, promoted.cost_usd)
+
+    def reach(self, seq: int, end_ns: int | None = None) -> None:
+        """A row has this end_seq, and ended at this time."""
+        if seq > self.max_seq:
+            self.max_seq = seq
+        if end_ns is not None and (self.end_ns is None or end_ns > self.end_ns):
+            self.end_ns = end_ns
+
+    def _add_error(self, values: tuple[Any, ...], *, was_error: bool) -> None:
+        self.errors += (values[STATUS_CODE] == ERROR) - was_error
+        if values[STATUS_CODE] == ERROR and self.error_message is None:
+            self.error_message = values[STATUS_MESSAGE] or ""
+
+
+Amount = TypeVar("Amount", int, float)
+
+
+def _sum(one: Amount | None, other: Amount | None) -> Amount | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+ERROR: Final = 2
+"""OTLP's status code."""

@@ -19,14 +19,13 @@ _PACK: Final = msgspec.msgpack.Encoder()
 class SpanRow:
     """One row of hush_spans and what the roll-up needs of it."""
 
-    __slots__ = ("key", "promoted", "request", "root_name", "values", "workflow_name", "writer_id")
+    __slots__ = ("key", "promoted", "root_name", "values", "workflow_name", "writer_id")
 
     def __init__(self, key: bytes, promoted: Promoted, writer_id: bytes) -> None:
         self.key: bytes = key
         self.promoted: Promoted = promoted
         self.writer_id: bytes = writer_id
         self.values: tuple[Any, ...] = ()
-        self.request: int = 0
         self.root_name: str | None = None
         self.workflow_name: str | None = promoted.workflow_name
 
@@ -135,6 +134,11 @@ def end_values(
 
 
 _ENDED: Final = SpanState.ENDED.value
+
+
+def end_columns(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What an end changes of the row that its start has made, in the order of the statement end_span."""
+    return (values[REQUEST], *values[ROUTE:NODE])
 
 
 def start_values(

@@ -22,7 +22,9 @@ from inprocess import (
     writer_of,
 )
 
+from hush_otel import records
 from hush_otel.background.service import elect
+from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreError
 from hush_otel.spool.writer import SpoolWriter
@@ -177,7 +179,10 @@ def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
 def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When one record after the other cannot be stored, no more than a few are given up; mended, the rest is stored."""
+    """When one record after the other cannot be stored, no more than a few are given up; mended, the rest is stored.
+
+    Records of other types in between, and other processes, are stored all the same.
+    """
     from hush_otel.background import drain
     from hush_otel.store import ingest
 
@@ -185,11 +190,16 @@ def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
         raise TypeError("a bug in the store")
 
     names = [f"node-{number:03}" for number in range(50)]
-    say(writer, *names)
+    for name in names:
+        say(writer, name)
+        assert writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
+    other = writer_of(settings)
+    other.append(encode((records.COMPLETE, bytes(16)))[0])
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "NodeRow", broken)
-        with pytest.raises(TypeError):
+        with pytest.raises(StoreError, match="stay there"):
             drain_once(settings)
+    assert other.is_drained()
     drain_once(settings)
     assert stored_nodes(settings.db_path) == names[drain.GIVE_UP_AT_MOST :]
     assert losses(settings.db_path) == {"unstorable": drain.GIVE_UP_AT_MOST}

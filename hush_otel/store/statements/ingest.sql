@@ -18,6 +18,15 @@ UPDATE hush_spans SET
     node_type = ?, node = ?, node_key = ?, created_at = ?
 WHERE id = ?
 
+-- name: end_span
+-- What identifies the span stays: its index entries are not written again.
+UPDATE hush_spans SET
+    request = ?, route = ?, state = ?, end_seq = ?, flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?,
+    status_code = ?, status_message = ?, trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?,
+    exact = ?, model = ?, prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?,
+    session_id = ?, node_type = ?
+WHERE id = ?
+
 -- name: find_span
 SELECT id, state, route, request FROM hush_spans WHERE trace = ? AND span_id = ?
 
