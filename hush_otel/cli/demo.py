@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from hush_otel.testing import OtlpReceiver
 from . import show
 from .demo_recorders import NodeRecorder, SpanRecorder
 from .demo_workflow import QUESTION, answer
-from .output import console
+from .output import console, program
 
 TIMEOUT_MS: Final = 15_000
 """How long storing and delivering may take in all; it takes well under a second."""
@@ -130,7 +131,7 @@ def _deliver(
         DeliveryError: Something was not stored, not accepted or not seen in time; says which.
     """
     request_id = recorder.request_id
-    hint = f"hush-otel --db {shlex.quote(str(store.db_path))} status says more"
+    hint = f"{program()} --db {shlex.quote(str(store.db_path))} status says more"
     if not store.force_flush(TIMEOUT_MS):
         raise DeliveryError(f"{request_id} was not stored within {TIMEOUT_MS / 1000:g} s", hint=hint)
     if not store.wait_delivered(TIMEOUT_MS):
@@ -182,8 +183,11 @@ def _print_next_steps(out: Console, settings: Settings, runs: list[Run]) -> None
     grid.add_column(overflow="fold")
     grid.add_row("database", Text(str(settings.db_path)))
     grid.add_row("spool", Text(str(settings.spool_dir)))
-    grid.add_row("try", Text(f"hush-otel --db {database} ls", style="cyan"))
-    grid.add_row("", Text(f"hush-otel --db {database} show {runs[0].request_id}", style="cyan"))
-    grid.add_row("", Text(f"hush-otel --db {database} status", style="cyan"))
-    grid.add_row("", Text(f"sqlite3 {database} '{query}'", style="cyan"))
     out.print(grid)
+    commands = [
+        f"{program()} --db {database} {what}" for what in ("ls", f"show {runs[0].request_id}", "status")
+    ]
+    if shutil.which("sqlite3"):
+        commands.append(f"sqlite3 {database} '{query}'")
+    for line in commands:
+        out.print(Text(line, style="cyan"), soft_wrap=True)  # broken into two it could not be run

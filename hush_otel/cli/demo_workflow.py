@@ -127,13 +127,14 @@ def chat(prompt: str, recorder: Recorder) -> str:
         PromptTooLongError: The prompt exceeds `PROMPT_LIMIT_TOKENS`.
     """
     with recorder.record(Step("chat", "chat", prompt, model=MODEL)) as step:
-        step.prompt_tokens = len(words(prompt))
-        if step.prompt_tokens > PROMPT_LIMIT_TOKENS:
-            raise PromptTooLongError(f"{step.prompt_tokens} tokens, {MODEL} takes {PROMPT_LIMIT_TOKENS}")
+        tokens = len(words(prompt))
+        if tokens > PROMPT_LIMIT_TOKENS:  # refused, so nothing is used
+            raise PromptTooLongError(f"{tokens} tokens, {MODEL} takes {PROMPT_LIMIT_TOKENS}")
+        step.prompt_tokens = tokens
         step.outputs = completion = compose(prompt)
         step.completion_tokens = len(words(completion))
         per_prompt, per_completion = USD_PER_TOKEN
-        step.cost_usd = step.prompt_tokens * per_prompt + step.completion_tokens * per_completion
+        step.cost_usd = tokens * per_prompt + step.completion_tokens * per_completion
         return completion
 
 

@@ -7,6 +7,7 @@ import click
 from hush_otel.config import Settings
 
 from .output import print_json
+from .waiting import require_something
 
 
 @click.command("drain")
@@ -15,12 +16,14 @@ from .output import print_json
 def command(db: str | None, as_json: bool) -> None:
     """Store everything that is in the spool, once, and exit.
 
-    Returns promptly when another process owns the database: that one is at work.
+    Returns promptly when another process owns the database: that one is at work. Makes nothing where
+    nothing was ever recorded.
     """
     # Imported here: the other commands and --help need none of what the background process loads.
     from hush_otel.background.service import drain_once  # noqa: PLC0415
 
     settings = Settings.load(db)
+    require_something(settings)
     report = drain_once(settings)
     if as_json:
         print_json(

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
-from hush_otel.store.reading import Reader, Row
+from hush_otel.store.reading import Row
 
 from . import text
 from .output import STATUS_STYLES, console, print_json
+from .waiting import open_reader
 
 DEFAULT_LIMIT: Final = 20
 """Fits a terminal window."""
@@ -50,7 +51,7 @@ def command(db: str | None, limit: int, status: str | None, workflow: str | None
 
     A terminal of less than 100 columns shows less of each; --json and a pipe show all.
     """
-    with Reader(Settings.load(db).db_path) as reader:
+    with open_reader(Settings.load(db)) as reader:
         requests = reader.rows("list_requests", limit=limit, status=status, workflow=workflow)
     if as_json:
         for request in requests:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import click
@@ -12,6 +15,8 @@ import msgspec
 from rich.console import Console
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bytes | bool | None"
+
+NAME: Final = "hush-otel"
 
 PIPED_WIDTH: Final = 4000
 """Columns where nobody looks at a terminal: rows keep their natural width and stay greppable."""
@@ -36,6 +41,17 @@ STATUS_STYLES: Final = {
     "dead": "bold red",
 }
 """Of requests and deliveries. Calm: colour says whether someone has to look."""
+
+
+def program() -> str:
+    """How this command was started, as a shell takes it: a line that is printed can be run as it stands."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m hush_otel"
+    if started.name != NAME:
+        return NAME  # called from another program
+    found = shutil.which(NAME)
+    return NAME if found and Path(found).absolute() == started.absolute() else shlex.quote(str(started))
 
 
 def console() -> Console:

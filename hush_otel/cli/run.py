@@ -16,6 +16,14 @@ def command(db: str | None) -> int:
     or SIGINT.
     """
     # Imported here: the other commands and --help need none of what the background process loads.
+    from hush_otel.background.client import owner_pid  # noqa: PLC0415
     from hush_otel.background.service import run_foreground  # noqa: PLC0415
 
-    return run_foreground(Settings.load(db))
+    settings = Settings.load(db)
+    click.echo(_what_it_does(settings, owner_pid(settings)))
+    return run_foreground(settings)
+
+
+def _what_it_does(settings: Settings, owner: int | None) -> str:
+    work = f"what applications leave in {settings.spool_dir} is stored in {settings.db_path} and delivered"
+    return f"{work} by process {owner}; waiting to take over" if owner else f"{work}, until SIGTERM or Ctrl-C"

@@ -17,6 +17,7 @@ from hush_otel.store.reading import Reader, Row, find_request
 from . import text
 from .output import STATUS_STYLES, console, to_json
 from .tree import SpanTree
+from .waiting import open_reader
 
 
 @click.command("show")
@@ -28,7 +29,7 @@ def command(db: str | None, request_id: str, as_json: bool) -> None:
 
     ID is a request id, the beginning of one, or a trace id in hex.
     """
-    with Reader(Settings.load(db).db_path) as reader, reader.snapshot():
+    with open_reader(Settings.load(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
         if as_json:
             write_json(reader, found)
@@ -112,28 +113,35 @@ def _totals(request: Row) -> str:
     errors = request["error_count"]
     tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
     parts = [
-        _plural(request["node_count"], "span"),
-        _plural(errors, "error") if errors else "",
+        text.plural(request["node_count"], "span"),
+        text.plural(errors, "error") if errors else "",
         f"{tokens} tokens" if tokens else "",
         text.cost(request["cost_usd"]),
     ]
     return " · ".join(part for part in parts if part)
 
 
-def _plural(amount: int, noun: str) -> str:
-    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
-
-
 def _deliveries(deliveries: list[Row]) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for index, row in enumerate(deliveries):
+    before = ""
+    for row in deliveries:
+        label = "sent to" if row["state"] == "delivered" else "to"
         rejected = f", {row['rejected']} rejected" if row["rejected"] else ""
         grid.add_row(
-            Text("" if index else "sent to", style="bright_black"),
-            Text(text.clean(row["destination"], limit=60)),
+            Text("" if label == before else label, style="bright_black"),
+            _destination(row),
             Text(text.clean(row["state"]), style=STATUS_STYLES.get(row["state"], "")),
-            Text(f"{_plural(row['span_count'], 'span')}{rejected}"),
-            Text(_plural(row["attempts"], "attempt"), style="bright_black"),
+            Text(f"{text.plural(row['span_count'], 'span')}{rejected}"),
+            Text(text.plural(row["attempts"], "attempt"), style="bright_black"),
             Text(text.clean(row["last_error"] or "", limit=300), style="red"),
         )
+        before = label
     return grid
+
+
+def _destination(row: Row) -> Text:
+    """Its name; beside one that was made of a hash also where that is."""
+    name = Text(text.clean(row["destination"], limit=60))
+    if row["target"] and text.is_generated(row["destination"]):
+        name.append(f" {text.clean(row['target'], limit=100)}", style="bright_black")
+    return name

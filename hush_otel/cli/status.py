@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
-from hush_otel.store.reading import SCHEMA_VERSION, Reader, Row
+from hush_otel.store.reading import SCHEMA_VERSION, Row
 
 from . import text
 from .output import STATUS_STYLES, console, print_json
+from .waiting import last_error, open_reader
 
 DUPLICATE: Final = "duplicate"
 """Reasons that begin with this are no losses: the same record came twice and was stored once."""
@@ -49,20 +51,26 @@ class DestinationStatus:
     Attributes:
         state: active, paused (until someone acts) or held (until the receiver's Retry-After).
         reason: Why it is not active.
+        target: Its endpoint or path, secrets masked.
         pending: Deliveries that wait for it; `oldest_pending_s` is how long the oldest does.
+        dead: Deliveries that will never be accepted.
         last_error_at: Unix seconds.
+        recovered: Whether something was delivered after the last error.
     """
 
     name: str
     type: str
+    target: str | None
     state: str
     reason: str | None
     pending: int
     oldest_pending_s: float | None
+    dead: int
     delivered_spans: int
     rejected_spans: int
     last_error: str | None
     last_error_at: float | None
+    recovered: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +88,7 @@ class Report:
 
     Attributes:
         background_pid: The process that drains and delivers; None when there is none.
+        background_error: The last thing that it has said in its log, when that was an error and it is gone.
         requests: Status to how many requests.
         spans: How many are stored.
         deliveries: State to how many deliveries.
@@ -89,6 +98,7 @@ class Report:
 
     database: Database
     background_pid: int | None
+    background_error: str | None
     spool: Spool
     requests: dict[str, int]
     spans: int
@@ -120,11 +130,13 @@ def collect(settings: Settings, now_s: float) -> Report:
     # Imported here: only this command asks for the background process.
     from hush_otel.background.client import owner_pid  # noqa: PLC0415
 
-    with Reader(settings.db_path) as reader, reader.snapshot():
+    with open_reader(settings) as reader, reader.snapshot():
+        pid = owner_pid(settings)
         deliveries, spans = reader.row("status_deliveries"), reader.row("status_spans")
         return Report(
             database=_database(settings.db_path),
-            background_pid=owner_pid(settings),
+            background_pid=pid,
+            background_error=None if pid else last_error(settings.spool_dir),
             spool=_spool(settings.spool_dir),
             requests={row["status"]: row["requests"] for row in reader.each("status_requests")},
             spans=spans["spans"] if spans else 0,
@@ -158,12 +170,14 @@ def _size(path: Path) -> int:
 def _destination(row: Row, now_s: float) -> DestinationStatus:
     columns = dict(row)
     oldest_at, hold_s = columns.pop("oldest_at"), columns.pop("hold_until") - now_s
-    reason = columns.pop("paused")
+    reason, recovered = columns.pop("paused"), bool(columns.pop("recovered"))
     state = "active" if reason is None else "paused"
     if reason is None and hold_s > 0:
         state, reason = "held", f"for another {text.duration(hold_s * 1000)}"
     age_s = None if oldest_at is None else round(max(0.0, now_s - oldest_at), 3)
-    return DestinationStatus(state=state, reason=reason, oldest_pending_s=age_s, **columns)
+    return DestinationStatus(
+        state=state, reason=reason, oldest_pending_s=age_s, recovered=recovered, **columns
+    )
 
 
 def render(out: Console, report: Report, now_s: float) -> None:
@@ -175,7 +189,9 @@ def render(out: Console, report: Report, now_s: float) -> None:
         grid.add_row(Text(label), value)
     out.print(grid)
     if report.destinations:
-        out.print(Group(Text(), _destinations(report.destinations, now_s)))
+        out.print()
+        for line in _destinations(report.destinations, now_s, out.width):
+            out.print(line)
 
 
 def _summary(report: Report) -> Iterator[tuple[str, Text]]:
@@ -185,7 +201,9 @@ def _summary(report: Report) -> Iterator[tuple[str, Text]]:
     sizes = f"{text.size(database.size_bytes)}{wal}, schema {database.schema_version}"
     yield "", Text(sizes, style="bright_black")
     yield "background", Text(f"running, pid {pid}", style="green") if pid else Text("none", style="yellow")
-    yield "spool", Text(f"{text.size(spool.size_bytes)} in {spool.segments:,} segments")
+    if report.background_error:
+        yield "", Text(f"its last words: {text.clean(report.background_error, limit=500)}", style="red")
+    yield "spool", Text(f"{text.size(spool.size_bytes)} in {text.plural(spool.segments, 'segment')}")
     yield "requests", _amounts(report.requests)
     yield "spans", Text(f"{report.spans:,}")
     yield "deliveries", _amounts(report.deliveries)
@@ -208,32 +226,59 @@ def _loss(loss: Loss) -> str:
     return f"{loss.count:,} {text.clean(loss.reason)}{size}"
 
 
-def _destinations(destinations: list[DestinationStatus], now_s: float) -> Table:
-    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("destination", "type", "state"):
-        table.add_column(name, overflow="fold")
-    for name in ("pending", "oldest", "delivered", "rejected"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("last error", overflow="fold")
-    for destination in destinations:
-        table.add_row(*_destination_cells(destination, now_s))
-    return table
+HEADINGS: Final = ("destination", "type", "state", "pending", "oldest", "dead", "delivered", "rejected")
+LEFT: Final = 3
+"""How many of them hold text; the numbers behind stand to the right."""
+GAP: Final = 2
+NAME_MIN_CELLS: Final = 14
 
 
-def _destination_cells(it: DestinationStatus, now_s: float) -> Iterator[Text]:
+def _destinations(
+    destinations: list[DestinationStatus], now_s: float, width: int
+) -> Iterator[RenderableType]:
+    """A line of columns for each, and below it what does not fit into columns, whole."""
+    rows = [[Text(name, style="bright_black") for name in HEADINGS]]
+    rows += [list(_destination_cells(it)) for it in destinations]
+    widths = [max(row[i].cell_len for row in rows) for i in range(len(HEADINGS))]
+    widths[0] = min(widths[0], max(NAME_MIN_CELLS, width - sum(widths[1:]) - GAP * (len(widths) - 1)))
+    for row, it in zip(rows, [None, *destinations], strict=True):
+        yield _line(row, widths)
+        for remark in _remarks(it, now_s) if it else ():
+            yield Padding(remark, (0, 0, 0, 2), expand=False)
+
+
+def _line(cells: list[Text], widths: list[int]) -> Text:
+    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        cell.truncate(width, overflow="ellipsis")
+        cell.align("left" if index < LEFT else "right", width)
+    line = Text(" " * GAP).join(cells)
+    line.rstrip()
+    line.no_wrap = True
+    return line
+
+
+def _destination_cells(it: DestinationStatus) -> Iterator[Text]:
     yield Text(text.clean(it.name, limit=60))
-    yield Text(text.clean(it.type, limit=40), style="bright_black")
-    why = f": {text.clean(it.reason)}" if it.reason else ""
-    yield Text(it.state + why, style="green" if it.state == "active" else "yellow")
+    yield Text(text.clean(it.type, limit=20), style="bright_black")
+    yield Text(it.state, style="green" if it.state == "active" else "yellow")
     yield Text(f"{it.pending:,}", style="yellow" if it.pending else "bright_black")
     yield Text("" if it.oldest_pending_s is None else text.duration(it.oldest_pending_s * 1000))
+    yield Text(f"{it.dead:,}", style="bold red" if it.dead else "bright_black")
     yield Text(f"{it.delivered_spans:,}")
     yield Text(f"{it.rejected_spans:,}", style="red" if it.rejected_spans else "bright_black")
-    yield _last_error(it, now_s)
+
+
+def _remarks(it: DestinationStatus, now_s: float) -> Iterator[Text]:
+    if it.target:
+        yield Text(text.clean(it.target, limit=200), style="bright_black")
+    if it.reason:
+        between = " " if it.state == "held" else ": "
+        yield Text(f"{it.state}{between}{text.clean(it.reason, limit=300)}", style="yellow")
+    if it.last_error and it.last_error != it.reason:
+        yield _last_error(it, now_s)
 
 
 def _last_error(it: DestinationStatus, now_s: float) -> Text:
-    if not it.last_error:
-        return Text("")
-    message = Text(text.clean(it.last_error, limit=300), style="red")
-    return message.append(f", {text.age(it.last_error_at, now_s)} ago", style="bright_black")
+    age = f"{text.age(it.last_error_at, now_s)} ago" + (", before the last delivery" if it.recovered else "")
+    error = Text(f"last error, {age}: ", style="bright_black")
+    return error.append(text.clean(it.last_error, limit=300), style="bright_black" if it.recovered else "red")

@@ -33,6 +33,8 @@ _INVISIBLE: Final = re.compile(
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
+_GENERATED: Final = re.compile("#[0-9a-f]{8}$")
+
 
 def clean(value: object, *, limit: int = 200) -> str:
     """Text that can do nothing to a terminal: no escapes, no controls, no bidi marks, on one line.
@@ -46,6 +48,16 @@ def clean(value: object, *, limit: int = 200) -> str:
     if len(text) <= limit and len(whole) <= limit * 4:
         return text
     return text[: limit - 1] + "…"
+
+
+def plural(amount: int, noun: str) -> str:
+    """``1 span``, ``1,024 spans``."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def is_generated(destination: object) -> bool:
+    """Whether a destination has the name that one without a name gets: its type and a hash."""
+    return _GENERATED.search(str(destination)) is not None
 
 
 def number(value: object) -> float | None:

@@ -137,6 +137,46 @@ def test_forward_to_jaeger(user: User, receiver: OtlpReceiver) -> None:
     assert (request["status"], request["error_count"]) == ("flushed", 3)
 
 
+SNIPPETS = re.findall(
+    r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+def test_snippets_of_the_readme(user: User, tmp_path: Path) -> None:
+    """Both run as they stand; the second leaves a whole workflow, delivered to a file."""
+    out = tmp_path / "run-1.jsonl"
+    assert len(SNIPPETS) == 2
+    for snippet in SNIPPETS:
+        user.run("python", "-c", snippet.replace("/tmp/run-1.jsonl", str(out)))
+    sql = "SELECT status, node_count FROM requests WHERE request_id = 'run-1'"
+    # No database yet is no error: the background process has just been started.
+    with_shell = ("sh", "-c", "hush-otel ls --json --status flushed || true")
+    eventually(lambda: "run-1" in user.run(*with_shell), what="the delivery")
+    assert user.rows(sql) == [{"status": "flushed", "node_count": 2}]
+    assert out.read_text("utf-8").count("digest") >= 2
+    shown = user.run("hush-otel", "show", "run-1")
+    assert "✓ digest" in shown
+    assert "└─ ✓ rank (digest.rank)  1.00 s" in shown, "the duration is what lies between the times"
+
+
+def test_the_demo_prints_commands_that_run(user: User) -> None:
+    """Started by its path, as `make demo` does, it names that path; its two halves agree on tokens and cost."""
+    user.environment["PATH"] = os.environ["PATH"].replace(str(BIN), "/nowhere")
+    database = user.home / "demo dir" / "traces.db"
+    user.databases.append(database)
+    said = user.run(BIN / "hush-otel", "demo", "--dir", database.parent)
+    commands = [line for line in said.splitlines() if line.startswith(str(BIN))]
+    assert len(commands) == 3
+    for command in commands:
+        user.run("sh", "-c", command)
+    totals = [line.strip() for line in said.splitlines() if line.startswith("totals")]
+    assert len(totals) == 2
+    assert len(set(totals)) == 1
+    assert (
+        user.run(sys.executable, "-m", "hush_otel", "demo").count(f"{sys.executable} -m hush_otel --db") == 3
+    )
+
+
 @contextmanager
 def serving(user: User) -> Iterator[str]:
     """examples/gunicorn_app.py under gunicorn, two preloaded workers; gives its address. Stopped afterwards."""

@@ -83,6 +83,8 @@ def test_external_mode_launches_nothing(bench: Bench) -> None:
 def test_run_in_the_foreground_drains_and_ends_at_sigterm_with_0(bench: Bench) -> None:
     """`hush-otel run` beside an external app: stored while it runs, gone within 5 s, exit code 0."""
     run = bench.hush("run", HUSH_IDLE_EXIT_S="0.1")
+    said = run.line()
+    assert f"in {bench.spool.path} is stored in {bench.db} and delivered, until SIGTERM" in said
     assert bench.owner_eventually() == run.pid
     stays(lambda: bench.owner() == run.pid, 0.5, what="ownership without work")
     app = bench.obedient(HUSH_BACKGROUND="external")
@@ -100,6 +102,7 @@ def test_run_waits_for_the_owner_and_takes_over_when_it_leaves(bench: Bench) -> 
     first = bench.hush("run")
     assert bench.owner_eventually() == first.pid
     second, third = bench.hush("run"), bench.hush("run")
+    assert f"by process {first.pid}; waiting to take over" in second.line()
     eventually(lambda: catches(third.pid, signal.SIGTERM), what="a process that stands by")
     stays(lambda: bench.owner() == first.pid and is_running(second.pid), 0.5, what="the first owner")
     os.kill(third.pid, signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +13,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from inprocess import drain_once, node_payload, settings_for, writer_of
 from rich.console import Console
-from store_rows import START_NS, StoreRows
+from store_rows import START_NS, START_S, StoreRows
 
-from hush_otel.cli import ls, main, text, tree
-from hush_otel.cli.output import to_json
+from hush_otel.cli import ls, main, status, text, tree, waiting
+from hush_otel.cli.output import program, to_json
 from hush_otel.store.reading import Reader
 
 HOSTILE = (
@@ -171,9 +173,10 @@ def test_status_counts_everything(db: Path) -> None:
     assert report["requests"] == {"failed": 1, "flushed": 1, "writing": 1}
     assert report["spans"] == 12
     assert report["deliveries"] == {"delivered": 1, "paused": 1, "dead": 1}
-    assert [(one["name"], one["state"], one["pending"]) for one in report["destinations"]] == [
-        ("later", "paused", 1),
-        ("there", "active", 0),
+    columns = ("name", "state", "pending", "dead", "recovered")
+    assert [tuple(one[column] for column in columns) for one in report["destinations"]] == [
+        ("later", "paused", 1, 0, False),
+        ("there", "active", 0, 1, False),
     ]
     assert report["losses"][1] == {"reason": "spool_full", "count": 12, "bytes": 4096}
 
@@ -187,12 +190,173 @@ def test_status_for_people(db: Path) -> None:
     (spool / "lock").write_bytes(b"x")
     out = run(db, "status").stdout
     for part in (
-        "2.0 KiB in 1 segments",
+        "2.0 KiB in 1 segment ",
         "1 failed · 1 flushed · 1 writing",
         "paused: secret KEY",
         "12 spool_full (4.0 KiB) · 3 duplicate",
     ):
         assert part in out
+
+
+def terminal(width: int) -> Console:
+    """A terminal without colours that remembers."""
+    return Console(
+        width=width, force_terminal=True, no_color=True, record=True, markup=False, highlight=False,
+        file=open(os.devnull, "w"),  # noqa: PTH123
+    )  # fmt: skip
+
+
+LONG_WHY = "401 Unauthorized: " + "the key that was given is not one of those that are known here, " * 2
+
+
+@pytest.fixture
+def troubled(tmp_path: Path) -> Path:
+    """A paused destination, one that has recovered, one that fails now, and one with partial success."""
+    path = tmp_path / "traces.db"
+    with StoreRows(path) as rows:
+        n = rows.request("r")
+        at = {"last_error_at": START_S + 50.0}
+        endpoint = '{"endpoint":"http://***@lab:4318"}'
+        paused = rows.destination("paused-one", paused=LONG_WHY, last_error=LONG_WHY, config=endpoint, **at)
+        well = rows.destination("recovered", last_error="503 old", **at)
+        rows.delivery(n, well, "delivered", settled_at=START_S + 51.0)
+        rows.delivery(n, well, "delivered", settled_at=START_S + 40.0)
+        ill = rows.destination("otlp#e7adcb45", last_error="400 now", config='{"path":"/x.jsonl"}', **at)
+        rows.delivery(n, ill, "delivered", settled_at=START_S + 49.0)
+        for _ in range(3):
+            rows.delivery(n, ill, "dead")
+        partial = rows.destination("partial", last_error="2 spans rejected: odd", **at)
+        rows.delivery(n, partial, "delivered", settled_at=START_S + 50.0)
+        rows.delivery(n, paused, "paused")
+    return path
+
+
+@pytest.mark.parametrize("width", [80, 200, None])
+def test_status_says_each_reason_once_and_whole(troubled: Path, width: int | None) -> None:
+    """A row of columns a destination, and its words below it: at 80 columns, at 200, and in a pipe."""
+    now_s = START_S + 100.0
+    if width is None:
+        said = run(troubled, "status").stdout
+    else:
+        out = terminal(width)
+        status.render(out, status.collect(settings_for(troubled), now_s), now_s)
+        said = out.export_text()
+        assert max(map(len, said.splitlines())) <= width
+    header, *lines = said[said.index("destination ") :].splitlines()
+    assert header.split() == list(status.HEADINGS)
+    rows = {line.split()[0]: line.split() for line in lines if not line.startswith(" ")}
+    assert [cells[-3] for cells in rows.values()] == ["3", "0", "0", "0"], "dead"
+    below = " ".join(" ".join(lines).split())
+    assert below.count("401 Unauthorized") == 1
+    assert f"http://***@lab:4318 paused: {LONG_WHY.strip()} " in below
+    assert "/x.jsonl last error, " in below
+    assert ", before the last delivery: 503 old" in below
+    assert below.count("before the last delivery") == 1
+
+
+def test_show_says_where_a_generated_name_leads(troubled: Path) -> None:
+    """Beside type and hash stands the path or endpoint; "sent" is said of what was delivered alone."""
+    lines = run(troubled, "show", "r").stdout.splitlines()
+    deliveries = [line.split("  ") for line in lines if " attempt" in line]
+    assert next(cells[0].strip() for cells in deliveries) == "sent to"
+    assert any("otlp#e7adcb45 /x.jsonl" in line for line in lines)
+    assert not any("partial http" in line for line in lines)
+    assert next(line for line in lines if "dead" in line).startswith("to ")
+    document = json.loads(run(troubled, "show", "r", "--json").stdout)
+    assert "http://***@lab:4318" in {one["target"] for one in document["deliveries"]}
+
+
+def test_show_gives_a_node_the_time_between_its_times(tmp_path: Path) -> None:
+    """A node trace without a duration and with both times has one in the tree; without them it has none."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        n = rows.request("r")
+        times = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-01T00:00:01Z"}
+        rows.node(n, 1, "timed", None, duration_ms=None, **times)
+        rows.node(n, 2, "half", None, duration_ms=None, start_time="2026-01-01T00:00:00Z")
+        rows.node(n, 3, "given", None, duration_ms=0, **times)
+    tree = run(tmp_path / "traces.db", "show", "r").stdout.split("\n\n")[1]
+    assert {line.split()[1]: line.split()[2] for line in tree.splitlines()} == {
+        "timed": "12.3",
+        "half": "-",
+        "given": "0",
+    }
+
+
+def test_reading_a_database_that_is_not_there_yet_tells_what_waits(tmp_path: Path) -> None:
+    """Records in the spool, and the last words of a background process that could not store them."""
+    settings = settings_for(tmp_path / "traces.db")
+    writer = writer_of(settings)
+    size = 0
+    for _ in range(10):
+        payload = node_payload("r")
+        writer.append(payload)
+        size += (8 + len(payload) + 7) & ~7
+    assert waiting.look(settings.spool_dir) == waiting.Waiting(size_bytes=size, error=None)
+    for args in (("ls",), ("show", "x"), ("status",), ("ls", "--json")):
+        done = process("--db", str(settings.db_path), *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"error: no database at {settings.db_path} (records of {text.size(size)} wait in {settings.spool_dir};"
+            " `hush-otel drain` or `hush-otel run` stores them)\n"
+        )
+    assert not settings.db_path.exists()
+    log = settings.spool_dir / "background.log"
+    log.write_text(
+        "2026-01-01 00:00:00,000 5 INFO fine\n2026-01-01 00:00:01,000 5 ERROR cannot work\nTraceback\n x\n"
+    )
+    assert (
+        "background.log ends with: 2026-01-01 00:00:01,000 5 ERROR cannot work)"
+        in process("--db", str(settings.db_path), "status").stderr
+    )
+    drain_once(settings)
+    out = run(settings.db_path, "status").stdout
+    assert "its last words: 2026-01-01 00:00:01,000 5 ERROR cannot work" in out
+    with log.open("a") as file:
+        file.write("2026-01-01 00:00:02,000 5 INFO better\n")
+    assert "last words" not in run(settings.db_path, "status").stdout
+    assert waiting.look(settings.spool_dir).size_bytes == 0
+
+
+def test_drain_makes_nothing_where_nothing_was_recorded(tmp_path: Path) -> None:
+    """Neither database nor spool: the error of `ls`, and an empty directory."""
+    missing = tmp_path / "no" / "traces.db"
+    done = process("--db", str(missing), "drain")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: no database at {missing} (nothing has been recorded there yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_or_another_file_is_named_as_what_it_is(tmp_path: Path) -> None:
+    """Reading and draining say what stands at the path, and what to set."""
+    (tmp_path / "text.db").write_text("not mine " * 100)
+    (tmp_path / "dir.db").mkdir()
+    for name, said in [("text.db", "no SQLite database"), ("dir.db", "is a directory")]:
+        for command in ("ls", "status", "drain"):
+            done = process("--db", str(tmp_path / name), command)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+            assert said in done.stderr
+            assert "HUSH_TRACES_DB" in done.stderr
+            assert "nothing has been recorded" not in done.stderr
+            assert "see `hush-otel status`" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("started", "path", "said"),
+    [
+        ("/opt/bin/hush-otel", "/opt/bin", "hush-otel"),
+        ("/opt/bin/hush-otel", "/usr/bin", "/opt/bin/hush-otel"),
+        ("a b/hush-otel", "/usr/bin", "'a b/hush-otel'"),
+        ("/x/hush_otel/__main__.py", "/usr/bin", f"{sys.executable} -m hush_otel"),
+        ("/usr/bin/pytest", "/usr/bin", "hush-otel"),
+    ],
+)
+def test_the_program_is_called_as_it_was_started(
+    started: str, path: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name where a shell finds the same one by it, else by its path."""
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(shutil, "which", lambda name: f"{path}/{name}" if path == "/opt/bin" else None)
+    assert program() == said
 
 
 def test_b13_hostile_text_is_inert(tmp_path: Path) -> None:

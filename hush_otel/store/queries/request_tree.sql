@@ -1,6 +1,7 @@
 -- What the tree of one request shows, without the payloads (input_data, output_data, attributes).
 -- is_node: written by insert_node_trace. Such a row names its parent by node name and context until its
 -- parent_span_id is resolved. parent_is_remote: OTLP Span.flags bit 9, the parent lives in another service.
+-- A node that gives both its times and no duration took what lies between them.
 SELECT n.trace_id,
        n.span_id,
        CASE WHEN s.parent_span_id IS NOT NULL THEN lower(hex(s.parent_span_id)) END AS parent_span_id,
@@ -13,7 +14,8 @@ SELECT n.trace_id,
        n.execution_order,
        s.start_ns,
        s.end_ns,
-       n.duration_ms,
+       CASE WHEN n.duration_ms IS NULL AND n.start_time IS NOT NULL AND n.end_time IS NOT NULL
+            THEN (s.end_ns - s.start_ns) / 1e6 ELSE n.duration_ms END AS duration_ms,
        n.model,
        n.prompt_tokens,
        n.completion_tokens,
