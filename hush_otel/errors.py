@@ -4,7 +4,8 @@
     ├── ConfigError             a setting or an argument that cannot work; raised at construction
     ├── SpoolError              a segment or the spool directory cannot be used
     ├── StoreError              the SQLite database cannot be used
-    │   └── StoreFenced         another background process has taken the database over
+    │   ├── StoreFenced         another background process has taken the database over
+    │   └── StoreBusy           somebody holds it, or there is no room: it will be usable later
     └── DeliveryError           one attempt of one delivery failed
         ├── RetryableError      try again later, after `retry_after_s` when given
         ├── PermanentError      never succeeds: the delivery is dead
@@ -47,6 +48,10 @@ class StoreError(HushError):
 
 class StoreFenced(StoreError):  # noqa: N818 - a state, named as the field names it
     """Another background process owns the database now; this one must leave."""
+
+
+class StoreBusy(StoreError):  # noqa: N818 - a state, as StoreFenced is
+    """The database cannot be used now, and will be when a lock is released or space is freed."""
 
 
 class DeliveryError(HushError):

@@ -124,6 +124,7 @@ class Node(msgspec.Struct, array_like=True):
     type: int
     received_ns: int
     values: list[Any]
+    origin: int | None = None  # whose resource is its process's
 
 
 class Mark(msgspec.Struct, array_like=True):

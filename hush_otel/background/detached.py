@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from hush_otel.config import Settings
-from hush_otel.errors import HushError
+from hush_otel.errors import HushError, StoreBusy
 
-from .service import elect, run_process
+from .service import StandBy, elect, run_process
 from .signals import stopped_by_signals
 
 log = logging.getLogger(__name__)
@@ -15,12 +15,14 @@ log = logging.getLogger(__name__)
 
 def run(settings: Settings) -> int:
     """Work until there is nothing left to do. Returns the exit code."""
+    told = StandBy()
     try:
-        service = elect(settings)
-        if service is None:
-            return 0
-        with stopped_by_signals(service.stop):
-            run_process(settings, service)
+        with stopped_by_signals(told.stop):
+            service = told.service = elect(settings, lambda: told.stopped)
+            if service is not None:
+                run_process(settings, service)  # told to stop already, it closes at once
+    except StoreBusy:
+        return 0  # told to stop while it waited
     except HushError as exc:
         log.error("cannot work on %s: %s", settings.db_path, exc)  # noqa: TRY400 - its message is for people
         return 1

@@ -266,7 +266,7 @@ class Drain:
     def _place(
         self, db: sqlite3.Connection, source: Source, record: records.Record, now: float
     ) -> Place | None:
-        if record.type not in (records.END, records.START):
+        if record.type not in _WITH_ORIGIN or record.origin is None:
             return None
         found = source.places.get(record.origin)
         if found is None:
@@ -344,6 +344,9 @@ class Drain:
         for source in self.sources.values():
             source.reader.close()
         self.sources.clear()
+
+
+_WITH_ORIGIN: Final = frozenset({records.END, records.START, records.NODE})
 
 
 def _ended_keys(found: Frames) -> set[bytes | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,11 +27,15 @@ REQUEST_SPANS: Final = 512
 
 
 class Report(NamedTuple):
-    """What came of an attempt: accepted when `error` is None."""
+    """What came of an attempt: accepted when `error` is None.
+
+    `last`: of what was submitted together; the lane is idle then.
+    """
 
     deliveries: Sequence[Delivery]
     outcome: Outcome
     error: DeliveryError | None
+    last: bool = True
 
 
 class Lane:
@@ -74,35 +79,47 @@ class Lane:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        reader = SpanReader(self._database)
+        reader: SpanReader | None = None
         try:
             while (deliveries := self._jobs.get()) is not None:
-                for report in self._attempt(reader, deliveries):
-                    self._reports.put(report)
+                try:
+                    reader = reader or SpanReader(self._database)
+                    for report in self._attempt(reader, deliveries):
+                        self._reports.put(report)
+                except (OSError, sqlite3.Error) as exc:
+                    self._reports.put(Report(deliveries, Outcome(), _transient(exc)))
                 self._wake()
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
             if self._sender is not None:
                 self._sender.close()
 
     def _attempt(self, reader: SpanReader, deliveries: Sequence[Delivery]) -> Iterator[Report]:
-        """Send all in common; when the receiver refuses that for good, each by itself."""
+        """Send all in common; when that can never work, each by itself: it gets its own answer."""
         report = self._send(reader, deliveries)
         if isinstance(report.error, PermanentError) and len(deliveries) > 1:
             for delivery in deliveries:
-                yield self._send(reader, [delivery])
+                yield self._send(reader, [delivery])._replace(last=delivery is deliveries[-1])
         else:
             yield report
 
     def _send(self, reader: SpanReader, deliveries: Sequence[Delivery]) -> Report:
         try:
             spans = [span for delivery in deliveries for span in reader.read(delivery)]
+            if not spans:
+                raise RetryableError("its spans have moved to another request")  # noqa: TRY301
             return Report(deliveries, self._send_spans(spans), None)
         except DeliveryError as exc:
             return Report(deliveries, Outcome(), exc)
+        except (OSError, sqlite3.Error, MemoryError) as exc:
+            return Report(deliveries, Outcome(), _transient(exc))
         except Exception as exc:
+            # A bug of ours, met by a span: the same happens at every try, and others must not wait for it.
             log.exception("sending to %s failed", self._state.config.name)
-            return Report(deliveries, Outcome(), RetryableError(f"{type(exc).__name__}: {exc}"))
+            return Report(
+                deliveries, Outcome(), PermanentError(f"cannot be sent: {type(exc).__name__}: {exc}")
+            )
 
     def _send_spans(self, spans: Sequence[SpanData]) -> Outcome:
         if self._sender is None:
@@ -113,3 +130,7 @@ class Lane:
             rejected += outcome.rejected
             messages.append(outcome.message)
         return Outcome(rejected, "; ".join(dict.fromkeys(filter(None, messages))))
+
+
+def _transient(exc: Exception) -> RetryableError:
+    return RetryableError(f"{type(exc).__name__}: {exc}")

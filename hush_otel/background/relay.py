@@ -149,7 +149,8 @@ class Relay:
             self._unsettled = []
             for report in settled:
                 self._sending -= len(report.deliveries)
-                self._lanes[report.deliveries[0].destination].idle = True
+                if report.last:
+                    self._lanes[report.deliveries[0].destination].idle = True
         return bool(settled)
 
     def _record(self, db: sqlite3.Connection, reports: list[Report], now: float) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ import msgspec
 
 from hush_otel.config import Settings
 from hush_otel.diagnostics import guard, swallow
-from hush_otel.errors import HushError, StoreError, StoreFenced
+from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, lock_file
@@ -165,7 +166,7 @@ class Service:
         asked = self._directory.leave.exists()
         if not asked and time.monotonic() < self._busy_at + self._settings.idle_exit_s:
             return False
-        if not self._drain.is_empty() or not self._relay.is_idle():
+        if not self._drain.is_empty() or not self._relay.is_idle() or self._upkeep.has_open_requests():
             return False
         needed = self._upkeep.has_live_writers()
         if asked and needed:
@@ -226,10 +227,16 @@ class Service:
         self._lock.unlock()
 
 
-def elect(settings: Settings) -> Service | None:
+def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Service | None:
     """Become the owner of the database; None when another process is.
 
+    Args:
+        settings: Which database.
+        given_up: With it, a database that is locked or full is waited for, as long as this says False; the
+            lock is held meanwhile, so that apps launch nobody else.
+
     Raises:
+        StoreBusy: The database cannot be used now.
         HushError: The spool or the database cannot be used.
     """
     directory = SpoolDirectory(settings.spool_dir)
@@ -239,7 +246,14 @@ def elect(settings: Settings) -> Service | None:
         return None
     try:
         lock.write_text(f"{__version__} {sys.executable}")
-        return Service(settings, directory, lock)
+        while True:
+            try:
+                return Service(settings, directory, lock)
+            except StoreBusy as exc:
+                if given_up is None or given_up():
+                    raise
+                swallow("opening the database, which is tried again", exc)
+                time.sleep(FAILED_S)
     except (sqlite3.Error, OSError) as exc:
         lock.unlock()
         raise StoreError(f"cannot begin to work on {settings.db_path}: {exc}") from exc
@@ -259,7 +273,7 @@ def run_process(settings: Settings, service: Service) -> None:
         # A writer publishes its segment first, then asks for an owner: look once more after unlocking.
         if leaves or not (service.lost or _segments(settings) - seen):
             return
-        again = elect(settings)
+        again = elect(settings, lambda: service.stopped)  # noqa: B023 - called before the next round only
         if again is None:
             return
         again.obey(service)
@@ -274,10 +288,13 @@ def run_foreground(settings: Settings) -> int:
     """`hush-otel run`: work whenever nobody else does, until a signal. Returns the exit code."""
     from .signals import stopped_by_signals  # noqa: PLC0415 - only processes of our own touch signals
 
-    stand_by = _StandBy()
+    stand_by = StandBy()
     with stopped_by_signals(stand_by.stop):
         while not stand_by.stopped:
-            service = stand_by.service = elect(settings)
+            try:
+                service = stand_by.service = elect(settings, lambda: stand_by.stopped)
+            except StoreBusy:
+                break  # told to stop while it waited
             if service is not None:
                 stand_by.work(service)
             # Another owner, or a newer version that asked for the lock: it must find it free.
@@ -285,7 +302,7 @@ def run_foreground(settings: Settings) -> int:
     return 0
 
 
-class _StandBy:
+class StandBy:
     """What a signal stops: the service that works now, and the turn after it."""
 
     def __init__(self) -> None:

@@ -119,6 +119,10 @@ class Upkeep:
             source.reader.sync()
         self._database.sync()
 
+    def has_open_requests(self) -> bool:
+        """Whether a request waits for its idle timeout. One with spans that run waits for their process."""
+        return self._database.read(lambda db: db.execute(SQL["has_open"]).fetchone()) is not None
+
     def has_live_writers(self) -> bool:
         """Whether any process owns this spool.
 

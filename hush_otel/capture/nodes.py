@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
 from hush_otel import records
 from hush_otel.codec import encode, placeholder
 from hush_otel.diagnostics import swallow
 from hush_otel.spool.writer import SpoolWriter
+
+from .spans import origin_record
 
 NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -24,6 +31,7 @@ class NodeTraces:
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
+        self._origin: int | None = None
 
     def write(self, values: Sequence[Any]) -> None:
         """Publish one node trace.
@@ -37,7 +45,18 @@ class NodeTraces:
         """
         for name, value in zip(("request_id", "workflow_name", "node_name"), values, strict=False):
             _require_text(name, value)
-        self._publish((records.NODE, time.time_ns(), values), "recording a node trace")
+        self._publish((records.NODE, time.time_ns(), values, self._origin_of()), "recording a node trace")
+
+    def _origin_of(self) -> int | None:
+        """The interned resource of this process: the tracer provider's, else what OTel's variables say."""
+        if self._origin is None:
+            try:
+                self._origin = self._writer.definitions.intern(
+                    lambda index: encode(origin_record(index, _resource(), _SCOPE, []))[0]
+                )
+            except Exception as exc:  # noqa: BLE001 - boundary to the app: a detector may raise
+                swallow("finding the resource of node traces", exc)
+        return self._origin
 
     def mark(
         self,
@@ -76,10 +95,18 @@ class NodeTraces:
             payload, cut = encode(record)
             if cut:
                 self._writer.count_cut()
-            self._writer.append(payload)
+            self._writer.append(payload, self._origin if record[0] == records.NODE else None)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._writer.count_error()
             swallow(doing, exc)
+
+
+_SCOPE: Final = InstrumentationScope("hush")
+
+
+def _resource() -> Resource:
+    provider = trace.get_tracer_provider()
+    return provider.resource if isinstance(provider, TracerProvider) else Resource.create()
 
 
 def _require_text(name: str, value: object) -> None:

@@ -82,7 +82,7 @@ class SegmentReader:
         """Append the frames in `data`, which starts at `position`. None: more data is needed."""
         at, size, capacity = 0, len(data), self.header.capacity
         unpack, add = _WORD.unpack_from, frames.append
-        # layout.place_mask, without the call for every frame; zlib's crc32 at once: nobody needs the GIL here.
+        # layout.place_mask without the call for every frame, crc32 at once: nobody needs the GIL here.
         seed = self._seed + position * layout.PLACE_FACTOR
         while True:
             if at + 8 > size:

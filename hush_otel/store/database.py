@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hush_otel.config import Durability
-from hush_otel.errors import StoreError, StoreFenced
+from hush_otel.errors import StoreBusy, StoreError, StoreFenced
 from hush_otel.private import make_private_directory
 from hush_otel.sqlite_file import why_no_database
 from hush_otel.version import __version__
@@ -40,6 +40,7 @@ class Database:
     by commit (sqlite.org/pragma.html#pragma_synchronous).
 
     Raises:
+        StoreBusy: Somebody else holds it, or there is no room.
         StoreError: The file cannot be made, opened or migrated, or is of a newer version.
     """
 
@@ -57,9 +58,9 @@ class Database:
             self._files += [(self._wal, wal)] if (wal := _identity(self._wal)) else []
         except sqlite3.Error as exc:
             self.close()
-            raise StoreError(
-                f"cannot open the database {path}: {exc}",
-                hint="the spool keeps every record",
+            kind = StoreBusy if _may_pass(exc) else StoreError
+            raise kind(
+                f"cannot open the database {path}: {exc}", hint="the spool keeps every record"
             ) from exc
         except StoreError:
             self.close()
@@ -195,6 +196,22 @@ class Database:
         if _identity(path) != file and rest and _identity(self._wal) == rest[0][1]:
             self._wal.unlink(missing_ok=True)
             Path(f"{self.path}-shm").unlink(missing_ok=True)
+
+
+def _may_pass(exc: sqlite3.Error) -> bool:
+    """Locked by somebody, or no room (sqlite.org/rescode.html, primary result codes)."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in _PASSING
+
+
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_IOERR,
+    }
+)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final, Self
@@ -38,8 +39,8 @@ class DeliveryWatch:
         """True: all accepted. False: one is dead or paused. None: not yet."""
         try:
             verdict = self._ask()
-        except sqlite3.OperationalError:
-            return None  # no database yet, or busy
+        except sqlite3.DatabaseError:
+            return None  # no database yet, busy, or damaged: nothing can be said
         if verdict is None or verdict[0] is None:
             return None if self._request_id is not None else True
         refused, unsettled, incomplete = verdict
@@ -49,10 +50,18 @@ class DeliveryWatch:
 
     def _ask(self) -> tuple[int | None, int, int] | None:
         if self._connection is None:
-            uri = f"file:{quote(str(self._path))}?mode=ro"
+            uri = f"file:{quote(os.fsencode(self._path))}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0)
         if self._request_id is not None:
-            row = self._connection.execute(SQL["of_request"], {"request_id": self._request_id}).fetchone()
+            names = {"request_id": self._request_id, "trace_id": _trace_id(self._request_id)}
+            row = self._connection.execute(SQL["of_request"], names).fetchone()
         else:
             row = self._connection.execute(SQL["of_writer"], {"writer_id": self._writer_id}).fetchone()
         return None if row is None else (row[0], row[1] or 0, row[2] or 0)
+
+
+def _trace_id(request_id: str) -> bytes | None:
+    try:
+        return bytes.fromhex(request_id)
+    except ValueError:
+        return None

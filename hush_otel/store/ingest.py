@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
@@ -99,7 +100,7 @@ class Ingest:
         return Place(row[0], self._routes.route(db, record.destinations, now))
 
     def nowhere(self, db: sqlite3.Connection) -> Place:
-        """The origin of node traces, which have no resource and ask for nothing by themselves."""
+        """The origin of records whose own one is not known; it asks for nothing."""
         if self._nowhere is None:
             self._nowhere = self.place(db, _NODE_ORIGIN, 0.0)
         return self._nowhere
@@ -349,7 +350,9 @@ class _Batch:
             return
         number, state, route, request = self._db.execute(SQL["find_span"], row.values[:2]).fetchone()
         if state == SpanState.INTERRUPTED:
-            # The real end turns up after all.
+            # The real end turns up after all. Whoever was sent the interrupted one is sent this one, too.
+            union = self._ingest.routes.union(self._db, route, row.values[ROUTE])
+            row.values = (*row.values[:ROUTE], union, *row.values[ROUTE + 1 :])
             self._replace(row, number)
             self._count(row, was_error=True, moved_from=request)
             self._mended.add(row.values[REQUEST])
@@ -432,10 +435,19 @@ class _Batch:
         was = self._ingest.running(self._db).get(record.trace_id + record.span_id)
         if was is None:
             self._end_after_owner(arrival, record)
-        else:
-            self._db.execute(
-                SQL["set_provisional"], (records.pack_provisional(record, arrival.origin), was.row)
-            )
+            return
+        ((before,),) = self._db.execute(SQL["find_provisional"], (was.row,)).fetchall()
+        origin = arrival.origin
+        if before is not None:  # another processor's copy: the first content wins, its destinations join
+            record, place = records.unpack_provisional(before)
+            origin = self._with_route(Place(*place) if place else None, origin)
+        self._db.execute(SQL["set_provisional"], (records.pack_provisional(record, origin), was.row))
+
+    def _with_route(self, place: Place | None, other: Place | None) -> Place | None:
+        """A place that is routed to the destinations of both."""
+        if place is None or other is None:
+            return place or other
+        return place._replace(route=self._ingest.routes.union(self._db, place.route, other.route))
 
     def _end_after_owner(self, arrival: Arrival, record: records.End) -> None:
         """A child's end of a span that runs no more: used when the span was interrupted, else a repeat."""
@@ -449,6 +461,7 @@ class _Batch:
             self.ended += 1
         else:
             self._ingest.count_loss(self._db, "duplicate", 1)
+            self._join_routes(found[0], found[3], found[2], arrival.origin.route if arrival.origin else None)
 
     def end_of_child(self, provisional: bytes, writer_id: bytes) -> None:
         """Use the end that a forked child saw."""
@@ -479,7 +492,8 @@ class _Batch:
         if node.node.parent_name is None:
             row.root_name = node.node.workflow_name
         span_id = self._node_span_id(trace, node)
-        place = (trace.id, request, self._ingest.nowhere(self._db).origin, None)
+        origin = arrival.origin or self._ingest.nowhere(self._db)
+        place = (trace.id, request, origin.origin, None)
         row.values = node.values(span_id, place, self._ingest.next_seq(self._db), self._now)
         self._insert_one(row)
         self.ended += 1
@@ -502,7 +516,12 @@ class _Batch:
     def _assign(self, trace: Trace, request_id: str) -> int:
         before = trace.request
         request = self._ingest.requests.assign(
-            self._db, trace, request_id, self._now, before_merge=self._settle_new
+            self._db,
+            trace,
+            request_id,
+            self._now,
+            untouched=before not in self._roll_ups,
+            before_merge=self._settle_new,
         )
         if trace.request != before:
             self._follow_merge(before, trace.request)
@@ -549,9 +568,17 @@ class _Batch:
     def _complete_request(self, request: int, reason: str) -> None:
         self._db.execute(SQL["complete_request"], (reason, self._now, self._now, self._now, request))
 
-    def _mark(self, record: records.Mark, writer_id: bytes) -> None:
+    def _marked_request(self, request_id: str) -> int:
+        """By its id, or by the trace id of spans that have given their request another name."""
         requests = self._ingest.requests
-        request = requests.request(self._db, record.request_id, self._now, named=True)
+        if _TRACE_ID.fullmatch(request_id):
+            found = requests.of_trace(self._db, bytes.fromhex(request_id))
+            if found is not None:
+                return found
+        return requests.request(self._db, request_id, self._now, named=True)
+
+    def _mark(self, record: records.Mark, writer_id: bytes) -> None:
+        request = self._marked_request(record.request_id)
         shown = (record.tracer_type, masked_json(record.tracer_config), tags_json(record.tags))
         self._db.execute(SQL["mark_request"], (*shown, self._now, self._now, request))
         self._complete_request(request, "mark")
@@ -562,5 +589,6 @@ class _Batch:
 
 
 NOT_COMPLETE: Final = {"completed_by": None, "completed_at": None}
+_TRACE_ID: Final = re.compile("[0-9a-f]{32}")
 REMOTE: Final = 0x200
 """OTLP's bit for a remote parent: such a span is the local root of its trace."""

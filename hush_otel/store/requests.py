@@ -44,7 +44,7 @@ class Requests:
         """By trace id; `prepare` puts them there."""
         self.new: dict[int, Trace] = {}
         """Requests that are no rows yet, by the id that they will have."""
-        self._new_names: set[str] = set()
+        self._new_names: dict[str, int] = {}
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
@@ -90,10 +90,18 @@ class Requests:
                 db.execute(SQL["set_request_trace"], (trace, number))
             else:
                 self.new[number] = made
-                self._new_names.add(name)
+                self._new_names[name] = number
         db.executemany(
             SQL["insert_trace"], [(t.id, i, t.request) for i in trace_ids for t in (self.known[i],)]
         )
+
+    def of_trace(self, db: sqlite3.Connection, trace_id: bytes) -> int | None:
+        """The request that a stored trace's spans belong to."""
+        known = self.known.get(trace_id)
+        if known is not None:
+            return known.request
+        found = _find(db, SQL["find_traces"], [trace_id])
+        return int(found[0][2]) if found else None
 
     def request(self, db: sqlite3.Connection, request_id: str, now: float, *, named: bool) -> int:
         """The request's row, made when new. Not while there are requests that are no rows yet."""
@@ -119,6 +127,7 @@ class Requests:
         request_id: str,
         now: float,
         *,
+        untouched: bool,
         before_merge: Callable[[], None],
     ) -> int:
         """The request of a span that names it. The first name in a trace names all of its spans.
@@ -128,6 +137,7 @@ class Requests:
             trace: The span's.
             request_id: The name.
             now: Unix seconds.
+            untouched: Whether this batch has added nothing to the trace's request yet.
             before_merge: Called before two requests become one: every request must be a row then.
         """
         if request_id == trace.request_id:
@@ -136,30 +146,50 @@ class Requests:
             before_merge()
             return self.request(db, request_id, now, named=True)
         row = db.execute(SQL["find_request"], (request_id,)).fetchone()
-        if row is not None or request_id in self._new_names:
-            before_merge()
-            number, _ = db.execute(SQL["find_request"], (request_id,)).fetchone()
-            self._merge(db, trace.request, number, trace.id)
-            trace.request = number
+        number = self._new_names.get(request_id) if row is None else int(row[0])
+        if number is not None:
+            if trace.request in self.new and untouched:
+                self._join(db, trace, number)
+            else:
+                before_merge()
+                self._merge(db, trace.request, number, trace.id)
+                trace.request = number
         elif trace.request in self.new:
-            self._new_names.add(request_id)  # written with the row
+            self._new_names[request_id] = trace.request  # written with the row
         else:
             db.execute(SQL["name_request"], (request_id, trace.request))
         trace.request_id, trace.named = request_id, True
         return trace.request
 
+    def _join(self, db: sqlite3.Connection, trace: Trace, request: int) -> None:
+        """A trace whose own request is no row yet goes to one that is there: nothing has to move."""
+        del self.new[trace.request]
+        self._new_names.pop(trace.request_id, None)
+        trace.request = request
+        db.execute(SQL["move_trace"], (request, trace.id))
+        db.execute(SQL["set_request_trace"], (trace.id, request))
+
     def _merge(self, db: sqlite3.Connection, old: int, new: int, trace: int) -> None:
         """All that a trace's own request holds belongs to a request that exists already."""
+        self._move_traces(db, old, new, trace)
         db.execute(SQL["lower_queued"], {"old": old, "new": new})
         db.execute(SQL["move_spans"], (new, old))
         db.execute(SQL["move_deliveries"], (new, old))
         db.execute(SQL["move_request_destinations"], (new, old))
         db.execute(SQL["move_askers"], (new, old))
         db.execute(SQL["merge_request"], (new, old))
-        db.execute(SQL["move_traces"], (new, trace))
         db.execute(SQL["set_request_trace"], (trace, new))
         for name in ("forget_request_destinations", "forget_askers", "forget_request"):
             db.execute(SQL[name], (old,))
+
+    def _move_traces(self, db: sqlite3.Connection, old: int, new: int, trace: int) -> None:
+        """Every trace whose spans go to a request: those with spans there, and those that were looked up."""
+        db.execute(SQL["move_traces"], (new, old))
+        for known in self.known.values():
+            if known.request == old:
+                known.request = new
+                db.execute(SQL["move_trace"], (new, known.id))
+        db.execute(SQL["move_trace"], (new, trace))
 
 
 def _find(db: sqlite3.Connection, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -247,8 +277,7 @@ class RollUp:
 
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""
-        if seq > self.max_seq:
-            self.max_seq = seq
+        self.max_seq = max(self.max_seq, seq)
         if end_ns is not None and (self.end_ns is None or end_ns > self.end_ns):
             self.end_ns = end_ns
 

@@ -78,7 +78,7 @@ class Routes:
 
         Secrets given as literals go to a table of their own; what is shown is masked.
         """
-        name, kind, config = str(record["name"]), str(record["type"]), dict(record["config"])
+        name, kind, config = str(record["name"]), str(record["type"]), _plain(record["config"])
         digest = hashlib.blake2b(canonical_json([kind, config]), digest_size=16).digest()
         row = db.execute(SQL["find_destination"], (name,)).fetchone()
         if row is not None and row[1] == digest:

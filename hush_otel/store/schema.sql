@@ -35,7 +35,7 @@ CREATE TABLE hush_traces (
 );
 
 CREATE TABLE hush_requests (
-    id                INTEGER PRIMARY KEY,
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,  -- a merged request's number names no other one later
     request_id        TEXT NOT NULL UNIQUE,
     named             INTEGER NOT NULL DEFAULT 0,  -- request_id was given, not the trace id in hex
     trace             INTEGER,

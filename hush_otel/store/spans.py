@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +51,7 @@ _LINKS: Final = msgspec.json.Decoder(list[_Link])
 _DROPPED: Final = msgspec.json.Decoder(tuple[int, int, int])
 _SCOPE: Final = msgspec.json.Decoder(_Scope)
 _EXACT: Final = msgspec.msgpack.Decoder(
-    tuple[dict[str, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
+    tuple[dict[Any, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
 )
 _EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(
     tuple[dict[str, Any], dict[str, Any]], ext_hook=lambda *_: None
@@ -62,7 +63,7 @@ class SpanReader:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro",
+            f"file:{quote(os.fsencode(path))}?mode=ro",
             uri=True,
             timeout=30.0,
             isolation_level=None,
@@ -72,7 +73,7 @@ class SpanReader:
 
     def read(self, delivery: Delivery) -> list[SpanData]:
         """The spans of a delivery in the order in which they ended."""
-        stretch = (delivery.request, delivery.from_seq, delivery.to_seq)
+        stretch = self._connection.execute(SQL["stretch"], (delivery.id,)).fetchone()
         if delivery.whole:
             rows = self._connection.execute(SQL["spans_whole"], stretch)
         else:

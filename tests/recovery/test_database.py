@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from inprocess import (
     Owner,
+    die,
     drain_once,
     losses,
     no_waits,
@@ -26,7 +28,7 @@ from hush_otel import records
 from hush_otel.background.service import elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
-from hush_otel.errors import StoreError
+from hush_otel.errors import StoreBusy, StoreError
 from hush_otel.spool.writer import SpoolWriter
 
 
@@ -265,3 +267,69 @@ def test_a_step_without_anything_new_writes_nothing(settings: Settings, writer: 
         for _ in range(10):
             owner.step()
         assert owner.connection.total_changes - before <= 2
+
+
+def test_f27_an_owner_waits_for_a_database_that_is_locked_at_its_start(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F27: it keeps the lock, so that no app launches another one, and works once the database is free."""
+    from hush_otel.background import service
+    from hush_otel.store import database
+
+    say(writer, "a")
+    drain_once(settings)
+    say(writer, "b")
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(service, "FAILED_S", 0.01)
+    holder = sqlite3.connect(settings.db_path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBusy, match="locked"):
+        elect(settings)
+    asked: list[int] = []
+
+    def released_at_the_third_look() -> bool:
+        asked.append(1)
+        if len(asked) == 3:
+            holder.execute("ROLLBACK")
+        return False
+
+    elected = elect(settings, released_at_the_third_look)
+    assert elected is not None
+    elected.drain_all()
+    elected.close()
+    holder.close()
+    assert stored_nodes(settings.db_path) == ["a", "b"]
+
+
+def test_f27_a_waiting_owner_leaves_when_it_is_told_to(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F27: a signal ends the wait, and the lock is free again."""
+    from hush_otel.store import database
+
+    say(writer, "a")
+    drain_once(settings)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    holder = sqlite3.connect(settings.db_path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBusy):
+        elect(settings, lambda: True)
+    holder.close()
+    drain_once(settings)
+
+
+def test_it_stays_until_a_request_that_nobody_ends_has_timed_out(settings: Settings) -> None:
+    """A span of a forked child that outlived its parent: its request is completed before the owner leaves."""
+    settings = dataclasses.replace(settings, idle_exit_s=0.0, complete_timeout_s=60.0)
+    writer = writer_of(settings, doomed=True)
+    say(writer, "a")
+    die(writer)
+    with owning(settings) as owner:
+        owner.drain()
+        owner.connection.execute("UPDATE hush_requests SET completed_by = NULL, due_at = NULL")
+        assert not owner.service._must_leave()
+        owner.connection.execute("UPDATE hush_requests SET last_at = last_at - 61")
+        owner.tend()
+        owner.step()
+        assert owner.service._must_leave()
+    assert rows(settings.db_path, "SELECT completed_by FROM requests") == [("timeout",)]

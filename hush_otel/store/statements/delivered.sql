@@ -7,7 +7,8 @@ SELECT sum(coalesce(d.state IN ('dead', 'paused'), 0)),
        max(r.completed_by IS NULL)
 FROM hush_requests r
 LEFT JOIN hush_deliveries d ON d.request = r.id
-WHERE r.request_id = :request_id
+WHERE r.id = coalesce((SELECT id FROM hush_requests WHERE request_id = :request_id),
+                      (SELECT request FROM hush_traces WHERE trace_id = :trace_id))
 HAVING max(r.id) IS NOT NULL
 
 -- name: of_writer

@@ -49,6 +49,9 @@ INSERT OR REPLACE INTO hush_running (span, writer_id) VALUES (?, ?)
 -- name: delete_running
 DELETE FROM hush_running WHERE span = ?
 
+-- name: find_provisional
+SELECT provisional FROM hush_running WHERE span = ?
+
 -- name: set_provisional
 UPDATE hush_running SET provisional = ? WHERE span = ?
 
@@ -82,12 +85,18 @@ SELECT request_id, id FROM hush_requests WHERE request_id IN ({keys})
 
 -- name: last_ids
 -- There is one writer, so that it can number rows before they are written.
-SELECT coalesce((SELECT max(id) FROM hush_traces), 0), coalesce((SELECT max(id) FROM hush_requests), 0)
+SELECT coalesce((SELECT max(id) FROM hush_traces), 0),
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'hush_requests'), 0)
 
 -- name: insert_trace
 INSERT INTO hush_traces (id, trace_id, request) VALUES (?, ?, ?)
 
 -- name: move_traces
+-- Before the spans move: every trace that has some there.
+UPDATE hush_traces SET request = ?1
+WHERE request = ?2 AND id IN (SELECT trace FROM hush_spans WHERE request = ?2)
+
+-- name: move_trace
 UPDATE hush_traces SET request = ? WHERE id = ?
 
 -- name: find_request
@@ -122,7 +131,9 @@ UPDATE hush_deliveries SET request = ? WHERE request = ?
 -- name: move_request_destinations
 INSERT INTO hush_request_destinations (request, destination, whole, queued_seq)
 SELECT ?, destination, whole, queued_seq FROM hush_request_destinations WHERE request = ?
-ON CONFLICT (request, destination) DO UPDATE SET whole = max(whole, excluded.whole)
+ON CONFLICT (request, destination) DO UPDATE SET
+    whole = max(whole, excluded.whole),
+    queued_seq = CASE WHEN excluded.whole > whole THEN 0 ELSE queued_seq END
 
 -- name: move_askers
 INSERT OR IGNORE INTO hush_askers (writer_id, request) SELECT writer_id, ? FROM hush_askers WHERE request = ?
@@ -149,6 +160,9 @@ UPDATE hush_requests AS r SET
     workflow_name = coalesce(r.workflow_name, o.workflow_name),
     user_id = coalesce(r.user_id, o.user_id),
     session_id = coalesce(r.session_id, o.session_id),
+    tags = coalesce(r.tags, o.tags),
+    tracer_type = coalesce(r.tracer_type, o.tracer_type),
+    tracer_config = coalesce(r.tracer_config, o.tracer_config),
     max_seq = max(r.max_seq, o.max_seq),
     due_at = coalesce(min(r.due_at, o.due_at), r.due_at, o.due_at),
     dirty_at = coalesce(min(r.dirty_at, o.dirty_at), r.dirty_at, o.dirty_at),
@@ -215,6 +229,10 @@ WHERE id = ?
 UPDATE hush_requests SET completed_by = 'timeout', completed_at = :now, due_at = :now
 WHERE completed_by IS NULL AND last_at <= :before AND running_count <= 0
 
+-- name: has_open
+SELECT 1 FROM hush_requests INDEXED BY hush_requests_open
+WHERE completed_by IS NULL AND running_count <= 0 LIMIT 1
+
 -- name: complete_orphaned
 UPDATE hush_requests SET completed_by = 'owner_died', completed_at = :now, due_at = :now
 WHERE completed_by IS NULL AND writer_id = :writer_id AND running_count <= 0
@@ -248,8 +266,11 @@ SELECT route, destination FROM hush_routes
 INSERT INTO hush_routes (route, destination) VALUES (?, ?)
 
 -- name: ask
+-- What had a share and is asked for as a whole now has all of it sent.
 INSERT INTO hush_request_destinations (request, destination, whole) VALUES (?, ?, ?)
-ON CONFLICT (request, destination) DO UPDATE SET whole = max(whole, excluded.whole)
+ON CONFLICT (request, destination) DO UPDATE SET
+    whole = max(whole, excluded.whole),
+    queued_seq = CASE WHEN excluded.whole > whole THEN 0 ELSE queued_seq END
 
 -- name: insert_asker
 INSERT OR IGNORE INTO hush_askers (writer_id, request) VALUES (?, ?)

@@ -41,7 +41,8 @@ SELECT coalesce(max(queued_seq), 0) FROM hush_request_destinations WHERE request
 
 -- name: set_parent
 UPDATE hush_spans SET parent_span_id = ?, attributes = CASE WHEN ? THEN
-    json_set(attributes, '$."hush.orphan"', json('true')) ELSE attributes END
+    json_set(attributes, '$."hush.orphan"', json('true'))
+    ELSE json_remove(attributes, '$."hush.orphan"') END
 WHERE id = ?
 
 -- name: reset_sending
@@ -115,6 +116,10 @@ WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 
 
 -- name: make_pending
 UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
+
+-- name: stretch
+-- Read when it is sent: two requests may have become one since it was claimed.
+SELECT request, from_seq, to_seq FROM hush_deliveries WHERE id = ?
 
 -- name: spans_whole
 SELECT {columns} FROM hush_spans s JOIN hush_traces t ON t.id = s.trace

@@ -1,0 +1,92 @@
+"""A lane: what one delivery meets is no other's business."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_store_ingest import ROOT, Store, end
+
+from hush_otel.background.lanes import Lane, Report
+from hush_otel.errors import PermanentError, RetryableError
+from hush_otel.model import Destination
+from hush_otel.records import FLAG_COMPLETE
+from hush_otel.store import outbox
+from hush_otel.store.spans import SpanReader
+from hush_otel.testing import OtlpReceiver
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """A receiver that accepts everything."""
+    with OtlpReceiver() as one:
+        yield one
+
+
+@pytest.fixture
+def store(tmp_path: Path, receiver: OtlpReceiver) -> Store:
+    """Three requests of one span each, queued for the receiver."""
+    one = Store(tmp_path / "t.db")
+    lab = Destination("otlp", name="lab", endpoint=receiver.endpoint)
+    for trace in (1, 2, 3):
+        one.take(end(trace, ROOT, name=f"span-{trace}", flags=FLAG_COMPLETE), destinations=[lab])
+    one.queue()
+    return one
+
+
+def attempt(store: Store) -> list[Report]:
+    """Hand the lane all that is due; its reports."""
+    (state,) = store.database.read(outbox.destinations)
+    due = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    lane = Lane(state, store.path, reports, lambda: None)
+    lane.submit(due)
+    found = [reports.get(timeout=10)]
+    while not found[-1].last:
+        found.append(reports.get(timeout=10))
+    lane.close(10)
+    return found
+
+
+def test_a_span_that_cannot_be_sent_is_dead_and_its_neighbours_go(
+    store: Store, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours at one span settles that delivery alone; the lane is idle after the last report only."""
+    real = SpanReader.read
+
+    def read(reader: SpanReader, delivery: outbox.Delivery) -> Any:
+        spans = real(reader, delivery)
+        if spans[0].name == "span-2":
+            raise KeyError("a bug")
+        return spans
+
+    monkeypatch.setattr(SpanReader, "read", read)
+    reports = attempt(store)
+    assert [report.error and type(report.error) for report in reports] == [None, PermanentError, None]
+    assert "KeyError" in str(reports[1].error)
+    assert sorted(span.name for span in receiver.spans()) == ["span-1", "span-3"]
+
+
+def test_a_database_that_cannot_be_read_for_now_is_tried_again(
+    store: Store, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Want of descriptors or a lock is no fault of the spans."""
+
+    def refuse(reader: SpanReader, path: Path) -> None:
+        raise OSError(24, "Too many open files", str(path))
+
+    monkeypatch.setattr(SpanReader, "__init__", refuse)
+    (report,) = attempt(store)
+    assert isinstance(report.error, RetryableError)
+    assert receiver.spans() == []
+
+
+def test_a_delivery_of_which_no_span_is_found_is_not_delivered(store: Store, receiver: OtlpReceiver) -> None:
+    """Nothing sent is nothing accepted."""
+    store.database.write(lambda db: db.execute("UPDATE hush_spans SET request = 999"))
+    (report,) = attempt(store)
+    assert isinstance(report.error, RetryableError)
+    assert receiver.requests == []
