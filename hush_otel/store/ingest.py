@@ -529,6 +529,7 @@ class _Batch:
 
     def _follow_merge(self, old: int, new: int) -> None:
         """Two requests became one in the midst of this batch: what is remembered follows."""
+        self._ingest.routes.save(self._db)
         self._ingest.routes.forget()
         running = self._ingest.running(self._db)
         for key, was in running.items():

@@ -63,28 +63,16 @@ _DECODE_PLACE: Final = msgspec.json.Decoder(_NodePlace)
 def queue_due(db: sqlite3.Connection, before: float, now: float) -> int:
     """Queue requests that were due at `before`; returns how many were looked at."""
     due = db.execute(SQL["due_requests"], (before, QUEUE_AT_ONCE)).fetchall()
-    for request, max_seq, has_nodes, _ in due:
+    if not due:
+        return 0
+    for request, has_nodes in due:
         if has_nodes:
             _place_nodes(db, request)
-        for destination, whole, queued_seq, paused in db.execute(SQL["owed"], (request,)).fetchall():
-            if max_seq > queued_seq:
-                _queue(db, (request, destination, queued_seq, max_seq), whole, paused, now)
-        db.execute(SQL["clear_due"], (request,))
+    requests = {"requests": msgspec.json.encode([request for request, _ in due]).decode()}
+    db.execute(SQL["insert_deliveries"], requests | {"now": now})
+    db.execute(SQL["set_queued"], requests)
+    db.execute(SQL["clear_due"], requests)
     return len(due)
-
-
-def _queue(
-    db: sqlite3.Connection, stretch: tuple[int, int, int, int], whole: int, paused: str | None, now: float
-) -> None:
-    request, destination, from_seq, to_seq = stretch
-    if whole:
-        (count,) = db.execute(SQL["count_whole"], (request, from_seq, to_seq)).fetchone()
-    else:
-        (count,) = db.execute(SQL["count_routed"], (request, from_seq, to_seq, destination)).fetchone()
-    db.execute(SQL["set_queued"], (to_seq, request, destination))
-    if count:
-        state = "paused" if paused else "pending"
-        db.execute(SQL["insert_delivery"], (*stretch, state, now, paused, count, now))
 
 
 def _place_nodes(db: sqlite3.Connection, request: int) -> None:

@@ -23,16 +23,14 @@ class Routes:
 
     def __init__(self) -> None:
         self._routes: dict[frozenset[int], int] | None = None
-        self._asked: set[tuple[int, int]] = set()
-        self._askers: set[tuple[bytes, int]] = set()
+        self._asked: set[tuple[bytes, int, int]] = set()
         self._new_asks: list[tuple[int, int, int]] = []
-        self._new_askers: list[tuple[bytes, int]] = []
+        self._new_askers: list[tuple[bytes, int, int]] = []
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
         self._routes = None
         self._asked.clear()
-        self._askers.clear()
         self._new_asks.clear()
         self._new_askers.clear()
 
@@ -96,26 +94,22 @@ class Routes:
 
     def ask(self, db: sqlite3.Connection, writer_id: bytes, request: int, route: int) -> None:
         """A request's spans go to a route's destinations, and this process asked for it."""
-        if (request, route) not in self._asked:
+        key = (writer_id, request, route)
+        if key not in self._asked:
             self._bound()
-            self._asked.add((request, route))
-            self._new_asks += [(request, one, 0) for one in self.members(db, route)]
-        self._remember_asker(writer_id, request)
+            self._asked.add(key)
+            for one in self.members(db, route):
+                self._new_asks.append((request, one, 0))
+                self._new_askers.append((writer_id, request, one))
 
     def ask_whole(self, writer_id: bytes, request: int, destination: int) -> None:
         """The whole request goes to one destination (a mark)."""
         self._new_asks.append((request, destination, 1))
-        self._remember_asker(writer_id, request)
-
-    def _remember_asker(self, writer_id: bytes, request: int) -> None:
-        if (writer_id, request) not in self._askers:
-            self._askers.add((writer_id, request))
-            self._new_askers.append((writer_id, request))
+        self._new_askers.append((writer_id, request, destination))
 
     def _bound(self) -> None:
         if len(self._asked) > CACHED_ASKS:
             self._asked.clear()
-            self._askers.clear()
 
 
 CACHED_ASKS: Final = 50_000

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 from inprocess import losses, rows
-from test_store_ingest import LAB, OTHER, PROD, ROOT, Store, assert_exact, end, mark, node, start, trace_bytes
+from test_store_ingest import (
+    LAB,
+    ME,
+    OTHER,
+    PROD,
+    ROOT,
+    Store,
+    assert_exact,
+    end,
+    mark,
+    node,
+    start,
+    trace_bytes,
+)
 
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, FLAG_PROVISIONAL
@@ -219,3 +232,27 @@ def test_an_orphan_whose_parent_comes_is_none_any_more(store: Store) -> None:
     store.queue()
     attributes = {span["name"]: span["attributes"] for span in store.spans().values()}
     assert "hush.orphan" not in attributes["child"]
+
+
+def test_what_another_process_asked_for_is_no_concern_of_wait_delivered(store: Store) -> None:
+    """The same request, refused where another process sent it, accepted where this one did."""
+    store.take(node("run-1", "a", None), mark("run-1", "otlp", endpoint="http://refuses"), writer=OTHER)
+    store.queue()
+    (state,) = store.database.read(outbox.destinations)
+    (refused,) = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
+    store.database.write(lambda db: outbox.settle_dead(db, refused, "400", store.now))
+    store.take(mark("run-1", "otlp", endpoint="http://accepts"))
+    store.queue()
+    with DeliveryWatch(store.path, ME, None) as mine, DeliveryWatch(store.path, OTHER, None) as theirs:
+        assert mine.look() is None
+        store.delivered()
+        assert mine.look() is True
+        assert theirs.look() is False
+
+
+def test_what_a_batch_asked_for_survives_a_trace_that_joins_a_request_later_in_it(store: Store) -> None:
+    """Spans that ended before a node trace in the same batch are delivered all the same."""
+    store.take(mark("run-1"))
+    store.take(end(1, ROOT, name="span", flags=FLAG_COMPLETE), node("run-1", "a", None), destinations=[LAB])
+    store.queue()
+    assert [names for *_, names in store.delivered()] == [["span"]]

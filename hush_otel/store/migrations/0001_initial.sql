@@ -153,11 +153,12 @@ CREATE TABLE hush_request_destinations (
     PRIMARY KEY (request, destination)
 ) WITHOUT ROWID;
 
--- Which process asked for deliveries of which request (wait_delivered).
+-- Which process asked for which request to be delivered where (wait_delivered).
 CREATE TABLE hush_askers (
-    writer_id BLOB NOT NULL,
-    request   INTEGER NOT NULL,
-    PRIMARY KEY (writer_id, request)
+    writer_id   BLOB NOT NULL,
+    request     INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    PRIMARY KEY (writer_id, request, destination)
 ) WITHOUT ROWID;
 
 CREATE TABLE hush_deliveries (

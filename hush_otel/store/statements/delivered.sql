@@ -18,5 +18,5 @@ SELECT sum(coalesce(d.state IN ('dead', 'paused'), 0)),
        0
 FROM hush_askers a
 JOIN hush_requests r ON r.id = a.request
-LEFT JOIN hush_deliveries d ON d.request = r.id
+LEFT JOIN hush_deliveries d ON d.request = r.id AND d.destination = a.destination
 WHERE a.writer_id = :writer_id

@@ -136,7 +136,8 @@ ON CONFLICT (request, destination) DO UPDATE SET
     queued_seq = CASE WHEN excluded.whole > whole THEN 0 ELSE queued_seq END
 
 -- name: move_askers
-INSERT OR IGNORE INTO hush_askers (writer_id, request) SELECT writer_id, ? FROM hush_askers WHERE request = ?
+INSERT OR IGNORE INTO hush_askers (writer_id, request, destination)
+SELECT writer_id, ?, destination FROM hush_askers WHERE request = ?
 
 -- name: lower_queued
 -- Rows that join a request below what was queued of it are queued with the next stretch. What lies between
@@ -273,7 +274,7 @@ ON CONFLICT (request, destination) DO UPDATE SET
     queued_seq = CASE WHEN excluded.whole > whole THEN 0 ELSE queued_seq END
 
 -- name: insert_asker
-INSERT OR IGNORE INTO hush_askers (writer_id, request) VALUES (?, ?)
+INSERT OR IGNORE INTO hush_askers (writer_id, request, destination) VALUES (?, ?, ?)
 
 -- name: count_loss
 INSERT INTO hush_losses (reason, count, bytes) VALUES (?, ?, ?)

@@ -1,36 +1,42 @@
 -- The outbox: what is due is queued; what is queued is claimed, sent and settled.
 
 -- name: due_requests
-SELECT id, max_seq, has_nodes, request_id FROM hush_requests
+SELECT id, has_nodes FROM hush_requests
 WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
 
 -- name: next_due
 SELECT min(due_at) FROM hush_requests WHERE due_at IS NOT NULL
 
--- name: owed
-SELECT q.destination, q.whole, q.queued_seq, x.paused
-FROM hush_request_destinations q
-JOIN hush_destinations x ON x.id = q.destination
-WHERE q.request = ?
-
--- name: count_whole
-SELECT count(*) FROM hush_spans WHERE request = ? AND end_seq > ? AND end_seq <= ?
-
--- name: count_routed
-SELECT count(*) FROM hush_spans
-WHERE request = ? AND end_seq > ? AND end_seq <= ?
-  AND route IN (SELECT route FROM hush_routes WHERE destination = ?)
-
--- name: insert_delivery
+-- name: insert_deliveries
+-- One for each destination of the due requests that has not had all of their rows, in the order in which they
+-- became due; none where no row is routed there.
 INSERT INTO hush_deliveries
     (request, destination, from_seq, to_seq, state, next_attempt_at, last_error, span_count, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+SELECT request, destination, queued_seq, max_seq, iif(paused IS NULL, 'pending', 'paused'), :now, paused, spans, :now
+FROM (
+    SELECT q.request, q.destination, q.queued_seq, r.max_seq, x.paused, r.due_at,
+           CASE WHEN q.whole
+                THEN (SELECT count(*) FROM hush_spans s
+                      WHERE s.request = r.id AND s.end_seq > q.queued_seq AND s.end_seq <= r.max_seq)
+                ELSE (SELECT count(*) FROM hush_spans s
+                      WHERE s.request = r.id AND s.end_seq > q.queued_seq AND s.end_seq <= r.max_seq
+                        AND s.route IN (SELECT route FROM hush_routes WHERE destination = q.destination))
+           END AS spans
+    FROM hush_requests r
+    JOIN hush_request_destinations q ON q.request = r.id
+    JOIN hush_destinations x ON x.id = q.destination
+    WHERE r.id IN (SELECT value FROM json_each(:requests)) AND r.max_seq > q.queued_seq
+)
+WHERE spans > 0
+ORDER BY due_at, request, destination
 
 -- name: set_queued
-UPDATE hush_request_destinations SET queued_seq = ? WHERE request = ? AND destination = ?
+UPDATE hush_request_destinations AS q
+SET queued_seq = max(q.queued_seq, (SELECT max_seq FROM hush_requests WHERE id = q.request))
+WHERE request IN (SELECT value FROM json_each(:requests))
 
 -- name: clear_due
-UPDATE hush_requests SET due_at = NULL, dirty_at = NULL WHERE id = ?
+UPDATE hush_requests SET due_at = NULL, dirty_at = NULL WHERE id IN (SELECT value FROM json_each(:requests))
 
 -- name: placed_nodes
 SELECT s.id, s.span_id, s.parent_span_id, s.node, s.start_ns, s.end_ns, s.end_seq
