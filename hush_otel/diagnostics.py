@@ -33,10 +33,16 @@ def swallow(doing: str, exc: BaseException) -> None:
 
 
 def say(level: int, message: str, *args: object) -> None:
-    """Log with OTel instrumentation suppressed: a log exporter must not make spans of it."""
+    """Log with OTel instrumentation suppressed: a log exporter must not make spans of it.
+
+    Not while a lock is held: the app's logging handlers take locks of their own, and may end spans.
+    What they raise is theirs, but would end up in the app's code that has ended a span.
+    """
     token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
     try:
         log.log(level, message, *args)
+    except Exception:  # noqa: BLE001 - there is nowhere left to say it
+        failures["logging"] += 1
     finally:
         context.detach(token)
 

@@ -52,6 +52,8 @@ class SpoolingSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Count the span as open; publish its start when live."""
         try:
+            if not self._writer.fork_page[0]:
+                run_fork_hooks()  # before it is counted: what is open after a fork is the parent's
             try:
                 context, _ = context_and_parent(span)
             except AttributeError:
@@ -63,6 +65,9 @@ class SpoolingSpanProcessor(SpanProcessor):
                 self._write_start(span)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed("recording the start of a span", exc)
+        except BaseException:
+            self._forsake(span)
+            raise
 
     def on_end(self, span: ReadableSpan) -> None:
         """Publish the span. When this returns, no process death can lose it."""
@@ -90,6 +95,18 @@ class SpoolingSpanProcessor(SpanProcessor):
                     self._pipeline.write_complete(trace_id)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed("recording a span", exc)
+        except BaseException:
+            self._forsake(span)
+            raise
+
+    def _forsake(self, span: ReadableSpan) -> None:
+        """A signal handler raised in the midst: the span must not keep its trace open for ever."""
+        try:
+            context, parent = public_context_and_parent(span)
+            if context is not None:
+                self._closed(context.trace_id, context.span_id, parent is None or parent.is_remote)
+        except Exception as exc:  # noqa: BLE001 - a strange span; what was raised first goes on its way
+            self._pipeline.failed("forgetting a span", exc)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until every record of this process is in SQLite.

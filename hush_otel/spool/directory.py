@@ -14,8 +14,11 @@ from typing import NamedTuple
 from hush_otel.errors import SpoolError
 from hush_otel.private import make_private_directory
 
+from . import format as layout
+
 SEGMENT_SUFFIX = ".seg"
 OWNER_SUFFIX = ".owner"
+CLAIM_SUFFIX = ".claim"
 TEMPORARY_SUFFIX = ".tmp"
 
 
@@ -61,6 +64,10 @@ class SpoolDirectory(NamedTuple):
         """A writer's life line."""
         return self.path / (writer_id.hex() + OWNER_SUFFIX)
 
+    def claim(self, writer_id: bytes) -> Path:
+        """The same before it is locked."""
+        return self.path / (writer_id.hex() + CLAIM_SUFFIX)
+
     def create(self) -> None:
         """Make the directory, private to this user.
 
@@ -102,12 +109,36 @@ class SpoolDirectory(NamedTuple):
                 continue  # unlinked meanwhile
         return total
 
+    def undrained_bytes(self) -> int:
+        """The same without what is drained of them; slower, because it looks into each."""
+        return sum(_undrained_bytes(path) for path in self.segments())
+
     def _entries(self, suffix: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(self.path) as entries:
                 yield from (entry for entry in entries if entry.name.endswith(suffix))
         except FileNotFoundError:
             return
+
+
+def _undrained_bytes(path: Path) -> int:
+    """Nothing, once the word behind what is drained is empty; all of it, when it is of another version."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0  # unlinked meanwhile
+    try:
+        size = os.fstat(fd).st_size
+        header = os.pread(fd, layout.HEADER_BYTES, 0)
+        if not header.startswith(layout.START):
+            return size
+        drained = int.from_bytes(header[layout.DRAINED_AT : layout.DRAINED_AT + 8], "little")
+        position = max(drained, layout.HEADER_BYTES)
+        return max(size - position, 0) if any(os.pread(fd, 8, position)) else 0
+    except (OSError, OverflowError):
+        return 0
+    finally:
+        os.close(fd)
 
 
 def inode_of(fd: int) -> tuple[int, int] | None:

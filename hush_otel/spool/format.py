@@ -11,6 +11,8 @@ from hush_otel.errors import SpoolError
 MAGIC: Final = b"HUSHSEG\0"
 VERSION: Final = 1
 HEADER_BYTES: Final = 256
+START: Final = MAGIC + VERSION.to_bytes(4, "little")
+"""How a segment of this version begins."""
 
 DRAINED_AT: Final = 96
 SLEEPING_AT: Final = 104

@@ -49,21 +49,23 @@ class Segment(Protocol):
         """What the background process has committed of it."""
 
     def seal(self) -> None:
-        """No more records will come."""
+        """No more records will come. Idempotent, and nothing once it is closed."""
 
-    def count_drop(self, reason: str, count: int) -> None:
-        """Add to a drop counter in the header."""
+    def count_drop(self, reason: str, count: int) -> bool:
+        """Add to a drop counter in the header; False when that is closed."""
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""
 
 
 class SegmentLost(OSError):  # noqa: N818 - a state of a segment, never seen outside
-    """The app has closed the segment's descriptor, and its file cannot be opened again."""
+    """It is closed; or the app has closed its descriptor, and its file cannot be opened again."""
 
 
 class Identity:
     """A process as the owner of segments: its random id and the lock that says it lives.
+
+    Its file is locked before it has its name: whoever finds it unlocked takes the process for dead.
 
     Raises:
         OSError: The owner file cannot be made.
@@ -73,10 +75,18 @@ class Identity:
         self.writer_id: Final = os.urandom(16)
         self.pid: Final = os.getpid()
         self.process_start: Final = process_start
-        self._lock = LockFile(directory.owner(self.writer_id))
-        self._lock.try_lock()
-        self._inode = inode_of(self._lock.fd)
-        own_ids.add(self.writer_id)
+        claim = directory.claim(self.writer_id)
+        self._lock = LockFile(claim)
+        try:
+            self._inode = inode_of(self._lock.fd)
+            self._lock.try_lock()
+            own_ids.add(self.writer_id)
+            claim.rename(directory.owner(self.writer_id))
+        except BaseException:
+            claim.unlink(missing_ok=True)
+            own_ids.discard(self.writer_id)
+            os.close(self._lock.fd)
+            raise
 
     def release(self) -> None:
         """Own nothing any more. What was written stays."""
@@ -97,13 +107,15 @@ def create(
     """Make a segment and rename it into view.
 
     Raises:
-        OSError: No space, no permission, no descriptors. Nothing is left behind.
+        OSError: No space, no permission, no descriptors. Nothing is left behind, nor is it when a signal
+            handler raises: of a segment that nobody has, nobody would say that it ends.
     """
     segment_id = os.urandom(16)
-    temporary = directory.temporary(segment_id, identity.writer_id)
-    fd = syscalls.open_new(temporary)
+    temporary, path = directory.temporary(segment_id, identity.writer_id), directory.segment(segment_id)
     segment: MappedSegment | WrittenSegment | None = None
+    fd = -1
     try:
+        fd = syscalls.open_new(temporary)
         os.fchmod(fd, 0o600)  # whatever the umask has made of it
         if mode is Append.MAP:
             syscalls.allocate(fd, capacity)
@@ -121,16 +133,20 @@ def create(
             capacity,
         )
         syscalls.pwrite(fd, layout.pack_header(header), 0)
-        segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, header)
-        segment.path = directory.segment(segment_id)
-        syscalls.rename(temporary, segment.path)
+        segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, path, header)
+        # No call in between: a signal handler may raise, and the number must be closed once.
+        number, fd = fd, -1
+        if mode is Append.MAP:
+            syscalls.close(number)  # the mapping does without it
+        syscalls.rename(temporary, path)
     except BaseException:
         # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
-        temporary.unlink()
-        if segment is None:
-            os.close(fd)
-        else:
+        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        if segment is not None:
             segment.close()
+        if fd >= 0:
+            os.close(fd)
         raise
     return segment
 
@@ -152,10 +168,9 @@ _ZEROS: Final = bytes(256 * 1024)
 class MappedSegment:
     """Appends by storing into mapped memory: no system call, microseconds."""
 
-    path: Path
-
-    def __init__(self, fd: int, header: layout.Header) -> None:
+    def __init__(self, fd: int, path: Path, header: layout.Header) -> None:
         self.id = header.segment_id
+        self.path = path
         self.capacity = header.capacity
         self.last_start = header.capacity - layout.FRAME_MARGIN_BYTES
         self.offset = layout.HEADER_BYTES
@@ -166,8 +181,6 @@ class MappedSegment:
         # Typed views: an item assignment is one aligned store, which publishes a frame at once.
         self._words = self._bytes.cast("Q")
         self._halves = self._bytes.cast("I")
-        syscalls.close(fd)  # the mapping does without it
-        self._closed = False
 
     def append(self, payload: bytes) -> bool:
         """See Segment."""
@@ -177,9 +190,13 @@ class MappedSegment:
         # layout.place_mask, without the call.
         mask = (self._seed + offset * 0x9E3779B1) & 0xFFFFFFFF
         end = offset + 8 + length
-        self._bytes[offset + 8 : end] = payload
         words = self._words
-        words[offset >> 3] = length | (check ^ mask) << 32
+        try:
+            self._bytes[offset + 8 : end] = payload
+            # No call from here on: what a signal handler raises comes before both or after both.
+            words[offset >> 3] = length | (check ^ mask) << 32
+        except ValueError as exc:  # its memory was released
+            raise SegmentLost(errno.EBADF, os.strerror(errno.EBADF), str(self.path)) from exc
         self.offset = (end + 7) & ~7
         return words[_ATTENTION] != 0
 
@@ -196,19 +213,25 @@ class MappedSegment:
 
     def seal(self) -> None:
         """See Segment."""
-        self._words[layout.SEALED_AT >> 3] = self.offset
+        try:
+            self._words[layout.SEALED_AT >> 3] = self.offset
+        except ValueError:
+            pass  # closed: by whoever has sealed it before
 
-    def count_drop(self, reason: str, count: int) -> None:
+    def count_drop(self, reason: str, count: int) -> bool:
         """See Segment."""
-        self._words[(layout.DROPS_AT >> 3) + layout.DROP_REASONS.index(reason)] += count
+        at = (layout.DROPS_AT >> 3) + layout.DROP_REASONS.index(reason)
+        try:
+            self._words[at] += count
+        except ValueError:
+            return False
+        return True
 
     def close(self) -> None:
-        """See Segment."""
-        if not self._closed:
-            self._closed = True
-            self._halves.release()
-            self._words.release()
-            self._mapping.close()
+        """See Segment. Each step may be made again, in case a signal handler has raised before the last."""
+        self._halves.release()
+        self._words.release()
+        self._mapping.close()
 
 
 _CRC_PIECE_BYTES: Final = layout.CRC_PIECE_BYTES
@@ -219,10 +242,9 @@ _ATTENTION: Final = layout.SLEEPING_AT >> 3
 class WrittenSegment:
     """Appends by pwrite, for filesystems where a mapping could meet a full disk."""
 
-    path: Path
-
-    def __init__(self, fd: int, header: layout.Header) -> None:
+    def __init__(self, fd: int, path: Path, header: layout.Header) -> None:
         self.id = header.segment_id
+        self.path = path
         self.capacity = header.capacity
         self.last_start = header.capacity - layout.FRAME_MARGIN_BYTES
         self.offset = layout.HEADER_BYTES
@@ -230,7 +252,6 @@ class WrittenSegment:
         self._seed = layout.place_seed(header.segment_id)
         self._fd = fd
         self._inode = inode_of(fd)
-        self._closed = False
         self._drops: dict[str, int] = {}
         # The header page exists, so reading it through a mapping is safe, and no system call.
         self._mapping = syscalls.Mapping(fd, mmap.PAGESIZE, writable=False)
@@ -238,9 +259,20 @@ class WrittenSegment:
     def append(self, payload: bytes) -> bool:
         """See Segment. One write: the CRC, not the order of stores, tells a torn frame."""
         offset = self.offset
+        end = layout.frame_end(offset, len(payload))
         word = len(payload) | (layout.checksum(payload) ^ layout.place_mask(self._seed, offset)) << 32
-        self._store(offset, word.to_bytes(8, "little") + payload)
-        self.offset = layout.frame_end(offset, len(payload))
+        data = word.to_bytes(8, "little") + payload
+        try:
+            self._store(offset, data)
+        except OSError:
+            raise
+        except BaseException:
+            # A signal handler raised, before the write or after it. What is published may have been read
+            # already, so the next frame must not take its place.
+            if self._holds(offset, data):
+                self.offset = end
+            raise
+        self.offset = end
         return self._read(layout.SLEEPING_AT, 8) != _NO_ATTENTION
 
     def attend(self) -> tuple[bool, bool]:
@@ -259,24 +291,31 @@ class WrittenSegment:
         """See Segment."""
         self._note(layout.SEALED_AT, self.offset.to_bytes(8, "little"))
 
-    def count_drop(self, reason: str, count: int) -> None:
+    def count_drop(self, reason: str, count: int) -> bool:
         """See Segment."""
+        if self._fd < 0:
+            return False
         self._drops[reason] = self._drops.get(reason, 0) + count
         at = layout.DROPS_AT + 8 * layout.DROP_REASONS.index(reason)
         self._note(at, self._drops[reason].to_bytes(8, "little"))
+        return True
 
     def close(self) -> None:
         """See Segment."""
-        if not self._closed:
-            self._closed = True
-            self._mapping.close()
-            if inode_of(self._fd) == self._inode:
-                os.close(self._fd)
+        self._mapping.close()
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and inode_of(fd) == self._inode:
+            os.close(fd)
 
     def _read(self, offset: int, size: int) -> bytes:
         return bytes(self._mapping.bytes[offset : offset + size])
 
+    def _holds(self, offset: int, data: bytes) -> bool:
+        return inode_of(self._fd) == self._inode and os.pread(self._fd, len(data), offset) == data
+
     def _store(self, offset: int, data: bytes) -> None:
+        if self._fd < 0:
+            raise SegmentLost(errno.EBADF, os.strerror(errno.EBADF), str(self.path))
         if inode_of(self._fd) != self._inode:
             self._reopen()
         if syscalls.pwrite(self._fd, data, offset) != len(data):

@@ -121,7 +121,7 @@ class Mapping:
         Raises:
             BufferError: A view is left; the memory stays mapped.
         """
-        if self._size:
-            self.bytes.release()
-            _munmap(self._address, self._size)
-            self._size = 0
+        self.bytes.release()
+        size, self._size = self._size, 0  # first: what is unmapped twice may be somebody else's by then
+        if size:
+            _munmap(self._address, size)

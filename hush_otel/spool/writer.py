@@ -20,6 +20,7 @@ from sys import is_finalizing
 from time import monotonic
 from typing import Final
 
+from hush_otel.diagnostics import say
 from hush_otel.errors import SpoolError
 from hush_otel.records import encode_again
 
@@ -27,15 +28,16 @@ from . import format as layout
 from .directory import SpoolDirectory
 from .doorbell import Doorbell
 from .filesystem import Append
+from .past import PastSegments
 from .process import ForkMark, on_fork, process_start, run_fork_hooks
 from .segment import Identity, MappedSegment, SegmentLost, WrittenSegment, create, own_ids
-
-log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S: Final = 0.5
 """How often an app that goes on writing asks whether somebody drains: a dead one is back in a second."""
 RETRY_S: Final = 0.25
 """After a segment could not be made, how long appends fail without asking the disk again."""
+TALLY_BYTES: Final = 4096
+"""One page: the least that is allocated for a file."""
 
 
 class Definitions:
@@ -92,7 +94,7 @@ class SpoolWriter:
         self._identity: Identity | None = None
         self._last_id = b""
         self._segment: MappedSegment | WrittenSegment | None = None
-        self._rolled: list[MappedSegment | WrittenSegment] = []
+        self._past = PastSegments(self._spool_is_there)
         self._ordinal = 0
         self._capacity_bytes = layout.MIN_SEGMENT_BYTES  # of the next segment
         self._bell: Doorbell | None = None
@@ -100,12 +102,13 @@ class SpoolWriter:
         self._retry_at = 0.0
         self._retry_reason = ""
         self._warn_at = 0.0
+        self._warning = ""  # to be logged once no lock is held
         self._uncounted: dict[str, int] = {}
         self._nested: SpoolWriter | None = None
 
     def after_fork(self) -> None:
         """Forget the parent's segments without touching them."""
-        inherited = [self._segment, *self._rolled, self._bell]
+        inherited = [self._segment, self._past, self._bell]
         own_ids.clear()
         self.dropped = 0
         self._begin()
@@ -116,13 +119,21 @@ class SpoolWriter:
             except BufferError:
                 pass  # another thread of the parent was in the midst of using it
 
+    def _notice_fork(self) -> None:
+        """A fork at C level has run no hooks of the interpreter; this object's is among them."""
+        if not self.fork_page[0]:
+            run_fork_hooks()
+
     @property
     def writer_id(self) -> bytes:
         """This process's identity in the spool, the last one if given up; b"" before its first record."""
+        self._notice_fork()
         return self._identity.writer_id if self._identity else self._last_id
 
     def append(self, payload: bytes, definition: int | None = None) -> bool:
         """Publish one record.
+
+        What a signal handler raises in the midst of it goes through; the next record is taken as ever.
 
         Args:
             payload: An encoded record.
@@ -132,7 +143,7 @@ class SpoolWriter:
             True when it is safe; False when it was dropped, which is then counted.
         """
         if not self.fork_page[0]:
-            run_fork_hooks()  # forked at C level: none has run; this object's is among them
+            run_fork_hooks()  # `_notice_fork` without the call: this is the hot path
         if is_finalizing() and not self._alone:
             # A daemon thread may have been ended while it held the lock: nobody would release it.
             return self._append_nested(payload, definition)
@@ -141,24 +152,27 @@ class SpoolWriter:
                 return self._append_nested(payload, definition)
             self._busy = True
             try:
-                # `_append` once more, without the call: this is the hot path.
+                # `_append` once more, without the call.
                 segment = self._segment
                 if (
                     segment is None
                     or definition not in segment.emitted
                     or (offset := segment.offset) + len(payload) > segment.last_start
                 ):
-                    return self._append_first(payload, definition)
-                try:
-                    if segment.append(payload):
-                        self._attend(segment, offset, payload, definition)
-                except OSError as exc:
-                    return self._append_elsewhere(segment, payload, definition, exc)
-                if monotonic() >= self._next_check:
-                    self._check()
-                return True
+                    safe = self._append_first(payload, definition)
+                else:
+                    try:
+                        if segment.append(payload):
+                            self._attend(segment, offset, payload, definition)
+                        if monotonic() < self._next_check:
+                            return True
+                        safe = True
+                    except OSError as exc:
+                        safe = self._append_elsewhere(segment, payload, definition, exc)
             finally:
                 self._busy = False
+        self._look_after()
+        return safe
 
     def _append(self, payload: bytes, definition: int | None) -> bool:
         """Under the lock. The first of a segment and of a definition are prepared for here."""
@@ -197,10 +211,7 @@ class SpoolWriter:
                 return False
             if self._segment is segment:  # else it was fenced meanwhile: the next one gets it again
                 segment.emitted.add(definition)
-        appended = self._append(payload, definition)
-        if monotonic() >= self._next_check:
-            self._check()
-        return appended
+        return self._append(payload, definition)
 
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
         """By a segment of its own, for a signal handler in the midst of an append of the same thread."""
@@ -212,6 +223,7 @@ class SpoolWriter:
             self._nested = nested
         safe = self._nested.append(payload, definition)
         self.dropped += not safe
+        self._warning = self._warning or self._nested._warning
         return safe
 
     def _attend(
@@ -220,22 +232,38 @@ class SpoolWriter:
         sleeping, fenced = segment.attend()
         if fenced:
             # The background process took us for dead, so what we published may never be read.
-            segment.seal()
-            self._remember(segment)
-            self._segment = None
+            self._leave()
             self._append(encode_again(segment.id, offset, payload), definition)
         elif sleeping and self._bell is not None:
             self._bell.ring()
 
-    def _check(self) -> None:
-        self._next_check = monotonic() + CHECK_INTERVAL_S
-        segment = self._segment
-        if segment is not None and not segment.path.exists():
-            self._start_over(segment)
-        elif self._rolled and self._spool_is_there():
-            # Unlinked, so drained: should the spool be removed later, these are not lost.
-            self._rolled = [s for s in self._rolled if s.path.exists()]
-        self._on_check()
+    def _look_after(self) -> None:
+        """What a record gives occasion for: with no lock held, because the code of others runs in it."""
+        if self._alone:
+            return  # its thread is in the midst of an append by the process's own writer, which sees to it
+        if monotonic() >= self._next_check and self._check_files():
+            self._on_check()
+        warning, self._warning = self._warning, ""
+        if warning:
+            say(logging.WARNING, "hush-otel drops spans: %s", warning)
+
+    def _check_files(self) -> bool:
+        """See whether the spool is still there; False when another thread has just done so."""
+        with self._lock:
+            if self._busy or monotonic() < self._next_check:
+                return False
+            self._next_check = monotonic() + CHECK_INTERVAL_S
+            self._busy = True
+            try:
+                self._past.settle()
+                segment = self._segment
+                if segment is not None and not segment.path.exists():
+                    self._start_over(segment)
+                elif self._past.sealed and self._spool_is_there():
+                    self._past.forget_unlinked()
+            finally:
+                self._busy = False
+        return True
 
     def _spool_is_there(self) -> bool:
         """False when somebody removed the spool under us, be it that another process made it again."""
@@ -245,11 +273,18 @@ class SpoolWriter:
 
     def _lose(self, segment: MappedSegment | WrittenSegment) -> None:
         """It cannot be written to any more. What it holds is drained, when its file is still there."""
-        if not segment.path.exists():
+        if segment.path.exists():
+            self._leave()
+        else:
             self._start_over(segment)
-            return
-        self._segment = None
-        self._remember(segment)
+
+    def _leave(self) -> None:
+        """Append no more to the current segment, if there is one."""
+        if self._segment is not None:
+            # No call between these two: what a signal handler raises finds the segment here or there.
+            self._past.leaving = [*self._past.leaving, self._segment]
+            self._segment = None
+        self._past.settle()
 
     def _start_over(self, segment: MappedSegment | WrittenSegment) -> None:
         """Somebody removed the spool under us: what we wrote there is read by nobody."""
@@ -265,10 +300,8 @@ class SpoolWriter:
 
     def _lose_spool(self) -> None:
         """Count what was lost with it, one error a segment: how many records, nobody knows any more."""
-        rolled, self._rolled = self._rolled, []
-        for segment in rolled:
-            if not segment.path.exists():
-                self.count_error()
+        for _ in range(self._past.take_removed()):
+            self.count_error()
         self._give_up_identity()
         if self._bell is not None:
             self._bell.close()
@@ -282,26 +315,41 @@ class SpoolWriter:
         try:
             segment = self._create(needed)
         except (OSError, SpoolError) as exc:
-            self._retry_reason = "quota" if isinstance(exc, _QuotaReached) else "no_space"
-            self._drop(self._retry_reason, exc)
-            if self._segment is not None and self._segment.drained_upto() >= self._segment.offset:
-                # Full and drained, it would take up the quota for ever: sealed, it can be unlinked.
-                self._seal_segment()
-        else:
-            if self._segment is not None:
-                self._segment.seal()
-                self._remember(self._segment)
-            self._segment = segment
-            self._count_uncounted(segment)
-            # Published first, then asked: whoever drains may have left since the last check.
-            self._next_check = 0.0
-            if self._bell is not None:
-                self._bell.ring()
-            return segment
+            self._fail_to_roll(exc)
+            return None
+        # As in `_leave`: no call before the new segment has its place.
+        if self._segment is not None:
+            self._past.leaving = [*self._past.leaving, self._segment]
+        self._segment = segment
+        self._ordinal += 1
+        self._capacity_bytes = min(self._capacity_bytes * 2, layout.MAX_SEGMENT_BYTES)
+        self._past.settle()
+        self._count_uncounted(segment)
+        # Published first, then asked: whoever drains may have left since the last check.
+        self._next_check = 0.0
+        if self._bell is not None:
+            self._bell.ring()
+        return segment
+
+    def _fail_to_roll(self, exc: OSError | SpoolError) -> None:
+        self._retry_reason = "quota" if isinstance(exc, _QuotaReached) else "no_space"
+        segment = self._segment
+        if self._retry_reason == "no_space" and segment and segment.drained_upto() >= segment.offset:
+            self._leave()  # full and drained, it would keep its room for ever: sealed, it can be unlinked
+        self._drop(self._retry_reason, exc)
         self._retry_at = monotonic() + RETRY_S
-        return None
 
     def _create(self, needed: int) -> MappedSegment | WrittenSegment:
+        identity = self._prepare()
+        if self._ordinal and self._is_full():
+            raise _QuotaReached(
+                f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
+                hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
+            )
+        return self._create_sized(identity, _page_multiple(needed + layout.HEADER_BYTES))
+
+    def _prepare(self) -> Identity:
+        """Directory, identity and doorbell: made once, and once more when somebody removed the spool."""
         if self._identity is not None and not self._spool_is_there():
             if self._segment is None:
                 self._lose_spool()
@@ -312,15 +360,12 @@ class SpoolWriter:
             self._identity = Identity(self.directory, process_start(os.getpid()))
         if self._bell is None:
             self._bell = Doorbell(self.directory.doorbell)
-        if self._ordinal and self.directory.size_bytes() >= self._max_bytes:
-            raise _QuotaReached(
-                f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
-                hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
-            )
-        segment = self._create_sized(self._identity, _page_multiple(needed + layout.HEADER_BYTES))
-        self._ordinal += 1
-        self._capacity_bytes = min(self._capacity_bytes * 2, layout.MAX_SEGMENT_BYTES)
-        return segment
+        return self._identity
+
+    def _is_full(self) -> bool:
+        """Whether the quota is reached. Files that are drained count only as long as there is room."""
+        limit = self._max_bytes
+        return self.directory.size_bytes() >= limit and self.directory.undrained_bytes() >= limit
 
     def _create_sized(self, identity: Identity, needed: int) -> MappedSegment | WrittenSegment:
         """As large as is its turn; when the disk has no room for that, as small as will do."""
@@ -334,61 +379,40 @@ class SpoolWriter:
         self._capacity_bytes = layout.MIN_SEGMENT_BYTES
         return create(self.directory, identity, self._ordinal, least, self._mode)
 
-    def _remember(self, segment: MappedSegment | WrittenSegment) -> None:
-        """Keep sealed segments until they are drained, but not their memory."""
-        # The oldest only: with a backlog of hundreds, a look at each of them would make rolling slow.
-        while self._rolled and self._is_drained(self._rolled[0]):
-            del self._rolled[0]
-        self._rolled.append(segment)
-        segment.close()
-
-    def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
-        """A sealed segment's header tells; one unlinked from a spool that is there was drained and synced."""
-        try:
-            fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return self._spool_is_there()
-        except OSError:
-            return False
-        try:
-            return int.from_bytes(os.pread(fd, 8, layout.DRAINED_AT), "little") >= segment.offset
-        finally:
-            os.close(fd)
-
     def is_drained(self) -> bool:
         """Whether every record of this process so far is committed in SQLite."""
+        self._notice_fork()
         if self._nested is not None and not self._nested.is_drained():
             return False
         with self._lock:
             segment = self._segment
             if segment is not None and segment.drained_upto() < segment.offset:
                 return False
-            self._rolled = [s for s in self._rolled if not self._is_drained(s)]
-            return not self._rolled
+            return self._past.are_drained()
 
     def ring(self) -> None:
         """Wake the background process, if this process has written anything."""
+        self._notice_fork()
         if self._bell is not None:
             self._bell.ring()
 
     def seal(self) -> None:
         """End the current segment, as at exit. The next record, if any, makes another."""
+        self._notice_fork()
         with self._lock:
             if self._busy:
                 return  # by a signal handler in the midst of an append, which needs the segment still
-            self._seal_segment()
+            if self._uncounted and self._segment is None:
+                self._make_tally()
+            if self._segment is not None:
+                self._leave()
+                self.ring()
         if self._nested is not None:
             self._nested.seal()
 
-    def _seal_segment(self) -> None:
-        segment, self._segment = self._segment, None
-        if segment is not None:
-            segment.seal()
-            self._remember(segment)
-            self.ring()
-
     def release(self) -> None:
         """Seal, and give up this process's identity: it owns nothing until its next record."""
+        self._notice_fork()
         with self._lock:
             if self._busy:
                 return
@@ -413,23 +437,35 @@ class SpoolWriter:
         self._count("error")
 
     def _drop(self, reason: str, exc: Exception | None) -> None:
+        """Under the lock: the warning waits until it is released. A logging handler may end spans itself."""
         self.dropped += 1
+        if exc is not None and self._segment is None:
+            self._make_tally()
         self._count(reason)
         if exc is not None and monotonic() >= self._warn_at:
             self._warn_at = monotonic() + 60
-            log.warning("hush-otel drops spans: %s", exc)
+            self._warning = str(exc)
 
     def _count(self, reason: str) -> None:
+        """In the segment's header, where it outlives the process; in memory while there is none."""
+        self._notice_fork()
         with self._lock:
-            if self._segment is not None:
-                self._segment.count_drop(reason, 1)
-            else:
+            if self._segment is None or not self._segment.count_drop(reason, 1):
                 self._uncounted[reason] = self._uncounted.get(reason, 0) + 1
 
     def _count_uncounted(self, segment: MappedSegment | WrittenSegment) -> None:
-        for reason, count in self._uncounted.items():
-            segment.count_drop(reason, count)
-        self._uncounted = {}
+        while self._uncounted:
+            segment.count_drop(*self._uncounted.popitem())
+
+    def _make_tally(self) -> None:
+        """A segment of one page to count in, whatever the quota: a header is all that it is for."""
+        try:
+            segment = create(self.directory, self._prepare(), self._ordinal, TALLY_BYTES, self._mode)
+        except (OSError, SpoolError):
+            return  # counted in memory, until a segment can be made
+        self._segment = segment
+        self._ordinal += 1
+        self._count_uncounted(segment)
 
 
 class _QuotaReached(SpoolError):  # noqa: N818 - a state of the spool, never seen outside

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -368,3 +370,26 @@ def test_capture_never_holds_a_lock_while_it_encodes(app: App) -> None:
     thread.start()
     thread.join(10)
     assert done.is_set()
+
+
+# ------------------------------------------------------------------ forks that nobody announces
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux wipes pages on fork")
+@pytest.mark.parametrize("live", [True, False])
+def test_f6_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Path, live: bool) -> None:
+    """F6: the fork is noticed before the span is counted as open; it is not taken for its parent's."""
+    app = App(tmp_path / "t.db", live=live)
+    app.tracer.start_span("parent").end()
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        try:
+            app.tracer.start_span("child").end()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    app.drain()
+    assert {span["name"]: span["state"] for span in app.spans()} == {"parent": "ended", "child": "ended"}
+    assert losses(app.db_path) == {}
+    assert set(rows(app.db_path, "SELECT completed_by FROM requests")) == {("root",)}

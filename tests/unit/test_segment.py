@@ -18,6 +18,7 @@ from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
 from hush_otel.spool.directory import SpoolDirectory, inode_of
 from hush_otel.spool.filesystem import Append
+from hush_otel.spool.locks import OWNER_BYTE, LockFile
 from hush_otel.spool.reader import SegmentReader, Stop
 from hush_otel.spool.segment import (
     Identity,
@@ -204,6 +205,49 @@ def test_f20_a_short_write_publishes_nothing(
     found = SegmentReader(segment.path).read(layout.HEADER_BYTES, CAPACITY)
     assert [payload for _, payload in found.frames] == [b"first", b"second"]
     assert found.stop is Stop.END
+
+
+def test_a_write_after_which_a_signal_handler_raises_keeps_its_place(
+    tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is published may have been read: the next frame comes after it. What is not leaves no gap."""
+    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    real = syscalls.pwrite
+
+    def after(fd: int, data: bytes, at: int) -> int:
+        real(fd, data, at)
+        raise KeyboardInterrupt
+
+    def before(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    for interrupted in (after, before):
+        with monkeypatch.context() as patched:
+            patched.setattr(syscalls, "pwrite", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                segment.append(b"interrupted")
+        segment.append(b"next")
+    assert frames_of(segment.path) == [b"interrupted", b"next", b"next"]
+
+
+def test_an_owner_file_has_its_name_only_once_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks in between finds no unlocked owner file, which would pass for a dead process's."""
+    directory = SpoolDirectory(tmp_path / "t.db.spool")
+    directory.create()
+    seen: list[int] = []
+    real = LockFile.try_lock
+
+    def look(lock: LockFile, byte: int = OWNER_BYTE) -> bool:
+        seen.append(len(directory.owners()) + len(directory.temporaries()))
+        return real(lock, byte)
+
+    monkeypatch.setattr(LockFile, "try_lock", look)
+    identity = Identity(directory, process_start=1)
+    assert seen == [0]
+    assert [path.name for path in directory.path.iterdir()] == [f"{identity.writer_id.hex()}.owner"]
+    identity.release()
 
 
 def test_f20_a_drop_is_counted_though_the_header_cannot_be_written(

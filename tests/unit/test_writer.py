@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,158 @@ def test_f14_above_the_quota_records_are_dropped_and_counted(
     drain_once(settings)
     assert losses(settings.db_path) == {"quota": writer.dropped}
     assert len(stored_nodes(settings.db_path)) == results.count(True)
+
+
+class Emitting(logging.Handler):
+    """An app's logging handler that does something."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        """Whatever it raises goes to whoever has logged."""
+        self._work()
+
+
+@pytest.fixture
+def logs_to() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Have every log line do something."""
+    added: list[logging.Handler] = []
+
+    def add(work: Callable[[], object]) -> None:
+        added.append(Emitting(work))
+        logging.getLogger().addHandler(added[-1])
+
+    yield add
+    for handler in added:
+        logging.getLogger().removeHandler(handler)
+
+
+def test_i3_a_warning_is_logged_with_no_lock_held(
+    settings: Settings, mode: Append, logs_to: Callable[[Callable[[], object]], None]
+) -> None:
+    """I3: a logging handler that waits for another thread's span, as one that ships by HTTP, waits for nothing."""
+    writer = writer_of(settings, mode, max_bytes=MIB)
+    done: list[bool] = []
+
+    def ship() -> None:
+        other = threading.Thread(target=writer.append, args=(b"POST /logs",), daemon=True)
+        other.start()
+        other.join(10)
+        done.append(not other.is_alive())
+
+    logs_to(ship)
+    while writer.append(bytes(50_000)):
+        pass
+    assert done == [True]
+
+
+def test_i3_a_look_at_the_background_process_holds_no_lock(settings: Settings, mode: Append) -> None:
+    """I3: what a launch logs, or waits for, keeps no other thread's span."""
+    done: list[bool] = []
+
+    def look() -> None:
+        other = threading.Thread(target=writer.append, args=(b"meanwhile",), daemon=True)
+        other.start()
+        other.join(10)
+        done.append(not other.is_alive())
+
+    writer = SpoolWriter(SpoolDirectory(settings.spool_dir), mode, MIB, look)
+    assert writer.append(b"first")
+    assert done == [True]
+    assert payloads(settings) == [b"first", b"meanwhile"]
+
+
+def test_i3_a_logging_handler_that_raises_costs_the_app_nothing(
+    settings: Settings, mode: Append, logs_to: Callable[[Callable[[], object]], None]
+) -> None:
+    """I3: a test suite that allows no warnings gets its spans dropped and counted, not an exception."""
+
+    def refuse() -> None:
+        raise RuntimeError("no warnings, please")
+
+    logs_to(refuse)
+    writer = writer_of(settings, mode, max_bytes=MIB)
+    while writer.append(bytes(50_000)):
+        pass
+    assert writer.dropped == 1
+
+
+def test_a_closed_segment_is_left_for_the_next(settings: Settings, writer: SpoolWriter) -> None:
+    """Should a segment be closed under the writer, records and counts find another place."""
+    writer.append(b"before")
+    segment: Any = writer._segment
+    segment.close()
+    writer.count_error()
+    assert writer.append(b"after")
+    assert writer.append(b"and on")
+    assert payloads(settings) == [b"before", b"after", b"and on"]
+    assert readers(settings)[-1].drops() == {"error": 1}
+
+
+# ------------------------------------------------------------------ quota: what counts, and where it is counted
+
+
+def test_f14_what_is_drained_does_not_count_for_the_quota(settings: Settings, mode: Append) -> None:
+    """F14: idle workers, whose segments hold nothing that is not stored, take no room from a busy one."""
+    idle = [writer_of(settings, mode) for _ in range(4)]
+    for worker in idle:
+        worker.append(node_payload("r", "idle"))
+    busy = writer_of(settings, mode, max_bytes=MIB)
+    with owning(settings) as owner:
+        owner.drain()
+        for _ in range(60):
+            assert busy.append(node_payload("r", "busy", input_data="x" * 50_000))
+            owner.drain()
+    assert busy.dropped == 0
+    assert SpoolDirectory(settings.spool_dir).undrained_bytes() == 0
+
+
+def test_f14_a_record_that_is_not_drained_counts_its_segment(settings: Settings, mode: Append) -> None:
+    """F14: nobody can know how much of a segment that is being written will be drained in time."""
+    for index in range(4):
+        writer_of(settings, mode).append(b"%d" % index)
+    busy = writer_of(settings, mode, max_bytes=MIB)
+    results = [busy.append(bytes(50_000)) for _ in range(60)]
+    assert not all(results)
+
+
+@pytest.mark.parametrize("then", ["dies", "exits"])
+def test_i4_drops_after_the_last_segment_was_sealed_outlive_the_process(
+    settings: Settings, mode: Append, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: a page of its own holds the counters when there is no segment, quota or not."""
+    no_waits(monkeypatch)
+    writer = writer_of(settings, mode, doomed=True, max_bytes=MIB)
+    record = node_payload("r", "n", input_data="x" * 50_000)
+    while writer.append(record):
+        pass
+    writer.seal()
+    monkeypatch.setattr(writer, "_retry_at", 0.0)
+    assert [writer.append(record) for _ in range(5)] == [False] * 5
+    assert writer.dropped == 6
+    if then == "exits":
+        writer.seal()
+    die(writer)
+    drain_once(settings)
+    assert losses(settings.db_path) == {"quota": 6}
+    assert not SpoolDirectory(settings.spool_dir).segments()
+
+
+def test_i4_what_was_counted_after_the_last_segment_is_kept_at_exit(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: an error with no segment to count it in goes into a page when the process seals."""
+    no_waits(monkeypatch)
+    writer = writer_of(settings, mode, doomed=True)
+    writer.append(node_payload("r"))
+    writer.seal()
+    writer.count_error()
+    writer.seal()
+    die(writer)
+    drain_once(settings)
+    assert losses(settings.db_path) == {"error": 1}
 
 
 def test_the_quota_lets_every_process_have_one_segment(settings: Settings, mode: Append) -> None:
@@ -698,6 +852,40 @@ def test_after_fork_is_the_state_of_a_process_that_has_not_written(
     caplog.set_level(logging.WARNING)
     writer.append(b"still alive")
     assert payloads(settings) == [b"parent", b"still alive"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux wipes pages on fork")
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda writer: writer.seal(),
+        lambda writer: writer.release(),
+        lambda writer: writer.is_drained(),
+        lambda writer: writer.count_error(),
+        lambda writer: writer.count_cut(),
+        lambda writer: writer.ring(),
+    ],
+    ids=["seal", "release", "is_drained", "count_error", "count_cut", "ring"],
+)
+def test_f6_a_child_forked_at_c_level_does_nothing_to_its_parents_segment(
+    settings: Settings, writer: SpoolWriter, use: Callable[[SpoolWriter], object]
+) -> None:
+    """F6: whatever it calls first, as at its exit, the parent goes on in its own segment."""
+    writer.append(b"parent")
+    (path,) = SpoolDirectory(settings.spool_dir).segments()
+    before = path.read_bytes()
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        try:
+            use(writer)
+            os._exit(0 if writer.writer_id == b"" and writer.is_drained() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert path.read_bytes() == before
+    writer.append(b"parent again")
+    assert SpoolDirectory(settings.spool_dir).segments() == [path]
+    assert payloads(settings) == [b"parent", b"parent again"]
 
 
 def test_i3_no_append_starts_a_thread(settings: Settings, writer: SpoolWriter) -> None:

@@ -1,0 +1,83 @@
+"""A signal handler that raises, at every place where the interpreter would run one.
+
+CPython runs handlers when a function begins, when a loop turns back, and after a call into C.
+"""
+
+from __future__ import annotations
+
+import dis
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+_OF_CODE: dict[CodeType, dict[int, str]] = {}
+
+
+class Interrupt(BaseException):
+    """What Ctrl-C, an alarm or a task's time limit raises."""
+
+
+def interrupted(call: Callable[[], object], at: int) -> bool:
+    """Call it, with an Interrupt at the place number `at`; False when it ran to its end before."""
+    raiser = _Raiser(at)
+    before = sys.gettrace()
+    sys.settrace(raiser.enter)
+    try:
+        call()
+    except Interrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return raiser.left < 0
+
+
+def places(first: int = 0, step: int = 1) -> Iterator[int]:
+    """Numbers for `interrupted`; the caller stops at the first that is beyond the end."""
+    return itertools.count(first, step)
+
+
+class _Raiser:
+    """Looks at the places in this package, and in what it calls of others at the beginning only."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self._after_call: dict[FrameType, bool] = {}
+
+    def enter(self, frame: FrameType, _event: str, _arg: Any) -> Any:
+        """A function begins."""
+        caller = frame.f_back
+        if caller is None or not (_is_ours(caller) or _is_ours(frame)) or frame.f_code.co_name == "_remove":
+            return None  # `_remove` is a weak reference gone: what it raises is ignored
+        if frame.f_code.co_name != "__init__":
+            # One that is written in Python: at its return no handler is run.
+            self._after_call[caller] = not _is_ours(frame)
+        self._pass()
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._step if _is_ours(frame) else None
+
+    def _step(self, frame: FrameType, event: str, _arg: Any) -> Any:
+        if event == "opcode":
+            name = _names(frame.f_code)[frame.f_lasti]
+            if self._after_call.get(frame, False) or name == "JUMP_BACKWARD":
+                self._pass()
+            self._after_call[frame] = name.startswith("CALL")
+        return self._step
+
+    def _pass(self) -> None:
+        self.left -= 1
+        if self.left == -1:
+            raise Interrupt
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return "/hush_otel/" in frame.f_code.co_filename
+
+
+def _names(code: CodeType) -> dict[int, str]:
+    found = _OF_CODE.get(code)
+    if found is None:
+        found = _OF_CODE[code] = {i.offset: i.opname for i in dis.get_instructions(code)}
+    return found
