@@ -26,10 +26,14 @@ REQUEST_SPANS: Final = 512
 """Spans in one request: below the 4 MiB default limit of gRPC receivers for usual LLM spans."""
 
 
+AHEAD: Final = 2
+"""Batches that a lane has at once: it encodes and sends one while the next is claimed. In order all the same."""
+
+
 class Report(NamedTuple):
     """What came of an attempt: accepted when `error` is None.
 
-    `last`: of what was submitted together; the lane is idle then.
+    `last`: of what was submitted together.
     """
 
     deliveries: Sequence[Delivery]
@@ -39,7 +43,7 @@ class Report(NamedTuple):
 
 
 class Lane:
-    """One destination's thread. `submit` when `idle`; results go to `reports`.
+    """One destination's thread. `submit` when `ready`; results go to `reports`.
 
     Args:
         state: The destination.
@@ -58,7 +62,8 @@ class Lane:
         self.digest = state.digest
         self.failures = 0
         """Retryable failures in a row."""
-        self.idle = True
+        self.in_flight = 0
+        """Submitted batches whose last report is not settled yet."""
         self._state = state
         self._database = database
         self._reports = reports
@@ -68,9 +73,14 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=f"hush-otel {state.config.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def ready(self) -> bool:
+        """Whether to submit more: one ahead, so that nobody waits for the other; none after a failure."""
+        return self.in_flight < (1 if self.failures else AHEAD)
+
     def submit(self, deliveries: Sequence[Delivery]) -> None:
         """Send these; a report follows for each of them."""
-        self.idle = False
+        self.in_flight += 1
         self._jobs.put(deliveries)
 
     def close(self, timeout_s: float) -> None:
@@ -106,7 +116,7 @@ class Lane:
 
     def _send(self, reader: SpanReader, deliveries: Sequence[Delivery]) -> Report:
         try:
-            spans = [span for delivery in deliveries for span in reader.read(delivery)]
+            spans = reader.read(deliveries)
             if not spans:
                 raise RetryableError("its spans have moved to another request")  # noqa: TRY301
             return Report(deliveries, self._send_spans(spans), None)

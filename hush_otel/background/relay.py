@@ -89,13 +89,15 @@ class Relay:
 
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:
         lane = self._lane(state)
-        if lane is None or not lane.idle:
+        if lane is None or not lane.ready:
             return False
         if state.hold_until > now:
             if not state.paused:
                 self._wake_at(state.hold_until)
             return False
         if state.paused:
+            if lane.in_flight:
+                return False
             self._database.write(lambda db: outbox.probe(db, state.id, now))
         deliveries = self._claim(state, now)
         if deliveries:
@@ -122,7 +124,7 @@ class Relay:
         """The destination's lane; a changed configuration gets a new one once the old is idle."""
         lane = self._lanes.get(state.id)
         if lane is not None and lane.digest != state.digest:
-            if not lane.idle:
+            if lane.in_flight:
                 return None
             lane.close(0)
             lane = None
@@ -150,7 +152,7 @@ class Relay:
             for report in settled:
                 self._sending -= len(report.deliveries)
                 if report.last:
-                    self._lanes[report.deliveries[0].destination].idle = True
+                    self._lanes[report.deliveries[0].destination].in_flight -= 1
         return bool(settled)
 
     def _record(self, db: sqlite3.Connection, reports: list[Report], now: float) -> None:

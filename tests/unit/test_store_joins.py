@@ -98,7 +98,7 @@ def test_a_delivery_that_is_merged_after_it_was_claimed_sends_its_spans(store: S
     (claimed,) = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
     store.take(end(2, 2, ROOT, **named("order-7")))
     reader = SpanReader(store.path)
-    assert "victim" in [span.name for span in reader.read(claimed)]
+    assert "victim" in [span.name for span in reader.read([claimed])]
     reader.close()
 
 

@@ -62,8 +62,9 @@ SELECT id, name, type, config, digest, paused, hold_until FROM hush_destinations
 SELECT literals FROM hush_secrets WHERE destination = ?
 
 -- name: waiting_destinations
-SELECT DISTINCT destination FROM hush_deliveries INDEXED BY hush_deliveries_due
-WHERE state IN ('pending', 'sending', 'paused')
+SELECT x.id FROM hush_destinations x
+WHERE EXISTS (SELECT 1 FROM hush_deliveries d INDEXED BY hush_deliveries_due
+              WHERE d.destination = x.id AND d.state IN ('pending', 'sending', 'paused'))
 
 -- name: due_deliveries
 SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id
@@ -123,19 +124,18 @@ WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 
 -- name: make_pending
 UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
 
--- name: stretch
--- Read when it is sent: two requests may have become one since it was claimed.
-SELECT request, from_seq, to_seq FROM hush_deliveries WHERE id = ?
-
--- name: spans_whole
-SELECT {columns} FROM hush_spans s JOIN hush_traces t ON t.id = s.trace
-WHERE s.request = ? AND s.end_seq > ? AND s.end_seq <= ? ORDER BY s.end_seq
-
--- name: spans_routed
-SELECT {columns} FROM hush_spans s JOIN hush_traces t ON t.id = s.trace
-WHERE s.request = ? AND s.end_seq > ? AND s.end_seq <= ?
-  AND s.route IN (SELECT route FROM hush_routes WHERE destination = ?)
-ORDER BY s.end_seq
+-- name: spans_of_deliveries
+-- What each of them stands for now: two requests may have become one since it was claimed. CROSS JOIN keeps
+-- the order of the loops: delivery by delivery, the spans of each as they ended. Without a row in
+-- request_destinations nothing restricts a delivery to a route.
+SELECT {columns}, r.request_id
+FROM json_each(:deliveries) j
+CROSS JOIN hush_deliveries d ON d.id = j.value
+CROSS JOIN hush_requests r ON r.id = d.request
+LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
+CROSS JOIN hush_spans s ON s.request = d.request AND s.end_seq > d.from_seq AND s.end_seq <= d.to_seq
+CROSS JOIN hush_traces t ON t.id = s.trace
+WHERE coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination)
 
 -- name: origins
 SELECT id, resource, resource_schema_url, scope, exact FROM hush_origins WHERE id = ?
