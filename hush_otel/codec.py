@@ -14,6 +14,7 @@ the value and make it encodable:
 | integers outside 64 bit | text; above 4,000 digits a marker |
 | a container inside itself | "<cycle>" |
 | depth over 64 | "<depth>" |
+| msgspec's Raw and Ext | a placeholder like the next |
 | anything else | "<module.Type>": a user's __repr__, __str__, items() are never called |
 
 A record over 16 MiB is cut: texts to 1 MiB and 10,000 items a container first, then less.
@@ -22,7 +23,7 @@ A record over 16 MiB is cut: texts to 1 MiB and 10,000 items a container first, 
 from __future__ import annotations
 
 from collections import UserDict, UserList, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -87,6 +88,9 @@ _PLAIN: Final[tuple[tuple[Any, Callable[[Any], object]], ...]] = (
     (deque, list),
 )
 
+_check_structure: Final = msgspec.msgpack.Decoder(msgspec.Raw).decode
+"""Skips over a record without making its values: a third of what encoding costs."""
+
 ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=convert)
 
 
@@ -101,6 +105,8 @@ def encode(record: object) -> tuple[bytes, bool]:
     """
     try:
         data = ENCODER.encode(record)
+        # Raw values may be anything. What else the decoder refuses is for background/mend.py.
+        _check_structure(data)
         if len(data) <= MAX_RECORD_BYTES:
             return data, False
     except Exception:  # noqa: BLE001 - whatever a strange object raises, the walk handles it
@@ -136,6 +142,8 @@ class _Walk:
             return self._bytes(bytes(value))
         if issubclass(kind, (dict, list, tuple, set, frozenset)):
             return self._container(value, depth)
+        if issubclass(kind, (msgspec.Raw, msgspec.msgpack.Ext)):
+            return placeholder(value)
         return self._other(value, depth)
 
     def _text(self, value: str) -> str:
@@ -161,10 +169,17 @@ class _Walk:
             if isinstance(value, dict):
                 # dict.items: a subclass may have overridden its own. A copy: others may write to it.
                 pairs = list(dict.items(value))[: self._items]
-                return {self._key(k): self.walk(v, depth + 1) for k, v in pairs}
+                return self._distinct((self._key(k), self.walk(v, depth + 1)) for k, v in pairs)
             return [self.walk(v, depth + 1) for v in list(value)[: self._items]]
         finally:
             self._path.discard(id(value))
+
+    def _distinct(self, pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+        """Keys that became the same text keep their values."""
+        found: dict[Any, Any] = {}
+        for key, value in pairs:
+            found[key if key not in found else f"{key} ({len(found)})"] = value
+        return found
 
     def _key(self, key: Any) -> Any:
         kind = type(key)
@@ -174,7 +189,10 @@ class _Walk:
             return str(key)
         if issubclass(kind, (int, float)):
             return str(self.walk(key, 0))
-        return str(self.walk(list(key), 0)) if issubclass(kind, tuple) else placeholder(key)
+        if issubclass(kind, tuple):
+            return str(self.walk(list(key), 0))
+        plain = self._other(key, 0)  # text for an enumeration, a date, a UUID
+        return plain if type(plain) is str else placeholder(key)
 
     def _other(self, value: Any, depth: int) -> Any:
         try:

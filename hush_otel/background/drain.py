@@ -208,13 +208,17 @@ class Drain:
 
     def _salvage(self, source: Source, offset: int, data: bytes, reason: str) -> None:
         """Keep bytes that give no row, and count them."""
+        self._keep(source, offset, data, reason)
+        self._database.write(lambda db: self.ingest.count_loss(db, reason, 1, len(data)))
+
+    def _keep(self, source: Source, offset: int, data: bytes, reason: str) -> None:
+        """In a file for people to look at. Kept again after a rollback, it is the same file."""
         self._directory.salvage.mkdir(mode=0o700, exist_ok=True)
         path = self._directory.salvage / f"{source.id.hex()}-{offset}.{reason}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
         log.warning("%d %s bytes of %s are kept as %s", len(data), reason, source.reader.path, path)
-        self._database.write(lambda db: self.ingest.count_loss(db, reason, 1, len(data)))
 
     def _must_save(self, source: Source, found: Frames) -> bool:
         return (
@@ -247,6 +251,7 @@ class Drain:
                 continue  # its end, which says it all, is in the same batch
             record = decode(payload)
             if record is None:
+                self._keep(source, offset, payload, "undecodable")
                 self.ingest.count_loss(db, "undecodable", 1, len(payload))
                 continue
             if record.type == records.AGAIN:

@@ -16,6 +16,8 @@ from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.segment import own_ids
 from hush_otel.store.ingest import Place
 
+from .mend import mend
+
 FENCE_WAIT_S: Final = 1.0
 """Between giving a segment up and reading its tail for the last time (FORMAT.md)."""
 
@@ -100,4 +102,8 @@ def decode(payload: bytes) -> records.Record | None:
     try:
         return records.decode_record(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    try:
+        return records.decode_record(mend(payload))
+    except (msgspec.MsgspecError, ValueError, RecursionError, IndexError):
         return None

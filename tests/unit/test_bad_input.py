@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -683,3 +684,42 @@ def test_b9_text_that_is_no_utf8_in_the_file(app: App) -> None:
 def test_the_processor_has_no_settings_of_its_own_for_bad_input(app: App) -> None:
     """There is nothing to switch on: the rules hold for every processor."""
     assert isinstance(app.processor, HushSpanProcessor)
+
+
+# ------------------------------------------------------------------ what msgpack can carry and Python cannot
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists."""
+    value: Any = "bottom"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@dataclass(frozen=True)
+class Key:
+    """Hashable here, a mapping on the way."""
+
+    x: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {Key(1): "one", Key(2): "two"},
+        msgspec.msgpack.Ext(5, b"x"),
+        msgspec.Raw(b'{"a": 1}'),
+        *(nested(depth) for depth in range(960, 1000, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_b6_a_value_that_cannot_be_read_back_costs_itself_only(app: App, value: Any) -> None:
+    """B5, B6: the node is stored, with a placeholder in its place."""
+    app.store.insert_node_trace("r", "flow", "node", None, None, 0, None, None, 1.0, value, {"out": 1})
+    app.drain()
+    (node,) = [node for node in app.nodes() if node["node_name"] == "node"]
+    assert json.loads(node["output_data"]) == {"out": 1}
+    assert losses(app.db_path) == {}
+    if isinstance(value, dict):
+        assert sorted(json.loads(node["input_data"]).values()) == ["one", "two"]

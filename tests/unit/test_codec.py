@@ -440,3 +440,28 @@ def test_the_walk_alone_gives_something_encodable(value: object) -> None:
     """The slow way by itself makes every value encodable, at every level of cutting."""
     for text_bytes, items in ((None, None), *codec._CUTS):
         msgspec.msgpack.encode(codec._Walk(text_bytes, items).walk(value, 0))
+
+
+# ------------------------------------------------------------------ what encodes and cannot be decoded
+
+
+@pytest.mark.parametrize("content", [b"\xc1", b"", b"\x91", b'{"json": 1}'])
+def test_a_raw_value_that_would_break_the_record_is_a_placeholder(content: bytes) -> None:
+    """The rest of the record is as it was."""
+    value = {"before": [1], "raw": [msgspec.Raw(content)], "after": "x"}
+    assert through(value) == {"before": [1], "raw": ["<msgspec.Raw>"], "after": "x"}
+
+
+def test_keys_keep_their_values_when_a_record_has_to_be_walked() -> None:
+    """Dates, enumerations and UUIDs are text as keys, too; what becomes the same text is told apart."""
+
+    class Color(enum.Enum):
+        RED = "red"
+
+    class Key:
+        pass
+
+    day, number = dt.date(2024, 5, 1), uuid.UUID(int=1)
+    found = through({Color.RED: 1, day: 2, number: 3, Key(): 4, Key(): 5, "raw": msgspec.Raw(b"\xc1")})
+    assert list(found.values())[:5] == [1, 2, 3, 4, 5]
+    assert list(found)[:3] == ["red", "2024-05-01", str(number)]
