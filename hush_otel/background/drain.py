@@ -146,7 +146,7 @@ class Drain:
         except FileNotFoundError:
             return
         except SpoolError as exc:
-            # Untouched: perhaps a newer version's, perhaps damage for people to look at.
+            # Untouched: perhaps a newer version's, perhaps none at all.
             self._strange.add(path)
             log.warning("leaving %s alone: %s", path, exc)
             return
@@ -158,7 +158,9 @@ class Drain:
             lambda db: db.execute(SQL["find_segment"], (reader.header.segment_id,)).fetchone()
         )
         position, ended, drops = row or (HEADER_BYTES, 0, "{}")
-        self.sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
+        source = self.sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
+        if reader.is_damaged and row is None:
+            self._salvage(source, 0, reader.raw(0, HEADER_BYTES), "damaged")
         reader.set_drained(position)  # the owner before may have died between commit and header
 
     def _read(self) -> tuple[list[tuple[Source, Frames]], bool]:

@@ -22,6 +22,9 @@ DROPS_AT: Final = 128
 DROP_REASONS: Final = ("quota", "no_space", "cut", "error")
 """Order of the drop counters in the header. `cut` counts records stored with a part cut away."""
 
+IMPLAUSIBLE_DROPS: Final = 1 << 48
+"""No CRC covers the counters, which change. A million drops a second take nine years to get there."""
+
 MIN_SEGMENT_BYTES: Final = 256 * 1024
 """Small enough that a short-lived worker costs little space."""
 MAX_SEGMENT_BYTES: Final = 4 * 1024 * 1024
@@ -69,24 +72,38 @@ def unpack_header(data: bytes, path: str) -> Header:
     Raises:
         SpoolError: The file is no segment, is damaged, or is of a newer version.
     """
-    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
+    if len(data) < HEADER_BYTES:
         raise SpoolError(f"{path} is no segment")
-    _, version, *values = _HEADER.unpack_from(data)
-    if version > VERSION:
+    magic, version, *values = _HEADER.unpack_from(data)
+    check = _CRC.unpack_from(data, _CRC_AT)[0]
+    if magic == MAGIC and version > VERSION and check != crc32(START + data[len(START) : _CRC_AT]):
         raise NewerVersionError(f"{path} has format version {version}", hint="upgrade hush-otel")
-    if _CRC.unpack_from(data, _CRC_AT)[0] != crc32(data[:_CRC_AT]):
-        raise SpoolError(f"the header of {path} is damaged")
+    if magic != MAGIC or check != crc32(data[:_CRC_AT]):
+        raise DamagedHeaderError(f"{path} is no segment, or its header is damaged")
     return Header(*values)
+
+
+def guess_header(data: bytes, segment_id: bytes, size: int) -> Header:
+    """What a damaged header still says; the id and the size in bytes are known from elsewhere."""
+    return Header(*_HEADER.unpack_from(data)[2:])._replace(segment_id=segment_id, capacity=size)
 
 
 class NewerVersionError(SpoolError):
     """A newer hush-otel wrote this segment; it must stay untouched."""
 
 
+class DamagedHeaderError(SpoolError):
+    """Its CRC does not confirm the header. The frames have their own."""
+
+
 def unpack_drops(header: bytes) -> dict[str, int]:
-    """The drop counters of a header, without those that are zero."""
+    """The drop counters of a header, without those that are zero or damaged beyond belief."""
     values = _DROPS.unpack_from(header, DROPS_AT)
-    return {reason: count for reason, count in zip(DROP_REASONS, values, strict=True) if count}
+    return {
+        reason: count
+        for reason, count in zip(DROP_REASONS, values, strict=True)
+        if 0 < count < IMPLAUSIBLE_DROPS
+    }
 
 
 def place_seed(segment_id: bytes) -> int:

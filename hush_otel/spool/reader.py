@@ -18,6 +18,7 @@ from zlib import crc32
 from hush_otel.errors import SpoolError
 
 from . import format as layout
+from .directory import id_of
 
 CHUNK_BYTES: Final = 1024 * 1024
 RESYNC_BUDGET: Final = 32
@@ -47,8 +48,13 @@ class Frames(NamedTuple):
 class SegmentReader:
     """An open segment.
 
+    A damaged header does not hide the frames: the id that their CRCs need stands in the file's name.
+
+    Attributes:
+        is_damaged: The CRC does not confirm the header; pid, times and writer are what it still says.
+
     Raises:
-        SpoolError: It is no segment, damaged in its header, or of a newer version.
+        SpoolError: It is no segment, or of a newer version.
         FileNotFoundError: It is gone.
     """
 
@@ -56,13 +62,26 @@ class SegmentReader:
         self.path = path
         # For writing, too: drained_upto, sleeping and fenced are ours.
         self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self.header = layout.unpack_header(os.pread(self._fd, layout.HEADER_BYTES, 0), str(path))
-        except SpoolError:
-            os.close(self._fd)
-            raise
-        self._seed = layout.place_seed(self.header.segment_id)
+        self.is_damaged = False
         self.fenced_at: float | None = None
+        data = os.pread(self._fd, layout.HEADER_BYTES, 0)
+        try:
+            self.header = layout.unpack_header(data, str(path))
+            self._seed = layout.place_seed(self.header.segment_id)
+        except layout.DamagedHeaderError:
+            if not self._is_known_by_its_frames(data):
+                self.close()
+                raise
+        except SpoolError:
+            self.close()
+            raise
+
+    def _is_known_by_its_frames(self, data: bytes) -> bool:
+        """Whether it is a segment all the same: one frame that the id in its name confirms will do."""
+        self.is_damaged = True
+        self.header = layout.guess_header(data, id_of(self.path), os.fstat(self._fd).st_size)
+        self._seed = layout.place_seed(self.header.segment_id)
+        return self.resync(layout.HEADER_BYTES - 8) < self.header.capacity
 
     def read(self, position: int, max_bytes: int) -> Frames:
         """Valid frames from `position` on, up to about `max_bytes` of them."""
@@ -148,12 +167,13 @@ class SegmentReader:
         return os.pread(self._fd, end - start, start)
 
     def drops(self) -> dict[str, int]:
-        """The writer's drop counters."""
-        return layout.unpack_drops(os.pread(self._fd, layout.HEADER_BYTES, 0))
+        """The writer's drop counters; none from a header that is damaged."""
+        return {} if self.is_damaged else layout.unpack_drops(os.pread(self._fd, layout.HEADER_BYTES, 0))
 
     def sealed(self) -> int:
-        """The offset after the last frame; 0 while the writer may go on."""
-        return int.from_bytes(os.pread(self._fd, 8, layout.SEALED_AT), "little")
+        """The offset after the last frame; 0 while the writer may go on, or when the field is damaged."""
+        offset = int.from_bytes(os.pread(self._fd, 8, layout.SEALED_AT), "little")
+        return offset if layout.HEADER_BYTES <= offset <= self.header.capacity else 0
 
     def set_drained(self, position: int) -> None:
         """Tell the writer how far its records are committed."""

@@ -137,23 +137,64 @@ def test_f3_temporaries_of_the_dead_are_removed_and_of_the_living_kept(settings:
 def test_f29_a_newer_segment_stays_untouched(settings: Settings) -> None:
     """F29: what a newer version wrote is neither read nor changed nor removed."""
     wreck = Wreck(settings)
-    wreck.poke(8, struct.pack("<I", 2))
+    wreck.poke(8, struct.pack("<II", 2, 7))
     before = wreck.path.read_bytes()
     drain_once(settings)
     assert wreck.path.read_bytes() == before
     assert stored_nodes(settings.db_path) == []
 
 
-@pytest.mark.parametrize("at", [0, 9, 12, 20, 40, 50, 60, 80, 88], ids=str)
-def test_f24_a_damaged_header_leaves_the_file_for_people(settings: Settings, at: int) -> None:
-    """F24: without a header nothing in it can be trusted: it stays as it is, and the drain goes on."""
-    wreck = Wreck(settings)
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "sealed"])
+@pytest.mark.parametrize("at", [0, 9, 12, 20, 40, 50, 60, 66, 80, 88], ids=str)
+def test_f24_a_flipped_bit_in_a_header_costs_no_record(settings: Settings, at: int, dead: bool) -> None:
+    """F24: the frames are known by the id in the file's name; the damage is counted and kept."""
+    wreck = Wreck(settings, doomed=dead)
+    if dead:
+        die(wreck.writer)
+    else:
+        wreck.writer.seal()
     wreck.flip(at)
-    before = wreck.path.read_bytes()
-    Wreck(settings)
-    drain_once(settings)
-    assert wreck.path.read_bytes() == before
+    drain_fully(settings)
     assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {"damaged": 1}
+    assert [kept.stat().st_size for kept in salvaged(settings)] == [256]
+    assert gone(wreck.path)
+
+
+def test_f24_a_header_that_never_reached_the_disk_costs_no_record(settings: Settings) -> None:
+    """F24: of zeros nothing is known but the name, and that suffices."""
+    wreck = Wreck(settings, doomed=True)
+    die(wreck.writer)
+    wreck.poke(0, bytes(256))
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {"damaged": 1}
+    assert gone(wreck.path)
+
+
+def test_f24_a_living_writer_goes_on_behind_a_damaged_header(settings: Settings) -> None:
+    """F24: whether it is found alive or taken for dead, nothing is lost and nothing stored twice."""
+    wreck = Wreck(settings)
+    wreck.poke(32, bytes(24))  # writer and pid
+    with owning(settings) as owner:
+        owner.step()
+        owner.tend()
+        wreck.writer.append(node_payload("r", "f"))
+        owner.step()
+    wreck.writer.seal()
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcdef")
+
+
+@pytest.mark.parametrize("at", [112, 119, 128, 135, 150], ids=str)
+def test_f24_a_flipped_bit_beside_the_headers_crc_costs_no_record(settings: Settings, at: int) -> None:
+    """F24: a seal that lies outside is none, and a counter beyond belief counts nothing."""
+    wreck = Wreck(settings, doomed=True)
+    die(wreck.writer)
+    wreck.poke(at, b"\x80")
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert gone(wreck.path)
 
 
 # ------------------------------------------------------------------ torn tails

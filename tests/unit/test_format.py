@@ -78,9 +78,15 @@ def test_every_flipped_bit_of_the_header_is_noticed() -> None:
 
 
 def test_a_newer_version_is_told_from_damage() -> None:
-    """A higher format version says so, whatever else is in the header, with a hint to upgrade."""
+    """A higher format version says so, whatever else is in the header, with a hint to upgrade.
+
+    A version that is wrong by itself, with all else as its CRC says, is damage.
+    """
     data = bytearray(pack_header(HEADER))
     data[8:12] = struct.pack("<I", 2)
+    with pytest.raises(layout.DamagedHeaderError):
+        unpack_header(bytes(data), "x")
+    data[88:92] = struct.pack("<I", crc32(data[:88]))
     with pytest.raises(NewerVersionError, match=r"format version 2 \(upgrade hush-otel\)"):
         unpack_header(bytes(data), "x")
 

@@ -253,7 +253,7 @@ def test_definitions_behind_damage_are_found(bench: Bench, damage: bytes, sealed
 
 def test_f29_a_newer_segment_is_left_untouched(bench: Bench) -> None:
     """F29: a higher version is refused with the hint to upgrade, and not a byte is changed."""
-    bench.poke(8, struct.pack("<I", 2))
+    bench.poke(8, struct.pack("<II", 2, 7))
     before = bench.segment.path.read_bytes()
     with pytest.raises(NewerVersionError, match="upgrade hush-otel"):
         SegmentReader(bench.segment.path)
