@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from hush_otel import records
+from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id_of, trace_id_of
 from hush_otel.mapping.semconv import promote
 from hush_otel.model import SpanState
@@ -30,6 +31,7 @@ from .rows import (
     end_columns,
     end_values,
     origin_columns,
+    set_apart,
     start_values,
 )
 from .statements import load_statements
@@ -60,6 +62,7 @@ class Running(NamedTuple):
 
     row: int
     request: int
+    large: bool
 
 
 class Ingest:
@@ -135,7 +138,7 @@ class Ingest:
                 # A forked child ended it, and its owner never will.
                 batch.end_of_child(provisional, writer_id)
             else:
-                batch.interrupt(trace_id + span_id, Running(row, request), start_ns)
+                batch.interrupt(trace_id + span_id, Running(row, request, large=False), start_ns)
         batch.finish()
         db.execute(SQL["complete_orphaned"], {"now": now, "writer_id": writer_id})
         return len(rows)
@@ -154,7 +157,8 @@ class Ingest:
         """Spans that have not ended, by trace id and span id."""
         if self._running is None:
             self._running = {
-                t + s: Running(row, request) for t, s, row, request in db.execute(SQL["all_running"])
+                t + s: Running(row, request, large is not None)
+                for t, s, row, request, large in db.execute(SQL["all_running"])
             }
         return self._running
 
@@ -303,11 +307,14 @@ class _Batch:
         self._db.executemany(SQL["delete_running"], [(was.row,) for _, was in ended])
         for row, was in ended:
             self._count(row, was_running=True, moved_from=was.request)
+            if row.large or was.large:
+                self._store_large(row, was.row, replaces=True)
 
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
         row, place = self._span_row(arrival)
         row.values = end_values(record, row.promoted, place, self._ingest.next_seq(self._db), self._now)
+        set_apart(row, record.attributes)
         return row
 
     def _span_row(self, arrival: Arrival) -> tuple[SpanRow, tuple[int, int, int, int | None]]:
@@ -330,8 +337,11 @@ class _Batch:
         return row, (trace.id, request, origin.origin, origin.route)
 
     def _insert(self, rows: list[SpanRow]) -> None:
-        """Insert all at once; when some are there already, one by one."""
+        """Insert all at once; when some are there already, or have texts apart, one by one."""
         db = self._db
+        apart = [row for row in rows if row.large]
+        if apart:
+            rows = [row for row in rows if not row.large]
         db.execute("SAVEPOINT rows")
         before = db.total_changes
         db.executemany(SQL["insert_span"], [row.values for row in rows])
@@ -343,10 +353,26 @@ class _Batch:
             for row in rows:
                 self._insert_one(row)
         db.execute("RELEASE rows")
+        for row in apart:
+            self._insert_one(row)
+
+    def _store_large(self, row: SpanRow, number: int, *, replaces: bool = False) -> None:
+        """The long texts of a row, each stored once whoever sent it."""
+        db = self._db
+        if replaces:
+            db.execute(SQL["forget_payloads"], (number,))
+        for key, text in row.large.items():
+            content = json_text(text)
+            digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
+            db.execute(SQL["insert_payload"], (digest, content))
+            (payload,) = db.execute(SQL["find_payload"], (digest,)).fetchone()
+            db.execute(SQL["refer_to_payload"], (number, key, payload))
 
     def _insert_one(self, row: SpanRow) -> None:
-        if self._db.execute(SQL["insert_span"], row.values).rowcount == 1:
+        cursor = self._db.execute(SQL["insert_span"], row.values)
+        if cursor.rowcount == 1:
             self._count(row)
+            self._store_large(row, int(cursor.lastrowid or 0))
             return
         number, state, route, request = self._db.execute(SQL["find_span"], row.values[:2]).fetchone()
         if state == SpanState.INTERRUPTED:
@@ -385,6 +411,7 @@ class _Batch:
 
     def _replace(self, row: SpanRow, number: int) -> None:
         self._db.execute(SQL["replace_span"], (*row.values, number))
+        self._store_large(row, number, replaces=True)
 
     def _write_starts(self) -> None:
         running = self._ingest.running(self._db)
@@ -397,6 +424,7 @@ class _Batch:
                 continue
             row, place = self._span_row(arrival)
             row.values = start_values(arrival.record, row.promoted, place, self._now)
+            set_apart(row, arrival.record.attributes)
             fresh.append((key, row))
         self._insert_running(fresh)
         for arrival in self._more_starts:
@@ -414,8 +442,9 @@ class _Batch:
             if cursor.rowcount == 1:
                 number = int(cursor.lastrowid or 0)
                 started.append((number, row.writer_id))
-                running[key] = Running(number, row.values[REQUEST])
+                running[key] = Running(number, row.values[REQUEST], bool(row.large))
                 self._count(row)
+                self._store_large(row, number)
         self._db.executemany(SQL["insert_running"], started)
 
     def _start_again(self, arrival: Arrival, was: Running) -> None:
@@ -495,6 +524,7 @@ class _Batch:
         origin = arrival.origin or self._ingest.nowhere(self._db)
         place = (trace.id, request, origin.origin, None)
         row.values = node.values(span_id, place, self._ingest.next_seq(self._db), self._now)
+        set_apart(row, node.fields.attributes)
         self._insert_one(row)
         self.ended += 1
 
@@ -534,7 +564,7 @@ class _Batch:
         running = self._ingest.running(self._db)
         for key, was in running.items():
             if was.request == old:
-                running[key] = Running(was.row, new)
+                running[key] = was._replace(request=new)
         self._mended = {new if request == old else request for request in self._mended}
         moved = self._roll_ups.pop(old, None)
         if moved is not None:

@@ -19,12 +19,13 @@ _PACK: Final = msgspec.msgpack.Encoder()
 class SpanRow:
     """One row of hush_spans and what the roll-up needs of it."""
 
-    __slots__ = ("key", "promoted", "root_name", "values", "workflow_name", "writer_id")
+    __slots__ = ("key", "large", "promoted", "root_name", "values", "workflow_name", "writer_id")
 
     def __init__(self, key: bytes, promoted: Promoted, writer_id: bytes) -> None:
         self.key: bytes = key
         self.promoted: Promoted = promoted
         self.writer_id: bytes = writer_id
+        self.large: dict[str, str] = {}
         self.values: tuple[Any, ...] = ()
         self.root_name: str | None = None
         self.workflow_name: str | None = promoted.workflow_name
@@ -40,6 +41,26 @@ END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
 NODE: Final = 29
+ATTRIBUTES: Final = 16
+EXACT: Final = 20
+LARGE: Final = 32
+
+LARGE_TEXT_CHARS: Final = 16 * 1024
+"""Longer texts of attributes are stored apart, each once. A few pages: usual prompts stay in their row."""
+
+
+def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
+    """Take long texts out of a row, into `large`. Not where a typed copy holds them anyway."""
+    values = row.values
+    if len(values[ATTRIBUTES]) <= LARGE_TEXT_CHARS or values[EXACT] is not None:
+        return
+    row.large = {
+        key: text for key, text in attributes.items() if type(text) is str and len(text) > LARGE_TEXT_CHARS
+    }
+    if row.large:
+        rest = {key: value for key, value in attributes.items() if key not in row.large}
+        shown, _ = encode_json(rest)
+        row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], 1)
 
 
 def content_columns(
@@ -130,6 +151,7 @@ def end_values(
         None,
         None,
         now,
+        None,
     )
 
 
@@ -138,7 +160,7 @@ _ENDED: Final = SpanState.ENDED.value
 
 def end_columns(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """What an end changes of the row that its start has made, in the order of the statement end_span."""
-    return (values[REQUEST], *values[ROUTE:NODE])
+    return (values[REQUEST], *values[ROUTE:NODE], values[LARGE])
 
 
 def start_values(
@@ -177,6 +199,7 @@ def start_values(
         None,
         None,
         now,
+        None,
     )
 
 
@@ -232,6 +255,7 @@ class NodeRow:
             node_columns(self.node),
             self.key,
             now,
+            None,
         )
 
 

@@ -88,11 +88,7 @@ CREATE TABLE hush_spans (
     status_code       INTEGER NOT NULL DEFAULT 0,
     status_message    TEXT,
     trace_state       TEXT,
-    attributes        TEXT NOT NULL,          -- JSON object
-    events            TEXT,                   -- JSON list, NULL when empty
-    links             TEXT,                   -- JSON list, NULL when empty
     dropped           TEXT,                   -- JSON [attributes, events, links], NULL when all zero
-    exact             BLOB,                   -- msgpack copy when JSON cannot carry the types
     model             TEXT,
     prompt_tokens     INTEGER,
     completion_tokens INTEGER,
@@ -101,13 +97,33 @@ CREATE TABLE hush_spans (
     user_id           TEXT,
     session_id        TEXT,
     node_type         TEXT,
-    node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
+    large             INTEGER,                -- 1: some attributes lie in hush_span_payloads
+    -- What may be long comes last: whoever reads the columns before it does not touch its overflow pages.
+    node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
+    attributes        TEXT NOT NULL,          -- JSON object
+    events            TEXT,                   -- JSON list, NULL when empty
+    links             TEXT,                   -- JSON list, NULL when empty
+    exact             BLOB,                   -- msgpack copy when JSON cannot carry the types
     UNIQUE (trace, span_id)
 );
 CREATE INDEX hush_spans_request ON hush_spans (request, end_seq);
 CREATE INDEX hush_spans_node ON hush_spans (trace, node_key) WHERE node_key IS NOT NULL;
+
+-- Long texts of attributes, each once: the same document goes through many steps of a workflow.
+CREATE TABLE hush_payloads (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    json   TEXT NOT NULL                      -- a JSON string
+);
+CREATE TABLE hush_span_payloads (
+    span    INTEGER NOT NULL,
+    key     TEXT NOT NULL,                    -- of the attribute
+    payload INTEGER NOT NULL,
+    PRIMARY KEY (span, key)
+) WITHOUT ROWID;
+CREATE INDEX hush_span_payloads_payload ON hush_span_payloads (payload);
 
 -- Spans that have not ended, by the process that runs them.
 CREATE TABLE hush_running (
@@ -247,12 +263,18 @@ SELECT s.id,
                  || printf('.%06dZ', s.end_ns / 1000 % 1000000) END AS end_time,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'duration_ms'
             ELSE (s.end_ns - s.start_ns) / 1e6 END AS duration_ms,
-       coalesce(s.attributes ->> '$."input.value"', s.attributes ->> '$."gen_ai.input.messages"',
-                s.attributes ->> '$."langfuse.observation.input"', s.attributes ->> '$."traceloop.entity.input"')
-           AS input_data,
-       coalesce(s.attributes ->> '$."output.value"', s.attributes ->> '$."gen_ai.output.messages"',
-                s.attributes ->> '$."langfuse.observation.output"', s.attributes ->> '$."traceloop.entity.output"')
-           AS output_data,
+       (SELECT coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
+                        a ->> '$."langfuse.observation.input"', a ->> '$."traceloop.entity.input"')
+        FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
+                  json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
+                                            FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+                                            WHERE l.span = s.id)) END AS a)) AS input_data,
+       (SELECT coalesce(a ->> '$."output.value"', a ->> '$."gen_ai.output.messages"',
+                        a ->> '$."langfuse.observation.output"', a ->> '$."traceloop.entity.output"')
+        FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
+                  json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
+                                            FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+                                            WHERE l.span = s.id)) END AS a)) AS output_data,
        s.user_id,
        s.session_id,
        s.model,
@@ -288,7 +310,10 @@ SELECT lower(hex(t.trace_id)) AS trace_id,
        CASE s.state WHEN 0 THEN 'running' WHEN 2 THEN 'interrupted' ELSE 'ended' END AS state,
        CASE s.status_code WHEN 1 THEN 'OK' WHEN 2 THEN 'ERROR' ELSE 'UNSET' END AS status_code,
        coalesce(s.status_message, '') AS status_message,
-       s.attributes,
+       CASE WHEN s.large IS NULL THEN s.attributes ELSE
+           json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
+                                     FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+                                     WHERE l.span = s.id)) END AS attributes,
        coalesce(s.events, '[]') AS events,
        coalesce(s.links, '[]') AS links,
        coalesce(s.dropped ->> 0, 0) AS dropped_attributes,

@@ -18,7 +18,8 @@ from .statements import load_statements
 
 _COLUMNS: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
-    "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, s.state"
+    "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
+    "s.state, s.large, s.id"
 )
 SQL: Final = {name: text.replace("{columns}", _COLUMNS) for name, text in load_statements("outbox").items()}
 
@@ -51,6 +52,7 @@ _EVENTS: Final = msgspec.json.Decoder(list[_Event])
 _LINKS: Final = msgspec.json.Decoder(list[_Link])
 _DROPPED: Final = msgspec.json.Decoder(tuple[int, int, int])
 _SCOPE: Final = msgspec.json.Decoder(_Scope)
+_TEXT: Final = msgspec.json.Decoder(str)
 _EXACT: Final = msgspec.msgpack.Decoder(
     tuple[dict[Any, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
 )
@@ -81,9 +83,13 @@ class SpanReader:
     def _span(self, row: tuple[Any, ...]) -> SpanData:
         (
             trace_id, span_id, parent_span_id, flags, trace_state, name, kind, start_ns, end_ns,
-            status_code, status_message, attributes, events, links, dropped, exact, origin, state, request_id,
+            status_code, status_message, attributes, events, links, dropped, exact, origin,
+            state, large, number, request_id,
         ) = row  # fmt: skip
         typed, typed_events, typed_links = _content(attributes, events, links, exact)
+        if large is not None:
+            texts = self._connection.execute(SQL["payloads_of_span"], (number,))
+            typed.update((key, _TEXT.decode(text)) for key, text in texts)
         if state == SpanState.INTERRUPTED:
             typed["hush.incomplete"] = True  # in the JSON, but not in an exact copy
         dropped_attributes, dropped_events, dropped_links = _DROPPED.decode(dropped) if dropped else (0, 0, 0)

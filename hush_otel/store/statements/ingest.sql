@@ -5,8 +5,8 @@ INSERT INTO hush_spans (
     trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
     start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
     model, prompt_tokens, completion_tokens, total_tokens, cost_usd, user_id, session_id, node_type,
-    node, node_key, created_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    node, node_key, created_at, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
 -- name: replace_span
@@ -15,7 +15,7 @@ UPDATE hush_spans SET
     flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?, status_code = ?, status_message = ?,
     trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?, exact = ?, model = ?,
     prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?, session_id = ?,
-    node_type = ?, node = ?, node_key = ?, created_at = ?
+    node_type = ?, node = ?, node_key = ?, created_at = ?, large = ?
 WHERE id = ?
 
 -- name: end_span
@@ -24,8 +24,20 @@ UPDATE hush_spans SET
     request = ?, route = ?, state = ?, end_seq = ?, flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?,
     status_code = ?, status_message = ?, trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?,
     exact = ?, model = ?, prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?,
-    session_id = ?, node_type = ?
+    session_id = ?, node_type = ?, large = ?
 WHERE id = ?
+
+-- name: insert_payload
+INSERT OR IGNORE INTO hush_payloads (digest, json) VALUES (?, ?)
+
+-- name: find_payload
+SELECT id FROM hush_payloads WHERE digest = ?
+
+-- name: refer_to_payload
+INSERT OR REPLACE INTO hush_span_payloads (span, key, payload) VALUES (?, ?, ?)
+
+-- name: forget_payloads
+DELETE FROM hush_span_payloads WHERE span = ?
 
 -- name: find_span
 SELECT id, state, route, request FROM hush_spans WHERE trace = ? AND span_id = ?
@@ -56,7 +68,7 @@ SELECT provisional FROM hush_running WHERE span = ?
 UPDATE hush_running SET provisional = ? WHERE span = ?
 
 -- name: all_running
-SELECT t.trace_id, s.span_id, s.id, s.request
+SELECT t.trace_id, s.span_id, s.id, s.request, s.large
 FROM hush_running r
 JOIN hush_spans s ON s.id = r.span
 JOIN hush_traces t ON t.id = s.trace

@@ -137,5 +137,8 @@ CROSS JOIN hush_spans s ON s.request = d.request AND s.end_seq > d.from_seq AND 
 CROSS JOIN hush_traces t ON t.id = s.trace
 WHERE coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination)
 
+-- name: payloads_of_span
+SELECT l.key, p.json FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload WHERE l.span = ?
+
 -- name: origins
 SELECT id, resource, resource_schema_url, scope, exact FROM hush_origins WHERE id = ?
