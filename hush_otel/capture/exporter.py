@@ -12,7 +12,7 @@ from hush_otel.records import FLAG_COMPLETE
 from hush_otel.spool.writer import SpoolWriter
 
 from .pipeline import SpanPipeline
-from .processor import SHUTDOWN_FLUSH_MS
+from .processor import flush_at_shutdown
 
 
 class SpoolingSpanExporter(SpanExporter):
@@ -55,5 +55,5 @@ class SpoolingSpanExporter(SpanExporter):
         """Refuse further spans."""
         if not self._stopped:
             self._stopped = True
-            self._flush(SHUTDOWN_FLUSH_MS)
+            flush_at_shutdown(self._flush)
             self._pipeline.writer.seal()

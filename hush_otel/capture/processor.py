@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -124,9 +126,30 @@ class SpoolingSpanProcessor(SpanProcessor):
         """
         if not self._stopped:
             self._stopped = True
-            self._flush(SHUTDOWN_FLUSH_MS)
+            flush_at_shutdown(self._flush)
             self._writer.seal()
 
 
-SHUTDOWN_FLUSH_MS = 500
+SHUTDOWN_FLUSH_MS: Final = 500
 """Exit takes at most a second in all; what is not in SQLite by then is in the spool all the same."""
+ONE_EXIT_S: Final = 2.0
+"""Shutdowns that follow one another within this long are one exit of the application."""
+
+
+class _Exit:
+    """All processors and exporters of a process share SHUTDOWN_FLUSH_MS at its exit."""
+
+    left_s = 0.0
+    ended = -ONE_EXIT_S  # the last shutdown, by the monotonic clock
+
+
+def flush_at_shutdown(flush: Callable[[int], bool]) -> None:
+    """Wait for the store, for what is left of this exit's time."""
+    began = monotonic()
+    if began >= _Exit.ended + ONE_EXIT_S:
+        _Exit.left_s = SHUTDOWN_FLUSH_MS / 1000
+    try:
+        flush(int(_Exit.left_s * 1000))
+    finally:
+        _Exit.ended = monotonic()
+        _Exit.left_s = max(_Exit.left_s - (_Exit.ended - began), 0.0)

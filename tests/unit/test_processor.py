@@ -15,11 +15,12 @@ import pytest
 from inprocess import App, losses, no_background, rows
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from hush_otel import ConfigError, HushSpanProcessor
-from hush_otel.capture import pipeline
+from hush_otel import ConfigError, HushSpanExporter, HushSpanProcessor
+from hush_otel.capture import pipeline, processor
 from hush_otel.codec import encode
 from hush_otel.diagnostics import failures
 
@@ -393,3 +394,28 @@ def test_f6_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Pat
     assert {span["name"]: span["state"] for span in app.spans()} == {"parent": "ended", "child": "ended"}
     assert losses(app.db_path) == {}
     assert set(rows(app.db_path, "SELECT completed_by FROM requests")) == {("root",)}
+
+
+# ------------------------------------------------------------------ leaving
+
+
+def test_an_exit_takes_half_a_second_whatever_number_of_processors_it_shuts_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nobody draining they share the time; a shutdown later on has its own."""
+    monkeypatch.setattr(processor._Exit, "ended", -60.0)
+    provider = TracerProvider(shutdown_on_exit=False)
+    for name in ("a", "b"):
+        for _ in range(3):
+            provider.add_span_processor(HushSpanProcessor(tmp_path / f"{name}.db"))
+        provider.add_span_processor(SimpleSpanProcessor(HushSpanExporter(tmp_path / f"{name}.db")))
+    provider.get_tracer("tests").start_span("s").end()
+    began = time.monotonic()
+    provider.shutdown()
+    assert 0.4 <= time.monotonic() - began < 0.9
+    waits: list[int] = []
+    monkeypatch.setattr(processor._Exit, "ended", time.monotonic() - 60)
+    for _ in range(2):
+        processor.flush_at_shutdown(lambda millis: bool(waits.append(millis)))
+    assert waits[0] == processor.SHUTDOWN_FLUSH_MS
+    assert waits[1] > 400, "what was not waited for is left"
