@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .background.client import BackgroundClient, owner_pid
+from .background.client import BackgroundClient, owner_of_another_spool, owner_pid
 from .capture.exporter import SpoolingSpanExporter
 from .capture.nodes import NodeTraces
 from .capture.processor import SpoolingSpanProcessor
@@ -42,6 +42,7 @@ class Attachment:
         _check_database(settings.db_path)
         append_mode(settings.db_path.parent, key="HUSH_TRACES_DB", force=force)
         mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
+        _check_spool(settings)
         self.client = BackgroundClient(settings)
         self.writer = SpoolWriter(
             SpoolDirectory(settings.spool_dir), mode, settings.spool_max_bytes, self.client.ensure
@@ -317,6 +318,16 @@ class TraceStore:
         with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id) as watch:
             wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
             return watch.look() is True
+
+
+def _check_spool(settings: Settings) -> None:
+    other = owner_of_another_spool(settings)
+    if other is not None:
+        raise ConfigError(
+            f"HUSH_SPOOL_DIR: {settings.db_path} has a spool already: process {other[1]} stores what lies in"
+            f" {other[0]}",
+            hint="unset HUSH_SPOOL_DIR, or set it for all applications and end that process",
+        )
 
 
 def _error_text(error: BaseException) -> str:

@@ -5,6 +5,7 @@ The only reader of `os.environ` in this package. `docs/configuration.md` lists e
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tomllib
@@ -35,7 +36,7 @@ class Settings:
 
     Attributes:
         db_path: The SQLite database.
-        spool_dir: Where this database's segments lie.
+        spool_dir: Where this database's segments lie, and no other's.
         spool_max_bytes: Above this, records are dropped and counted.
         force_filesystem: Use a network or FUSE filesystem in spite of what it may lose.
         background: Who drains: a process of its own, a thread of the app, or `hush-otel run` elsewhere.
@@ -83,9 +84,9 @@ class Settings:
         spool = layers.text("spool_dir")
         values: dict[str, Any] = {
             "db_path": path,
-            "spool_dir": absolute_path(spool, "HUSH_SPOOL_DIR")
+            "spool_dir": _spool_below(absolute_path(spool, "HUSH_SPOOL_DIR"), path)
             if spool
-            else path.with_name(path.name + ".spool"),
+            else spool_beside(path),
             "spool_max_bytes": layers.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
             "force_filesystem": layers.boolean("force_filesystem", default=False),
             "background": layers.choice("background", ("process", "thread", "external")),
@@ -149,6 +150,18 @@ def _check_options(destination: Destination, place: str) -> None:
 
 BARE_TYPES: Final = frozenset({"otlp", "jaeger", "console", "local"})
 """Types that work without configuration: OTel's standard variables or local defaults fill them."""
+
+
+def spool_beside(db_path: Path) -> Path:
+    """Where a database's spool lies unless HUSH_SPOOL_DIR says otherwise."""
+    return db_path.with_name(db_path.name + ".spool")
+
+
+def _spool_below(chosen: Path, db_path: Path) -> Path:
+    """One of its own for each database, whatever links lead to it: records do not know their database."""
+    real = Path(os.path.realpath(db_path))
+    digest = hashlib.blake2b(os.fsencode(real), digest_size=4).hexdigest()
+    return chosen / f"{real.name}-{digest}.spool"
 
 
 def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
@@ -345,7 +358,12 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
     What the app resolved is passed on resolved, since the process has another working directory.
     """
-    environment = {**os.environ, "OTEL_SDK_DISABLED": "true", "HUSH_SPOOL_DIR": str(settings.spool_dir)}
+    spool = settings.spool_dir
+    environment = {
+        **os.environ,
+        "OTEL_SDK_DISABLED": "true",
+        "HUSH_SPOOL_DIR": "" if spool == spool_beside(settings.db_path) else str(spool.parent),
+    }
     if environment.get("HUSH_CONFIG"):
         environment["HUSH_CONFIG"] = str(config_path())
     return environment

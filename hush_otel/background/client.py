@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from hush_otel.config import Settings, child_environment, interpreter
+from hush_otel.config import Settings, child_environment, interpreter, spool_beside
 from hush_otel.diagnostics import guard
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
@@ -38,6 +38,18 @@ def owner_pid(settings: Settings) -> int | None:
     if pid:
         return pid
     return os.getpid() if settings.db_path in threads else None
+
+
+def owner_of_another_spool(settings: Settings) -> tuple[Path, int] | None:
+    """The spool beside the database and the process that drains it, when the settings name another one.
+
+    Two spools of one database have two background processes, which take it from each other for ever.
+    """
+    beside = SpoolDirectory(spool_beside(settings.db_path))
+    if beside.path == settings.spool_dir or not beside.lock.exists():
+        return None
+    pid = lock_file(beside.lock).holder()
+    return (beside.path, pid) if pid else None
 
 
 threads: Final[dict[Path, threading.Thread]] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, dicts, drain_once, no_background, owning, rows
+from inprocess import App, dicts, drain_once, no_background, owning, rows, settings_for
 
 import hush_otel
 from hush_otel import (
@@ -596,3 +596,48 @@ def test_tracers_are_registered_by_class() -> None:
         register_tracer(str)  # type: ignore[type-var]
     with pytest.raises(NotImplementedError):
         MineForTest().flush({})
+
+
+# ------------------------------------------------------------------ one spool a database
+
+
+def test_two_databases_in_one_spool_directory_keep_their_records_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HUSH_SPOOL_DIR for all: each database stores what was recorded for it, and that only."""
+    monkeypatch.setenv("HUSH_SPOOL_DIR", str(tmp_path / "spools"))
+    for name in ("a", "b"):
+        get_store(tmp_path / f"{name}.db").insert_node_trace(
+            f"run-{name}", "flow", "node", None, None, 0, None, None, 1.0, {}, {}
+        )
+    for name in ("a", "b"):
+        drain_once(attach(tmp_path / f"{name}.db").settings)
+        assert rows(tmp_path / f"{name}.db", "SELECT request_id FROM requests") == [(f"run-{name}",)]
+
+
+def test_a_second_spool_of_a_database_is_refused(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process drains the spool beside the database, another one would take it from it for ever."""
+    holder = """
+import sys
+from pathlib import Path
+from hush_otel.spool.locks import LockFile
+assert LockFile(Path(sys.argv[1])).try_lock()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    beside = settings_for(db).spool_dir
+    beside.mkdir(mode=0o700)
+    command = [sys.executable, "-c", holder, str(beside / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        HushSpanProcessor(db)
+        api_module._attachments.clear()
+        monkeypatch.setenv("HUSH_SPOOL_DIR", str(tmp_path / "spools"))
+        with pytest.raises(ConfigError, match=rf"HUSH_SPOOL_DIR: .*process {process.pid}") as refused:
+            HushSpanProcessor(db)
+        assert str(beside) in str(refused.value)
+        process.kill()
+    HushSpanProcessor(db)

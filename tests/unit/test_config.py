@@ -81,17 +81,18 @@ def test_code_over_environment_over_file(key: str, home: Path, monkeypatch: pyte
     assert getattr(Settings.load(**{key: file_value}), key) == file_value
 
 
-@pytest.mark.parametrize(("key", "field"), [("traces_db", "db_path"), ("spool_dir", "spool_dir")])
-def test_paths_too(key: str, field: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths come from the same places; ~ is expanded and the rest made absolute."""
-    write(home, f'{key} = "~/from/file"\n')
-    assert getattr(Settings.load(), field) == home / "from/file"
+    write(home, 'traces_db = "~/from/file"\nspool_dir = "~/from/spool"\n')
+    assert Settings.load().db_path == home / "from/file"
+    assert Settings.load().spool_dir.parent == home / "from/spool"
     monkeypatch.chdir(home)
-    monkeypatch.setenv(f"HUSH_{key.upper()}", "from/../env")
-    assert getattr(Settings.load(), field) == home / "env"
-    if field == "db_path":
-        assert Settings.load("~/code").db_path == home / "code"
-        assert Settings.load(home / "code").db_path == home / "code"
+    monkeypatch.setenv("HUSH_TRACES_DB", "from/../env")
+    monkeypatch.setenv("HUSH_SPOOL_DIR", "from/../spool")
+    assert Settings.load().db_path == home / "env"
+    assert Settings.load().spool_dir.parent == home / "spool"
+    assert Settings.load("~/code").db_path == home / "code"
+    assert Settings.load(home / "code").db_path == home / "code"
 
 
 def test_a_symlink_in_a_path_is_kept(home: Path) -> None:
@@ -104,6 +105,25 @@ def test_a_symlink_in_a_path_is_kept(home: Path) -> None:
 def test_the_spool_lies_beside_the_database(home: Path) -> None:
     """Unless it is set, it is `<db>.spool`."""
     assert Settings.load(home / "a.db").spool_dir == home / "a.db.spool"
+
+
+def test_each_database_has_a_spool_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In HUSH_SPOOL_DIR, too; the same one by whatever links lead to the database, and for its child."""
+    monkeypatch.setenv("HUSH_SPOOL_DIR", str(home / "spools"))
+    (home / "real").mkdir()
+    (home / "link").symlink_to(home / "real")
+    (home / "real/by-name.db").symlink_to(home / "real/t.db")
+    names = ("real/t.db", "real/u.db", "other/t.db")
+    spools = {Settings.load(home / name).spool_dir for name in names}
+    assert len(spools) == len(names)
+    assert {spool.parent for spool in spools} == {home / "spools"}
+    first = Settings.load(home / "real/t.db")
+    assert Settings.load(home / "link/t.db").spool_dir == first.spool_dir
+    assert Settings.load(home / "real/by-name.db").spool_dir == first.spool_dir
+    monkeypatch.setenv("HUSH_SPOOL_DIR", child_environment(first)["HUSH_SPOOL_DIR"])
+    assert Settings.load(first.db_path).spool_dir == first.spool_dir
+    monkeypatch.setenv("HUSH_SPOOL_DIR", "")
+    assert child_environment(Settings.load(home / "a.db"))["HUSH_SPOOL_DIR"] == ""
 
 
 @pytest.mark.parametrize(
