@@ -143,6 +143,8 @@ CREATE TABLE hush_destinations (
     hold_until  REAL NOT NULL DEFAULT 0,      -- a receiver's Retry-After, or a probe's time
     delivered   INTEGER NOT NULL DEFAULT 0,   -- spans
     rejected    INTEGER NOT NULL DEFAULT 0,   -- spans, by partial success
+    asked       INTEGER NOT NULL DEFAULT 0,   -- spans of all deliveries ever queued (the triggers below)
+    pruned      INTEGER NOT NULL DEFAULT 0,   -- spans of deliveries that were deleted without having been delivered
     last_error  TEXT,
     last_error_at REAL
 );
@@ -195,6 +197,29 @@ CREATE TABLE hush_deliveries (
 CREATE INDEX hush_deliveries_due ON hush_deliveries (destination, next_attempt_at)
     WHERE state IN ('pending', 'sending', 'paused');
 CREATE INDEX hush_deliveries_request ON hush_deliveries (request);
+CREATE INDEX hush_deliveries_dead ON hush_deliveries (destination) WHERE state = 'dead';
+
+-- What was asked for is counted apart from the rows, whoever makes them: a row that disappears is missed.
+CREATE TRIGGER hush_deliveries_queued AFTER INSERT ON hush_deliveries BEGIN
+    UPDATE hush_destinations SET asked = asked + NEW.span_count WHERE id = NEW.destination;
+END;
+CREATE TRIGGER hush_deliveries_resized AFTER UPDATE OF span_count ON hush_deliveries BEGIN
+    UPDATE hush_destinations SET asked = asked + NEW.span_count - OLD.span_count WHERE id = NEW.destination;
+END;
+
+-- The receiving side of the ledger: what the drain has read, and what became of it without being a row or a loss.
+CREATE TABLE hush_ledger (
+    name  TEXT PRIMARY KEY,                   -- store/ledger.py lists them
+    count INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+-- What people asked for by a command (retry, replay), which comes through the spool like any record.
+CREATE TABLE hush_commands (
+    id         BLOB PRIMARY KEY,              -- 16 bytes, by whoever asked
+    name       TEXT NOT NULL,
+    result     TEXT NOT NULL,                 -- JSON object
+    applied_at REAL NOT NULL
+) WITHOUT ROWID;
 
 -- Every loss, by reason (I4). Also duplicates, which are no loss but part of the ledger.
 CREATE TABLE hush_losses (

@@ -14,7 +14,7 @@ SELECT x.name,
        x.last_error_at,
        CASE WHEN x.last_error_at IS NULL THEN 0 ELSE (
            SELECT count(*) FROM (
-               SELECT 1 FROM hush_deliveries d
+               SELECT 1 FROM hush_deliveries d NOT INDEXED
                WHERE d.destination = x.id AND d.state = 'delivered' AND d.settled_at > x.last_error_at
                ORDER BY d.id DESC LIMIT 1
            )
