@@ -22,7 +22,7 @@ from hush_otel.diagnostics import guard, swallow
 from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
-from hush_otel.spool.locks import LockFile, lock_file
+from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
 from hush_otel.store.database import Database, StoreLost
 from hush_otel.version import __version__
 
@@ -62,7 +62,12 @@ class Service:
         self._directory = directory
         self._lock = lock
         self._stop = threading.Event()
-        self._database = Database(settings.db_path, settings.durability)
+        self._database = Database(
+            settings.db_path,
+            settings.durability,
+            spool=directory.path,
+            is_drained=lambda spool: is_locked_elsewhere(SpoolDirectory(spool).lock),
+        )
         self._drain = Drain(directory, self._database)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
         self._relay = Relay(self._database, self._ring)

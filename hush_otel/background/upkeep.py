@@ -24,6 +24,8 @@ UNLINK_AT_ONCE: Final = 64
 """Ended segments for which it is worth to sync before the second is over."""
 REMEMBER_SEGMENTS_S: Final = 24 * 3600.0
 """How long an ended segment's position is kept, for a writer that repeats a record of it."""
+CLAIM_S: Final = 60.0
+"""Making an owner file takes a millisecond: one this old was left by a death in between."""
 HOUR_S: Final = 3600.0
 
 
@@ -107,11 +109,13 @@ class Upkeep:
             del self._drain.sources[path]
 
     def _remove_temporaries(self, alive: set[bytes]) -> None:
-        """Segments whose writer died while making them."""
+        """Segments and owner files whose writer died while making them."""
         for path in self._directory.temporaries():
             writer_id = id_of(Path(path.name.partition(".")[2]))
             if writer_id not in alive and not self._writers.is_alive(writer_id, None):
                 path.unlink(missing_ok=True)
+        for path in self._directory.old_claims(CLAIM_S):
+            path.unlink(missing_ok=True)
 
     def _sync_live(self) -> None:
         """HUSH_DURABILITY=interval and full: bound what a power loss takes."""

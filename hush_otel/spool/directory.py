@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -98,6 +99,11 @@ class SpoolDirectory(NamedTuple):
     def temporaries(self) -> list[Path]:
         """Segments whose making has not finished, or never will."""
         return [Path(entry.path) for entry in self._entries(TEMPORARY_SUFFIX)]
+
+    def old_claims(self, age_s: float) -> list[Path]:
+        """Owner files that nobody has finished making for so long."""
+        before = time.time() - age_s
+        return [Path(e.path) for e in self._entries(CLAIM_SUFFIX) if e.stat().st_mtime < before]
 
     def size_bytes(self) -> int:
         """Sum of all segment files."""

@@ -41,11 +41,27 @@ class Database:
 
     Raises:
         StoreBusy: Somebody else holds it, or there is no room.
-        StoreError: The file cannot be made, opened or migrated, or is of a newer version.
+        StoreError: The file cannot be made, opened or migrated, is of a newer version, or is drained into
+            from another spool by a process that lives.
+
+    Args:
+        path: The file; made when it is missing.
+        durability: See above.
+        spool: Where its records come from.
+        is_drained: Whether some process drains a spool now.
     """
 
-    def __init__(self, path: Path, durability: Durability = "process") -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability = "process",
+        *,
+        spool: Path | None = None,
+        is_drained: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
         self.path = path
+        self._spool = spool
+        self._is_drained = is_drained
         _make_private(path)
         # One thread at a time uses it; thread mode opens it in a thread of the app.
         self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
@@ -78,6 +94,7 @@ class Database:
         self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         self._migrate(version)
+        self._check_spool()
         self._epoch = self._take_over()
 
     def _migrate(self, version: int) -> None:
@@ -103,6 +120,21 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
+
+    def _check_spool(self) -> None:
+        """Two owners by two spools would fence each other without end: the second one stays away."""
+        if self._spool is None:
+            return
+        row = self._connection.execute("SELECT value FROM hush_meta WHERE key = 'spool'").fetchone()
+        other = Path(row[0]) if row else self._spool
+        if other != self._spool and self._is_drained(other):
+            raise StoreError(
+                f"{self.path} is drained into from {other}, so not from {self._spool}",
+                hint="give all processes the same HUSH_SPOOL_DIR, or none of them",
+            )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('spool', ?)", (str(self._spool),)
+        )
 
     def _take_over(self) -> int:
         """Begin a new epoch: whoever wrote before and wakes up again finds itself fenced."""

@@ -7,6 +7,7 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inprocess import (
@@ -333,3 +334,42 @@ def test_it_stays_until_a_request_that_nobody_ends_has_timed_out(settings: Setti
         owner.step()
         assert owner.service._must_leave()
     assert rows(settings.db_path, "SELECT completed_by FROM requests") == [("timeout",)]
+
+
+def test_a_database_is_drained_into_from_one_spool_at_a_time(settings: Settings, writer: SpoolWriter) -> None:
+    """A second owner by another spool directory is told so; it may come when the first has left."""
+    from multiprocessing import get_context
+
+    elsewhere = dataclasses.replace(settings, spool_dir=settings.db_path.with_name("elsewhere"))
+    say(writer, "a")
+    context = get_context("fork")
+    ready, done = context.Event(), context.Event()
+    child = context.Process(target=own_until, args=(settings, ready, done))
+    child.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(StoreError, match="HUSH_SPOOL_DIR"):
+            elect(elsewhere)
+    finally:
+        done.set()
+        child.join(20)
+    drain_once(elsewhere)
+
+
+def own_until(settings: Settings, ready: Any, done: Any) -> None:
+    """In a child: the owner by the first spool."""
+    with owning(settings):
+        ready.set()
+        done.wait(20)
+
+
+def test_an_owner_file_whose_making_was_cut_off_is_removed(settings: Settings, writer: SpoolWriter) -> None:
+    """After a minute: a claim lives for a millisecond."""
+    say(writer, "a")
+    old, new = (settings.spool_dir / f"{digit * 32}.claim" for digit in "ab")
+    old.touch()
+    new.touch()
+    os.utime(old, (1, 1))
+    with owning(settings) as owner:
+        owner.tend()
+    assert (old.exists(), new.exists()) == (False, True)

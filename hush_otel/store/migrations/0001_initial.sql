@@ -3,7 +3,7 @@
 -- Booleans are 0/1, *_ns unix nanoseconds, *_at unix seconds (REAL), ids BLOBs of 16 and 8 bytes.
 
 CREATE TABLE hush_meta (
-    key   TEXT PRIMARY KEY,     -- schema_version, epoch (the fence), end_seq, created_by
+    key   TEXT PRIMARY KEY,     -- schema_version, epoch (the fence), end_seq, owner, spool
     value NOT NULL
 ) WITHOUT ROWID;
 
