@@ -22,6 +22,7 @@ from hush_otel.errors import SpoolError, StoreError
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
+from hush_otel.store import ledger
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Arrival, Ingest, Place
 from hush_otel.store.statements import load_statements
@@ -211,7 +212,12 @@ class Drain:
     def _salvage(self, source: Source, offset: int, data: bytes, reason: str) -> None:
         """Keep bytes that give no row, and count them."""
         self._keep(source, offset, data, reason)
-        self._database.write(lambda db: self.ingest.count_loss(db, reason, 1, len(data)))
+        self._database.write(lambda db: self._count_salvaged(db, data, reason))
+
+    def _count_salvaged(self, db: sqlite3.Connection, data: bytes, reason: str) -> None:
+        self.ingest.count_loss(db, reason, 1, len(data))
+        if reason == "unstorable":
+            ledger.give_up(db, data, read=True)
 
     def _keep(self, source: Source, offset: int, data: bytes, reason: str) -> None:
         """In a file for people to look at. Kept again after a rollback, it is the same file."""
@@ -234,10 +240,15 @@ class Drain:
     def _write(self, db: sqlite3.Connection, changed: list[tuple[Source, Frames]]) -> int:
         now = time.time()
         arrivals: list[Arrival] = []
+        read = Counter[str]()
         for index, (source, found) in enumerate(changed):
             held = self._arrivals(db, source, found, arrivals, now)
             if held is not None:
-                changed[index] = (source, Frames(found.frames, held, Stop.OPEN))
+                before = [frame for frame in found.frames if frame[0] < held]
+                found = Frames(before, held, Stop.OPEN)  # noqa: PLW2901 - the rest is read again
+                changed[index] = (source, found)
+            read += ledger.tally(payload for _, payload in found.frames)
+        ledger.count(db, read)
         spans = self.ingest.ingest(db, arrivals, now)
         for source, found in changed:
             self._save(db, source, found, now)
@@ -251,19 +262,23 @@ class Drain:
         for offset, payload in found.frames:
             if payload[1] == records.START and records.span_key(payload) in ended:
                 continue  # its end, which says it all, is in the same batch
-            record = decode(payload)
-            if record is None:
-                self._keep(source, offset, payload, "undecodable")
-                self.ingest.count_loss(db, "undecodable", 1, len(payload))
-                continue
-            if record.type == records.AGAIN:
+            record, inner = decode(payload), payload
+            if record is not None and record.type == records.AGAIN:
                 if self._is_open(record.segment_id):
                     return offset
-                record = None if self._was_read(db, record) else decode(record.record)
+                if self._was_read(db, record):
+                    continue
+                inner = record.record
+                record = decode(inner)
             if record is None:
+                self._keep(source, offset, inner, "undecodable")
+                self.ingest.count_loss(db, "undecodable", 1, len(inner))
+                ledger.give_up(db, inner, read=inner is not payload)
                 continue
             if self._behind and _is_provisional(record) and self._is_early(source):
                 return offset
+            if inner is not payload:
+                ledger.count(db, ledger.tally([inner]))
             if record.type == records.ORIGIN:
                 source.define(record)
             else:

@@ -20,6 +20,7 @@ from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id
 from hush_otel.mapping.semconv import promote
 from hush_otel.model import SpanState
 
+from . import ledger
 from .requests import Requests, RollUp, Trace
 from .routes import Routes, destination_of_mark, masked_json, tags_json
 from .rows import (
@@ -140,6 +141,7 @@ class Ingest:
             else:
                 batch.interrupt(trace_id + span_id, Running(row, request, large=False), start_ns)
         batch.finish()
+        ledger.count(db, {ledger.INTERRUPTED: batch.interrupted} if batch.interrupted else {})
         db.execute(SQL["complete_orphaned"], {"now": now, "writer_id": writer_id})
         return len(rows)
 
@@ -194,6 +196,7 @@ class _Batch:
 
     def __init__(self, ingest: Ingest, db: sqlite3.Connection, now: float) -> None:
         self.ended = 0
+        self.interrupted = 0
         self._ingest = ingest
         self._db = db
         self._now = now
@@ -382,6 +385,7 @@ class _Batch:
             self._replace(row, number)
             self._count(row, was_error=True, moved_from=request)
             self._mended.add(row.values[REQUEST])
+            ledger.count(self._db, {ledger.MENDED: 1})
         else:
             self._ingest.count_loss(self._db, "duplicate", 1)
             self._join_routes(number, request, route, row.values[ROUTE])
@@ -470,6 +474,9 @@ class _Batch:
         if before is not None:  # another processor's copy: the first content wins, its destinations join
             record, place = records.unpack_provisional(before)
             origin = self._with_route(Place(*place) if place else None, origin)
+            self._ingest.count_loss(self._db, "duplicate", 1)
+        else:
+            ledger.count(self._db, {ledger.KEPT: 1})
         self._db.execute(SQL["set_provisional"], (records.pack_provisional(record, origin), was.row))
 
     def _with_route(self, place: Place | None, other: Place | None) -> Place | None:
@@ -495,10 +502,12 @@ class _Batch:
     def end_of_child(self, provisional: bytes, writer_id: bytes) -> None:
         """Use the end that a forked child saw."""
         record, origin = records.unpack_provisional(provisional)
+        ledger.count(self._db, {ledger.USED: 1})
         self._take_end(Arrival(record, writer_id, Place(*origin) if origin else None), record)
 
     def interrupt(self, key: bytes, was: Running, start_ns: int) -> None:
         """End a span whose process died."""
+        self.interrupted += 1
         seq = self._ingest.next_seq(self._db)
         end_ns = max(start_ns, int(self._now * 1e9))
         self._db.execute(SQL["interrupt_span"], (seq, end_ns, DIED, was.row))
