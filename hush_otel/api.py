@@ -48,7 +48,24 @@ class Attachment:
             SpoolDirectory(settings.spool_dir), mode, settings.spool_max_bytes, self.client.ensure
         )
         self._dropped_before = 0
+        self._named: dict[str, Destination] = {}
         on_fork(self)
+
+    def choose(self, destinations: Sequence[Destination | str]) -> tuple[Destination, ...]:
+        """What a processor or exporter sends to.
+
+        Raises:
+            ConfigError: A name is unknown, or stands for two receivers in this process: the store knows
+                a destination by its name.
+        """
+        chosen = self.settings.choose(destinations)
+        for destination in chosen:
+            if self._named.setdefault(destination.name, destination) != destination:
+                raise ConfigError(
+                    f"two destinations are named {destination.name!r} and have different options",
+                    hint="give each a name of its own, or none",
+                )
+        return chosen
 
     def after_fork(self) -> None:
         """The child has dropped nothing, and launched nothing."""
@@ -136,7 +153,7 @@ class HushSpanProcessor(SpoolingSpanProcessor):
         settings = attachment.settings
         super().__init__(
             attachment.writer,
-            settings.choose(destinations),
+            attachment.choose(destinations),
             live=live and settings.live,
             flush=attachment.flush,
         )
@@ -155,7 +172,7 @@ class HushSpanExporter(SpoolingSpanExporter):
         destinations: Sequence[Destination | str] = (),
     ) -> None:
         attachment = attach(db_path)
-        super().__init__(attachment.writer, attachment.settings.choose(destinations), flush=attachment.flush)
+        super().__init__(attachment.writer, attachment.choose(destinations), flush=attachment.flush)
 
 
 class TraceStore:

@@ -641,3 +641,11 @@ sys.stdin.read()
         assert str(beside) in str(refused.value)
         process.kill()
     HushSpanProcessor(db)
+
+
+def test_one_name_is_one_receiver(db: Path) -> None:
+    """Two destinations of one name and other options would take each other's spans; two equal ones are one."""
+    HushSpanProcessor(db, destinations=[Destination("otlp", name="rx", endpoint="http://127.0.0.1:1")])
+    HushSpanExporter(db, destinations=[Destination("otlp", name="rx", endpoint="http://127.0.0.1:1")])
+    with pytest.raises(ConfigError, match="'rx'"):
+        HushSpanProcessor(db, destinations=[Destination("otlp", name="rx", endpoint="http://127.0.0.1:2")])
