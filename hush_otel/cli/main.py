@@ -1,7 +1,7 @@
 """The group `hush-otel`, and how every command ends.
 
-Exit codes: 0 done · 1 a HushError, one line on stderr · 2 a usage error · 130 interrupted. A closed pipe
-(`hush-otel ls | head`) ends the command without a word.
+Exit codes: 0 done · 1 a HushError, one line on stderr, or a ledger that does not balance (`audit`) · 2 a
+usage error · 130 interrupted. A closed pipe (`hush-otel ls | head`) ends the command without a word.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "ls": "List requests, newest first.",
     "show": "Show one request as a tree of spans.",
     "status": "Show the database, the background process, and what waits, failed or was lost.",
+    "audit": "Check that nothing has disappeared: the loss ledger.",
     "run": "Run the background process in the foreground.",
     "drain": "Store everything that is in the spool, once, and exit.",
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hush_otel.config import Settings
 from hush_otel.errors import SpoolError, StoreError
+from hush_otel.records import END, NODE, record_type
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
-from hush_otel.spool.reader import SegmentReader, Stop
+from hush_otel.spool.reader import Frames, SegmentReader, Stop
 from hush_otel.store.reading import Reader
 
 from . import text
@@ -79,17 +82,42 @@ def look(spool_dir: Path) -> Waiting:
     return Waiting(size_bytes=sum(map(_unread_bytes, segments)), error=last_error(spool_dir))
 
 
+def count_spans(spool_dir: Path, positions: Mapping[bytes, int]) -> int:
+    """How many records of spans that ended, and of node traces, lie behind what is drained.
+
+    Args:
+        spool_dir: The spool.
+        positions: How far each segment is drained, by its id. One that is not there is not drained at all.
+    """
+    kinds = Counter[int]()
+    for path in SpoolDirectory(spool_dir).segments():
+        for _, found in _unread(path, lambda reader: positions.get(reader.header.segment_id, 0)):
+            kinds.update(record_type(payload) for _, payload in found.frames)
+    return kinds[END] + kinds[NODE]
+
+
 def _unread_bytes(path: Path) -> int:
+    return sum(found.position - begin for begin, found in _unread(path, _drained_upto))
+
+
+def _drained_upto(reader: SegmentReader) -> int:
+    return int.from_bytes(reader.raw(layout.DRAINED_AT, layout.DRAINED_AT + 8), "little")
+
+
+def _unread(path: Path, begin: Callable[[SegmentReader], int]) -> Iterator[tuple[int, Frames]]:
+    """What a segment holds from a position on, read by read, each with where it begins."""
     try:
         reader = SegmentReader(path)
     except (OSError, SpoolError):
-        return 0
+        return
     try:
-        drained = int.from_bytes(reader.raw(layout.DRAINED_AT, layout.DRAINED_AT + 8), "little")
-        begin = position = max(drained, layout.HEADER_BYTES)
-        while (found := reader.read(position, READ_BYTES)).stop is Stop.LIMIT:
+        position = max(begin(reader), layout.HEADER_BYTES)
+        while True:
+            found = reader.read(position, READ_BYTES)
+            yield position, found
             position = found.position
-        return found.position - begin
+            if found.stop is not Stop.LIMIT:
+                return
     finally:
         reader.close()
 
