@@ -9,6 +9,8 @@
     └── DeliveryError           one attempt of one delivery failed
         ├── RetryableError      try again later, after `retry_after_s` when given
         ├── PermanentError      never succeeds: the delivery is dead
+        │   └── RefusedError    because of what the request carried: some of its spans may be accepted
+        │       └── OversizeError   it was above the limit, and not sent
         └── PausedError         nothing succeeds until someone acts: the destination is paused
 
 Each carries what was being done, on which path or id, and a hint for the person who reads it.
@@ -74,6 +76,14 @@ class RetryableError(DeliveryError):
 
 class PermanentError(DeliveryError):
     """The receiver will never accept this; the delivery is dead."""
+
+
+class RefusedError(PermanentError):
+    """The receiver does not accept what this request carried; fewer spans of it may be accepted."""
+
+
+class OversizeError(RefusedError):
+    """The encoded request is above the destination's limit. Nothing was sent."""
 
 
 class PausedError(DeliveryError):

@@ -12,14 +12,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NoReturn, TypeAlias, cast
+from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from .errors import PermanentError
 from .model import AttributeValue
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
 DEFAULT_TIMEOUT_S: Final = 10.0
+
+HTTP_REQUEST_BYTES: Final = 64 * 1024 * 1024
+"""OTLP specification, "OTLP/HTTP Request": what a receiver should accept at least, uncompressed."""
+GRPC_REQUEST_BYTES: Final = 4 * 1024 * 1024
+"""What gRPC servers accept unless they are told otherwise, uncompressed."""
+LEAST_REQUEST_BYTES: Final = 1024
+"""A limit below this would refuse spans without any content."""
+
+INSTALL_GRPC: Final = "pip install 'hush-otel[grpc]'"
 STREAMS: Final = ("stderr", "stdout")
 
 OTLP_KEYS: Final = frozenset(
@@ -33,6 +44,8 @@ OTLP_KEYS: Final = frozenset(
         "client_certificate",
         "client_key",
         "verify",
+        "insecure",
+        "max_request_bytes",
     }
 )
 
@@ -50,6 +63,10 @@ _URL: Final = re.compile(
     r"https?://(?:[^/?#\\]*@)?(?:\[[^\]]+\]|[^/?#\\:@\[\]\s]+)(?::[0-9]{0,5})?(?=[/?#]|$)", re.IGNORECASE
 )
 """What has a scheme, a host and no impossible port; the rest is for the client that opens it."""
+_GRPC_ENDPOINT: Final = re.compile(
+    r"(?:(?P<scheme>https?)://(?:(?P<user>[^/?#\\@]*)@)?)?(?P<host>\[[^\]/?#]+\]|[^/?#\\:@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE,
+)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2: token."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -74,9 +91,13 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
     if kind not in _KEYS:
         return
     check_keys(kind, config)
+    checks = _CHECKS | _GRPC_CHECKS if config.get("protocol") == "grpc" else _CHECKS
     for key, value in config.items():
         if value is not None and not _refers(value):
-            _CHECKS[key]((key, value))
+            checks[key]((key, value))
+    over_http = "http/protobuf" if "endpoint" in config else None  # else a variable may say grpc
+    if config.get("protocol", over_http) == "http/protobuf":
+        refuse_insecure(("insecure", config.get("insecure")))
     if kind == "file" and config.get("path") is None:
         file_path(("path", None))
 
@@ -108,11 +129,15 @@ def no_url(setting: Setting, shown: str) -> NoReturn:
 
 
 def _endpoint(setting: Setting) -> None:
-    value = setting[1]
-    if not isinstance(value, str):
-        refuse(setting, f"is no text but of type {type(value).__name__}", f"for example {DEFAULT_ENDPOINT}")
-    if not _URL.match(value):
-        no_url(setting, _without_secrets(value))
+    text = _check_text(setting, DEFAULT_ENDPOINT)
+    if not _URL.match(text):
+        no_url(setting, _without_secrets(text))
+
+
+def _check_text(setting: Setting, example: str) -> str:
+    if not isinstance(setting[1], str):
+        refuse(setting, f"is no text but of type {type(setting[1]).__name__}", f"for example {example}")
+    return setting[1]
 
 
 def _without_secrets(url: str) -> str:
@@ -120,16 +145,86 @@ def _without_secrets(url: str) -> str:
     return re.sub("^.*@", "***@", url.partition("?")[0], flags=re.DOTALL)
 
 
-def check_protocol(setting: Setting) -> None:
-    """``http/protobuf``, or nothing."""
-    protocol = setting[1]
-    if protocol in (None, "http/protobuf"):
-        return
-    if protocol == "grpc":
+def check_protocol(setting: Setting) -> bool:
+    """Whether it is gRPC; ``http/protobuf`` unless said."""
+    if setting[1] not in (None, "http/protobuf", "grpc"):
+        refuse(setting, f"{setting[1]!r} is not supported", "http/protobuf or grpc")
+    return setting[1] == "grpc"
+
+
+def _grpc_is_here(setting: Setting) -> None:
+    """Looked for without importing it: the application never opens a channel."""
+    if find_spec("grpc") is None:
+        refuse(setting, "grpc needs grpcio, which is not installed", INSTALL_GRPC)
+
+
+class GrpcTarget(NamedTuple):
+    """Where a gRPC endpoint leads.
+
+    Attributes:
+        target: As gRPC's client takes it.
+        secure: Whether the endpoint asks for TLS; None when it does not say.
+        user: The user part of a URL, as written.
+    """
+
+    target: str
+    secure: bool | None
+    user: str | None
+
+
+def grpc_target(setting: Setting, shown: str) -> GrpcTarget:
+    """A URL with scheme http or https, ``host:port``, or ``unix:path``.
+
+    Without a port: 443 for https, else 4317.
+    Source: OpenTelemetry specification, protocol/exporter.md, "Endpoint URLs for OTLP/gRPC".
+    """
+    text = str(setting[1] or DEFAULT_GRPC_ENDPOINT)
+    if text.startswith("unix:"):
+        return GrpcTarget(text, secure=False, user=None)
+    found = _GRPC_ENDPOINT.fullmatch(text)
+    if found is None:
         refuse(
-            setting, "grpc is not supported by this destination", "use http/protobuf, usually on port 4318"
+            setting, f"{shown!r} is no gRPC endpoint", f"for example {DEFAULT_GRPC_ENDPOINT}, without a path"
         )
-    refuse(setting, f"{protocol!r} is not supported", "use http/protobuf")
+    scheme = (found["scheme"] or "").lower()
+    port = found["port"] or ("443" if scheme == "https" else "4317")
+    return GrpcTarget(f"{found['host']}:{port}", scheme == "https" if scheme else None, found["user"])
+
+
+def _grpc_endpoint(setting: Setting) -> None:
+    _check_text(setting, DEFAULT_GRPC_ENDPOINT)
+    grpc_target(setting, _without_secrets(str(setting[1])))
+
+
+def check_grpc_verify(setting: Setting) -> None:
+    """True or nothing: gRPC's client has no way to leave a certificate unverified."""
+    check_verify(setting)
+    if setting[1] is False:
+        refuse(
+            setting, "grpc always verifies certificates", "give the authority's certificate in certificate"
+        )
+
+
+def insecure(setting: Setting) -> bool:
+    """Whether an endpoint without a scheme is spoken to without TLS. Variables say it in words."""
+    value = setting[1].strip().lower() if isinstance(setting[1], str) else setting[1]
+    if value not in (None, True, False, "true", "false"):
+        refuse(setting, "is neither true nor false")
+    return value in (True, "true")
+
+
+def refuse_insecure(setting: Setting) -> None:
+    """Over HTTP the endpoint's scheme says it."""
+    if setting[1] is not None:
+        refuse(setting, "is for protocol grpc", "an endpoint that begins with http:// has no TLS")
+
+
+def max_request_bytes(setting: Setting, default: int = HTTP_REQUEST_BYTES) -> int:
+    """The limit of one request before compression, in bytes."""
+    value = default if setting[1] is None else setting[1]
+    if isinstance(value, bool) or not isinstance(value, int) or value < LEAST_REQUEST_BYTES:
+        refuse(setting, f"{value!r} is no limit", f"a whole number of bytes, {LEAST_REQUEST_BYTES} at least")
+    return value
 
 
 def timeout_s(setting: Setting) -> float:
@@ -224,7 +319,7 @@ def stream(setting: Setting) -> str:
     return str(value or STREAMS[0])
 
 
-_CHECKS: Final[Mapping[str, Callable[[Setting], object]]] = {
+_CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
     "endpoint": _endpoint,
     "headers": _headers,
     "timeout_s": timeout_s,
@@ -234,6 +329,15 @@ _CHECKS: Final[Mapping[str, Callable[[Setting], object]]] = {
     "client_certificate": pem_path,
     "client_key": pem_path,
     "verify": check_verify,
+    "insecure": insecure,
+    "max_request_bytes": max_request_bytes,
     "path": file_path,
     "stream": stream,
 }
+
+_GRPC_CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
+    "protocol": _grpc_is_here,
+    "endpoint": _grpc_endpoint,
+    "verify": check_grpc_verify,
+}
+"""What differs with ``protocol = "grpc"``."""

@@ -1,4 +1,4 @@
-"""OTLP over HTTP with protobuf: types ``otlp`` and ``jaeger``.
+"""OTLP over HTTP with protobuf: types ``otlp`` and ``jaeger``, unless they ask for gRPC.
 
 Sources: OTLP specification, "OTLP/HTTP" (success, failures, throttling, partial success); OpenTelemetry
 specification, protocol/exporter.md (variables, User-Agent). `otlp_options` documents the configuration.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -21,11 +21,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from hush_otel import config as settings
 from hush_otel.destinations.http_client import Answer, HttpClient
+from hush_otel.destinations.otlp_answers import (
+    MAX_RETRY_AFTER_S,
+    MAX_WORDS,
+    accepted,
+    check_size,
+    redacted,
+    short,
+)
 from hush_otel.destinations.otlp_encode import encode
-from hush_otel.destinations.otlp_options import OtlpOptions, read_options
-from hush_otel.errors import DeliveryError, PausedError, PermanentError, RetryableError
+from hush_otel.destinations.otlp_options import HttpOptions, read_options
+from hush_otel.errors import DeliveryError, PausedError, PermanentError, RefusedError, RetryableError
 from hush_otel.model import DestinationConfig, Outcome, SpanData
 from hush_otel.version import __version__
 
@@ -37,34 +44,22 @@ USER_AGENT: Final = f"hush-otel/{__version__} (python urllib3)"
 GZIP_LEVEL: Final = 1
 """Spans shrink about tenfold at level 1; level 9 gains a few percent for five times the CPU."""
 
-MAX_RETRY_AFTER_S: Final = 3600.0
-"""A receiver's wish beyond an hour is taken as an hour: it may be back long before."""
-
-MAX_WORDS: Final = 500
-"""Characters of a receiver's words that an error message keeps."""
-
-MIN_SECRET_CHARS: Final = 6
-"""Shorter header values are words such as a project name; taking them out would garble any text."""
-
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 """OTLP specification, "Retryable Response Codes"."""
 _NEEDS_A_PERSON: Final = frozenset({401, 403})
+_BY_CONTENT: Final = frozenset({400, 413})
+"""Bad data and too much of it: a smaller request may be accepted."""
 
 
-def open_otlp(config: DestinationConfig) -> OtlpHttpSender:
-    """Type ``otlp``: keys that are missing come from OTel's standard OTLP variables."""
-    return OtlpHttpSender(read_options(config, settings.otlp_environment()))
-
-
-def open_jaeger(config: DestinationConfig) -> OtlpHttpSender:
-    """Type ``jaeger``: the same without the variables; Jaeger 2 listens on the default endpoint."""
-    return OtlpHttpSender(read_options(config, {}))
+def open_otlp_http(config: DestinationConfig, environment: Mapping[str, str]) -> OtlpHttpSender:
+    """Check a configuration and open it; raises as `read_options`."""
+    return OtlpHttpSender(read_options(config, environment))
 
 
 class OtlpHttpSender:
     """A `base.Sender` that posts one ExportTraceServiceRequest for each batch."""
 
-    def __init__(self, options: OtlpOptions) -> None:
+    def __init__(self, options: HttpOptions) -> None:
         self._options = options
         self._client = HttpClient(
             options.url, label=options.label, timeout_s=options.timeout_s, tls=options.tls
@@ -77,6 +72,7 @@ class OtlpHttpSender:
         """Post `spans` once. Returns and raises as `base.Sender.send`."""
         headers = self._options.request_headers()
         body = encode(spans)
+        check_size(body, self._options.max_request_bytes, len(spans))
         if self._options.gzip:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         answer = self._client.post(body, self._headers | headers)
@@ -102,9 +98,7 @@ def outcome(answer: Answer, span_count: int) -> Outcome:
             Parse(answer.body, response, ignore_unknown_fields=True)
     except (DecodeError, ParseError, ValueError):
         return Outcome(message=f"accepted; the answer is no ExportTraceServiceResponse in {kind}")
-    partial = response.partial_success
-    rejected = min(max(partial.rejected_spans, 0), span_count)
-    return Outcome(rejected=rejected, message=_short(partial.error_message))
+    return accepted(response, span_count)
 
 
 def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> DeliveryError:
@@ -115,14 +109,14 @@ def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> Deliver
         label: The endpoint as error messages may show it.
         secret_values: Taken out of the receiver's words, should it repeat them.
     """
-    words = _redacted(_words(answer), secret_values)
+    words = redacted(_words(answer), secret_values)
     message = f"{label} answered {_status(answer.status)}" + (f": {words}" if words else "")
     if answer.status in _RETRYABLE:
         wish = retry_after_s(answer.headers.get("Retry-After"), time.time())
         return RetryableError(message, retry_after_s=wish)
     if answer.status in _NEEDS_A_PERSON:
         return PausedError(message, hint="check its headers; it is tried again every five minutes")
-    return PermanentError(message)
+    return (RefusedError if answer.status in _BY_CONTENT else PermanentError)(message)
 
 
 def retry_after_s(value: str | None, now_s: float) -> float | None:
@@ -157,21 +151,7 @@ def _words(answer: Answer) -> str:
         try:
             # A google.rpc.Status: its fields 1 and 2, a number and a text, are those of this message,
             # and its details are skipped as unknown. Spares a dependency for one text.
-            return _short(ExportTracePartialSuccess.FromString(answer.body).error_message)
+            return short(ExportTracePartialSuccess.FromString(answer.body).error_message)
         except DecodeError:
             pass  # a proxy's page under the receiver's content type
-    return _short(answer.body[: 4 * MAX_WORDS].decode(errors="replace"))
-
-
-def _short(text: str) -> str:
-    """One printable line of at most `MAX_WORDS` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_WORDS]).split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
-
-
-def _redacted(text: str, secret_values: Iterable[str]) -> str:
-    for value in secret_values:
-        for part in {value, value.rpartition(" ")[2]}:  # "Bearer TOKEN": the token alone, too
-            if len(part) >= MIN_SECRET_CHARS:
-                text = text.replace(part, "***")
-    return text
+    return short(answer.body[: 4 * MAX_WORDS].decode(errors="replace"))

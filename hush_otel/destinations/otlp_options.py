@@ -1,4 +1,4 @@
-"""The configuration of an OTLP destination: from code, else from OTel's standard variables.
+"""The configuration of an OTLP destination, HTTP or gRPC: from code, else from OTel's standard variables.
 
 Sources: OpenTelemetry specification, protocol/exporter.md; for the timeout's unit the Python SDK, which
 reads seconds where the specification says milliseconds. A wrong value is an error that names its key or
@@ -11,6 +11,7 @@ import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote
 
@@ -22,16 +23,24 @@ from hush_otel.errors import PausedError
 from hush_otel.model import AttributeValue, DestinationConfig
 from hush_otel.options import (
     DEFAULT_ENDPOINT,
+    DEFAULT_GRPC_ENDPOINT,
+    GRPC_REQUEST_BYTES,
+    HTTP_REQUEST_BYTES,
     Setting,
+    check_grpc_verify,
     check_keys,
     check_protocol,
     check_verify,
     checked_headers,
+    grpc_target,
     gzip,
     header_map,
+    insecure,
+    max_request_bytes,
     no_url,
     pem_path,
     refuse,
+    refuse_insecure,
     timeout_s,
 )
 
@@ -47,6 +56,7 @@ _VARIABLES: Final = {
     "certificate": "CERTIFICATE",
     "client_certificate": "CLIENT_CERTIFICATE",
     "client_key": "CLIENT_KEY",
+    "insecure": "INSECURE",
 }
 _GENERIC: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
@@ -54,25 +64,23 @@ _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 
 @dataclass(frozen=True, kw_only=True)
 class OtlpOptions:
-    """A checked configuration.
+    """A checked configuration, as far as it is the same for both protocols.
 
     Attributes:
-        url: Where to post, without a user part.
         label: The endpoint as error messages may show it.
         fixed_headers: As they are sent, by lowercase name.
         headers: From the configuration, references kept: `request_headers` puts the secrets in.
         timeout_s: Bound of one attempt.
         gzip: Compress requests.
-        tls: For https; None for http.
+        max_request_bytes: Above it no request is sent; before compression.
     """
 
-    url: str
     label: str
     fixed_headers: Mapping[str, str]
     headers: Mapping[str, AttributeValue]
     timeout_s: float
     gzip: bool
-    tls: ssl.SSLContext | None
+    max_request_bytes: int
 
     def request_headers(self) -> dict[str, str]:
         """The headers of one request, by lowercase name, with secrets as they are now.
@@ -85,8 +93,53 @@ class OtlpOptions:
         return {**self.fixed_headers, **checked_headers(("headers", resolved))}
 
 
-def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> OtlpOptions:
-    """Check a configuration; keys that it lacks come from `environment`.
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions(OtlpOptions):
+    """For OTLP over HTTP.
+
+    Attributes:
+        url: Where to post, without a user part.
+        tls: For https; None for http.
+    """
+
+    url: str
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PemFiles:
+    """The contents of certificate files; None where nothing was configured."""
+
+    authorities: bytes | None
+    client_certificate: bytes | None
+    client_key: bytes | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpcOptions(OtlpOptions):
+    """For OTLP over gRPC.
+
+    Attributes:
+        target: As gRPC's client takes it.
+        tls: None for a channel without TLS.
+    """
+
+    target: str
+    tls: PemFiles | None
+
+
+def asks_for_grpc(config: DestinationConfig, environment: Mapping[str, str]) -> bool:
+    """Which protocol a configuration means. Raises PermanentError for one that is unknown.
+
+    A variable is about the variables' endpoint; `opentelemetry-instrument` makes it grpc for all.
+    """
+    if "endpoint" in config.config and "protocol" not in config.config:
+        return False
+    return check_protocol(_Source(config.config, environment).find("protocol"))
+
+
+def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> HttpOptions:
+    """Check a configuration for HTTP; keys that it lacks come from `environment`.
 
     Args:
         config: Of an OTLP type, secrets by reference.
@@ -98,23 +151,48 @@ def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> O
     """
     check_keys("otlp", config.config)
     source = _Source(config.config, environment)
-    if "endpoint" not in config.config or "protocol" in config.config:
-        # The variable is about the variables' endpoint; `opentelemetry-instrument` makes it grpc for all.
-        check_protocol(source.find("protocol"))
-    raw_headers = config.config.get("headers", {})
-    from_environment = {} if "headers" in config.config else _environment_headers(source.find("headers"))
+    refuse_insecure(("insecure", config.config.get("insecure")))
     url, user = _endpoint(source.find("endpoint"))
-    options = OtlpOptions(
+    options = HttpOptions(
         url=url.url,
-        label=secrets.mask_url(str(source.raw("endpoint") or DEFAULT_ENDPOINT)),
-        fixed_headers={**user, **from_environment},
-        headers=header_map(("headers", raw_headers)),
+        tls=_tls(source) if url.scheme == "https" else None,
+        label=_label(source, DEFAULT_ENDPOINT),
+        fixed_headers={**user, **_from_environment(source, config)},
+        headers=header_map(("headers", config.config.get("headers", {}))),
         timeout_s=timeout_s(source.find("timeout_s")),
         gzip=gzip(source.find("compression")),
-        tls=_tls(source) if url.scheme == "https" else None,
+        max_request_bytes=max_request_bytes(source.find("max_request_bytes"), HTTP_REQUEST_BYTES),
     )
     options.request_headers()
     return options
+
+
+def read_grpc_options(config: DestinationConfig, environment: Mapping[str, str]) -> GrpcOptions:
+    """Check a configuration for gRPC; otherwise as `read_options`."""
+    check_keys("otlp", config.config)
+    source = _Source(config.config, environment)
+    check_grpc_verify(source.find("verify"))
+    label = _label(source, DEFAULT_GRPC_ENDPOINT)
+    plain = insecure(source.find("insecure"))
+    target = grpc_target(source.find("endpoint"), label)
+    user = {} if target.user is None else {"authorization": _basic(unquote(target.user))}
+    secure = not plain if target.secure is None else target.secure
+    options = GrpcOptions(
+        target=target.target,
+        tls=_pem_files(source) if secure else None,
+        label=label,
+        fixed_headers={**user, **_from_environment(source, config)},
+        headers=header_map(("headers", config.config.get("headers", {}))),
+        timeout_s=timeout_s(source.find("timeout_s")),
+        gzip=gzip(source.find("compression")),
+        max_request_bytes=max_request_bytes(source.find("max_request_bytes"), GRPC_REQUEST_BYTES),
+    )
+    options.request_headers()
+    return options
+
+
+def _label(source: _Source, default: str) -> str:
+    return secrets.mask_url(str(source.raw("endpoint") or default))
 
 
 class _Source:
@@ -171,6 +249,11 @@ def _basic(user: str) -> str:
 # Headers.
 
 
+def _from_environment(source: _Source, config: DestinationConfig) -> dict[str, str]:
+    """The variables' headers, for a destination that has none of its own."""
+    return {} if "headers" in config.config else _environment_headers(source.find("headers"))
+
+
 def _environment_headers(setting: Setting) -> dict[str, str]:
     """``k=v,k2=v2``, percent-encoded (specification, "Specifying headers via environment variables")."""
     headers = {}
@@ -198,6 +281,18 @@ def _tls(source: _Source) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     _load_client_certificate(context, source.find("client_certificate"), source.find("client_key"))
     return context
+
+
+def _pem_files(source: _Source) -> PemFiles:
+    """What gRPC's client takes: bytes. Python's TLS looks at them first, whose errors name the file."""
+    _tls(source)
+    authorities = pem_path(source.find("certificate")) or ssl.get_default_verify_paths().cafile
+    files = [authorities, *(pem_path(source.find(key)) for key in ("client_certificate", "client_key"))]
+    contents = [None if path is None else Path(path).read_bytes() for path in files]
+    # One file may hold both: the key is looked for where Python's TLS looks.
+    return PemFiles(
+        authorities=contents[0], client_certificate=contents[1], client_key=contents[2] or contents[1]
+    )
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: Setting, key: Setting) -> None:

@@ -25,8 +25,8 @@ _FACTORIES: Final = {
     # type: "module:factory"
     "console": "hush_otel.destinations.console:open_console",
     "file": "hush_otel.destinations.file:open_file",
-    "jaeger": "hush_otel.destinations.otlp_http:open_jaeger",
-    "otlp": "hush_otel.destinations.otlp_http:open_otlp",
+    "jaeger": "hush_otel.destinations.otlp:open_jaeger",
+    "otlp": "hush_otel.destinations.otlp:open_otlp",
 }
 
 

@@ -25,7 +25,8 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from hush_otel.destinations.base import Sender
 from hush_otel.destinations.http_client import MAX_ANSWER_BYTES
-from hush_otel.destinations.otlp_http import MAX_RETRY_AFTER_S, MAX_WORDS, retry_after_s
+from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, MAX_WORDS
+from hush_otel.destinations.otlp_http import retry_after_s
 from hush_otel.destinations.registry import known_types, open_sender
 from hush_otel.errors import PausedError, PermanentError, RetryableError
 from hush_otel.model import DestinationConfig, Origin, Outcome, SpanData
@@ -259,7 +260,7 @@ def test_jaeger_reads_no_variables(receiver: OtlpReceiver, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
@@ -289,7 +290,9 @@ def test_wrong_variable_is_named(name: str, value: str, monkeypatch: pytest.Monk
         ({"timeout_s": True}, "timeout_s"),
         ({"timeout_s": float("inf")}, "timeout_s"),
         ({"compression": "zstd"}, "compression"),
-        ({"protocol": "grpc"}, "protocol: grpc is not supported"),
+        ({"insecure": True}, "insecure: is for protocol grpc"),
+        ({"max_request_bytes": 0}, "max_request_bytes"),
+        ({"max_request_bytes": "1000000"}, "max_request_bytes"),
         ({"protocol": "http/json"}, "protocol"),
         ({"headers": "a=b"}, "headers"),
         ({"headers": {"a b": "c"}}, "headers: 'a b'"),

@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 from processes import stop_background
-from receiving_agent import AgentSession, running_agent
+from receiving_agent import AgentEndpoints, AgentSession, running_agent
 from recording import Recording
 
 from hush_otel import get_background
 
 
 @pytest.fixture(scope="session")
-def agent_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def agent_endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentEndpoints]:
     """One ddapm-test-agent for all tests of this worker."""
-    with running_agent(tmp_path_factory.mktemp("agent")) as endpoint:
-        yield endpoint
+    with running_agent(tmp_path_factory.mktemp("agent")) as endpoints:
+        yield endpoints
 
 
 @pytest.fixture
-def agent(agent_endpoint: str) -> Iterator[AgentSession]:
+def agent(agent_endpoints: AgentEndpoints) -> Iterator[AgentSession]:
     """A session of the agent that only this test sends to."""
-    session = AgentSession(agent_endpoint)
+    session = AgentSession(agent_endpoints.http)
     yield session
     session.close()
 

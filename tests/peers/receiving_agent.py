@@ -26,6 +26,13 @@ TOKEN_HEADER = "X-Datadog-Test-Session-Token"  # noqa: S105 - no secret
 """Requests with the same token belong to one session; retries of another test stay in that one's."""
 
 
+class AgentEndpoints(NamedTuple):
+    """Where a running agent listens for OTLP, as URLs."""
+
+    http: str
+    grpc: str
+
+
 class AgentRequest(NamedTuple):
     """One request as it came: headers by lowercase name, body after decompression."""
 
@@ -116,8 +123,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running_agent(directory: Path) -> Iterator[str]:
-    """Run the agent in `directory`; gives its OTLP/HTTP endpoint. Gone afterwards."""
+def running_agent(directory: Path) -> Iterator[AgentEndpoints]:
+    """Run the agent in `directory`; gives its endpoints. Gone afterwards."""
     command, log = find_agent(), directory / "agent.log"
     for _ in range(3):  # somebody else may take a port between the look and the start
         plain, http, grpc = free_ports(3)
@@ -132,7 +139,7 @@ def running_agent(directory: Path) -> Iterator[str]:
             )
         try:
             if _is_ready(process, http):
-                yield f"http://127.0.0.1:{http}"
+                yield AgentEndpoints(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
                 return
         finally:
             process.terminate()
