@@ -20,7 +20,7 @@ test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider tests/unit tests/recovery
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/on_end.py
+	$(BIN)/python benchmarks/run_all.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,0 +1,74 @@
+"""P4: the drain, spool to SQLite, against `executemany` of the same rows into the same table and indexes.
+
+The drain reads a spool with start and end records (live), decodes them, makes rows, sums requests up, fills
+the outbox for a destination, and queues every delivery. The limit has the rows ready and only inserts them.
+Both in a fresh process, over the same spans, each with the closing of its database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import backlog
+import workload
+from backlog import Backlog
+from harness import ROUNDS, fresh, in_turn, workspace
+from report import Row, Target, missing, row, run
+
+SPANS: Final = 60_000
+INFO_ROUNDS: Final = 3
+LIMIT: Final = "executemany"
+DRAIN: Final = "drain"
+
+HALF: Final = Target(text="≥ 50 %", bound=0.5, at_least=True)
+RATE: Final = Target(text="≥ 30,000 spans/s", bound=30_000, of="ours", at_least=True)
+
+
+def limit(spool: Backlog) -> dict[str, float]:
+    with workspace() as directory:
+        found: dict[str, float] = fresh(
+            "limit.insert", spool=str(spool.spool), database=str(directory / "limit.db")
+        )
+    assert found["spans"] == spool.spans
+    return found
+
+
+def drain(spool: Backlog) -> dict[str, float]:
+    with workspace() as directory:
+        return backlog.drained(spool, directory)
+
+
+def both(work: str, *, rounds: int = ROUNDS, **how: Any) -> Callable[..., Row]:
+    """Measure both sides over one backlog; returns what makes a row of one clock."""
+    with workspace() as directory:
+        spool = backlog.record(directory, work, SPANS, **how)
+        found = in_turn({LIMIT: partial(limit, spool), DRAIN: partial(drain, spool)}, rounds)
+
+    def made(what: str, clock: str, target: Target | None = None) -> Row:
+        theirs, ours = ([one["spans"] / one[clock] for one in found[side]] for side in (LIMIT, DRAIN))
+        return row(what, ours, "spans/s", theirs=theirs, against=LIMIT, target=target, show="percent")
+
+    return made
+
+
+def measure() -> list[Row]:
+    llm, small = both(workload.LLM), both(workload.SMALL)
+    single = both(workload.LLM, rounds=INFO_ROUNDS, spans_per_request=1)
+    running = both(workload.LLM, rounds=INFO_ROUNDS, open_at_once=3_000)
+    return [
+        llm("LLM spans", "wall_s", HALF),
+        llm("LLM spans", "wall_s", RATE),
+        llm("LLM spans, of CPU time", "cpu_s"),
+        small("small spans", "wall_s", HALF),
+        small("small spans, of CPU time", "cpu_s"),
+        single("LLM spans, each a request of its own", "wall_s"),
+        running("LLM spans, 3,000 side by side: starts stored before their ends", "wall_s"),
+        missing("LLM spans with full-text search", ""),
+        missing("LLM spans with redaction", ""),
+    ]
+
+
+if __name__ == "__main__":
+    run(__doc__, measure)
