@@ -16,6 +16,7 @@ LARGE = ("hush_spans", "hush_requests", "hush_deliveries", "hush_traces")
 ALLOWED = {
     # Newest first, stops at LIMIT.
     "list_requests": {"hush_requests USING INDEX hush_requests_created"},
+    "list_deliveries": {"hush_deliveries"},
     # Counts everything, over the narrowest index.
     "status_spans": {"hush_spans USING COVERING INDEX hush_spans_request"},
     # One pass without a sort; delivered deliveries have no index of their own.

@@ -1,0 +1,123 @@
+"""`hush-otel deliveries`: what was sent where, what waits, what is dead and why."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.store.reading import Row
+
+from . import text
+from .filters import moment, stored_destination
+from .output import STATUS_STYLES, console, print_json
+from .waiting import open_reader
+
+DEFAULT_LIMIT: Final = 50
+
+STATES: Final = ("pending", "sending", "delivered", "paused", "dead")
+OPEN: Final = frozenset({"pending", "sending", "paused"})
+
+COLUMNS: Final = (
+    "id",
+    "request",
+    "destination",
+    "state",
+    "spans",
+    "attempts",
+    "queued",
+    "then",
+    "last error",
+)
+RIGHT: Final = frozenset({"id", "spans", "tries", "queued"})
+
+
+@click.command("deliveries")
+@click.option(
+    "--state", "states", type=click.Choice(STATES), multiple=True, help="Only in this state; may be repeated."
+)
+@click.option("--destination", metavar="NAME", help="Only to this destination.")
+@click.option("--since", callback=moment, metavar="AGE", help="Only queued since: 30m, 12h, 7d, or a time.")
+@click.option("--older-than", callback=moment, metavar="AGE", help="Only queued before that.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="How many."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the view `deliveries`.")
+@click.pass_obj
+def command(
+    db: str | None,
+    states: tuple[str, ...],
+    destination: str | None,
+    since: float | None,
+    older_than: float | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List deliveries, newest first: one request to one destination each.
+
+    `hush-otel retry ID` sends one that is dead or paused again.
+    """
+    chosen = json.dumps(states) if states else None
+    with open_reader(Settings.load(db)) as reader:
+        if destination is not None:
+            stored_destination(reader, destination)
+        found = reader.rows(
+            "list_deliveries",
+            states=chosen,
+            destination=destination,
+            since=since,
+            until=older_than,
+            limit=limit,
+        )
+    if as_json:
+        for delivery in found:
+            print_json(dict(delivery))
+    elif found:
+        console().print(_table(found, time.time()))
+    else:
+        filtered = states or destination or since or older_than
+        click.echo("no deliveries" + (" match" if filtered else " yet"))
+
+
+def _table(deliveries: list[Row], now_s: float) -> Table:
+    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        gives_way = name in {"request", "destination", "last error"}
+        table.add_column(name, no_wrap=not gives_way, justify="right" if name in RIGHT else "left")
+    for delivery in deliveries:
+        table.add_row(*_cells(delivery, now_s))
+    return table
+
+
+def _cells(delivery: Row, now_s: float) -> list[Text]:
+    state = delivery["state"]
+    return [
+        Text(str(delivery["id"])),
+        _cut(text.clean(delivery["request_id"], limit=64)),
+        _cut(text.clean(delivery["destination"], limit=40)),
+        Text(state, style=STATUS_STYLES.get(state, "")),
+        Text(f"{delivery['span_count']:,}"),
+        Text(f"{delivery['attempts']:,}"),
+        Text(f"{text.age(delivery['created_at'], now_s)} ago"),
+        Text(_then(delivery, now_s), style="bright_black"),
+        _cut(text.clean(delivery["last_error"] or "", limit=300)),
+    ]
+
+
+def _then(delivery: Row, now_s: float) -> str:
+    """When it was settled, or when it is tried next."""
+    if delivery["state"] not in OPEN:
+        return f"settled {text.age(delivery['settled_at'], now_s)} ago"
+    if delivery["state"] == "pending" and delivery["next_attempt_at"] is not None:
+        wait_s = delivery["next_attempt_at"] - now_s
+        return f"next try in {text.duration(wait_s * 1000)}" if wait_s > 0 else "due"
+    return ""
+
+
+def _cut(value: str) -> Text:
+    return Text(value, no_wrap=True, overflow="ellipsis")
