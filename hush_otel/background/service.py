@@ -209,7 +209,9 @@ class Service:
                 if not self._drain.is_waiting_for_the_dead():
                     break
                 self._bell.wait(0.1)
-        self._relay.queue_due(time.time())
+        now = time.time()
+        while self._relay.queue_due(now):
+            pass  # a stretch at a time
         if stuck := self._drain.stuck():
             raise StoreError(
                 f"the records in {stuck[0]} cannot be stored; they stay there",

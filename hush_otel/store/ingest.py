@@ -210,6 +210,8 @@ class _Batch:
         self._complete: list[bytes] = []
         self._roll_ups: dict[int, RollUp] = {}
         self._mended: set[int] = set()
+        self._occurrences: dict[tuple[int, str], int] = {}  # of nodes, by trace and key
+        self._roots: set[tuple[int, bytes]] = set()
 
     def take(self, arrival: Arrival) -> None:
         """Sort a record by what must happen to it."""
@@ -248,8 +250,7 @@ class _Batch:
             self._repeat(arrival)
         for arrival in self._provisional:
             self._keep_provisional(arrival)
-        for arrival in self._nodes:
-            self._write_node(arrival)
+        self._write_nodes()
         self._write_requests()
         for arrival in self._marks:
             self._mark(arrival.record, arrival.writer_id)
@@ -438,18 +439,21 @@ class _Batch:
 
     def _insert_running(self, fresh: list[tuple[bytes, SpanRow]]) -> None:
         """Spans that have only started. One whose end is stored already says nothing new."""
-        running = self._ingest.running(self._db)
-        insert = SQL["insert_span"]
-        started: list[tuple[int, bytes]] = []
-        for key, row in fresh:
-            cursor = self._db.execute(insert, row.values)
-            if cursor.rowcount == 1:
-                number = int(cursor.lastrowid or 0)
-                started.append((number, row.writer_id))
-                running[key] = Running(number, row.values[REQUEST], bool(row.large))
-                self._count(row)
+        if not fresh:
+            return
+        db, running = self._db, self._ingest.running(self._db)
+        first = self._look(SQL["last_span"], ()) + 1
+        numbered = [(first + index, key, row) for index, (key, row) in enumerate(fresh)]
+        before = db.total_changes
+        db.executemany(SQL["insert_numbered_span"], [(number, *row.values) for number, _, row in numbered])
+        if db.total_changes - before < len(numbered):
+            numbered = [one for one in numbered if self._look(SQL["is_running"], (one[0],))]
+        db.executemany(SQL["insert_running"], [(number, row.writer_id) for number, _, row in numbered])
+        for number, key, row in numbered:
+            running[key] = Running(number, row.values[REQUEST], bool(row.large))
+            self._count(row)
+            if row.large:
                 self._store_large(row, number)
-        self._db.executemany(SQL["insert_running"], started)
 
     def _start_again(self, arrival: Arrival, was: Running) -> None:
         """Another processor saw the same start: an interrupted span goes to its destinations, too."""
@@ -521,31 +525,47 @@ class _Batch:
 
     # ------------------------------------------------------------------ node traces
 
-    def _write_node(self, arrival: Arrival) -> None:
-        node = NodeRow(node_from_record(arrival.record.values), arrival.record.received_ns)
-        request_id = node.node.request_id
-        trace = self._trace(trace_id_of(request_id))
-        request = self._assign(trace, request_id)
+    def _write_nodes(self) -> None:
+        nodes = [
+            (arrival, NodeRow(node_from_record(arrival.record.values), arrival.record.received_ns))
+            for arrival in self._nodes
+        ]
+        traces = [trace_id_of(node.node.request_id) for _, node in nodes]
+        self._ingest.requests.prepare(self._db, traces)
+        found = zip(nodes, traces, strict=True)
+        self._insert([self._node_row(arrival, node, self._trace(trace)) for (arrival, node), trace in found])
+        self.ended += len(nodes)
+
+    def _node_row(self, arrival: Arrival, node: NodeRow, trace: Trace) -> SpanRow:
+        request = self._assign(trace, node.node.request_id)
         row = SpanRow(b"", node.promoted, arrival.writer_id)
         if node.node.parent_name is None:
             row.root_name = node.node.workflow_name
-        span_id = self._node_span_id(trace, node)
         origin = arrival.origin or self._ingest.nowhere(self._db)
         place = (trace.id, request, origin.origin, None)
-        row.values = node.values(span_id, place, self._ingest.next_seq(self._db), self._now)
+        row.values = node.values(
+            self._node_span_id(trace, node), place, self._ingest.next_seq(self._db), self._now
+        )
         set_apart(row, node.fields.attributes)
-        self._insert_one(row)
-        self.ended += 1
+        return row
 
     def _node_span_id(self, trace: Trace, node: NodeRow) -> bytes:
         """A reused request_id appends occurrences; it never overwrites."""
-        (occurrence,) = self._db.execute(SQL["count_occurrences"], (trace.id, node.key)).fetchone()
+        key = (trace.id, node.key)
+        occurrence = self._occurrences.get(key)
+        if occurrence is None:
+            occurrence = 0 if trace.is_new else self._look(SQL["count_occurrences"], key)
+        self._occurrences[key] = occurrence + 1
+        if node.node.parent_name is not None:
+            return node_span_id(node.node, occurrence, root_taken=False)
         root = (trace.id, root_span_id_of(node.node.request_id))
-        taken = (
-            node.node.parent_name is None
-            and self._db.execute(SQL["span_exists"], root).fetchone() is not None
-        )
+        taken = root in self._roots or (not trace.is_new and bool(self._look(SQL["span_exists"], root)))
+        self._roots.add(root)
         return node_span_id(node.node, occurrence, root_taken=taken)
+
+    def _look(self, sql: str, values: tuple[Any, ...]) -> int:
+        row = self._db.execute(sql, values).fetchone()
+        return 0 if row is None or row[0] is None else int(row[0])
 
     # ------------------------------------------------------------------ requests
 

@@ -22,10 +22,19 @@ CACHED_TRACES: Final = 20_000
 class Trace:
     """A trace's row and the request that its spans belong to unless they say otherwise."""
 
-    __slots__ = ("id", "named", "request", "request_id")
+    __slots__ = ("id", "is_new", "named", "request", "request_id")
 
-    def __init__(self, id: int, request: int, request_id: str, *, named: bool) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: int,  # noqa: A002
+        request: int,
+        request_id: str,
+        *,
+        named: bool,
+        is_new: bool = False,
+    ) -> None:
         self.id = id
+        self.is_new = is_new  # made in this batch: no row of an earlier one belongs to it
         self.request = request
         self.request_id = request_id
         self.named = named
@@ -45,15 +54,20 @@ class Requests:
         self.new: dict[int, Trace] = {}
         """Requests that are no rows yet, by the id that they will have."""
         self._new_names: dict[str, int] = {}
+        self._made: list[Trace] = []
 
     def forget(self) -> None:
         """Trust nothing that was cached."""
         self.known.clear()
         self.new.clear()
         self._new_names.clear()
+        self._made.clear()
 
     def trim(self) -> None:
         """Bound the memory; between batches only, for a batch holds on to its traces."""
+        for trace in self._made:
+            trace.is_new = False
+        self._made.clear()
         if len(self.known) > CACHED_TRACES:
             self.known.clear()
 
@@ -85,12 +99,13 @@ class Requests:
             number = marked.get(name)
             if number is None:
                 request = number = request + 1
-            made = self.known[trace_id] = Trace(trace, number, name, named=False)
+            made = self.known[trace_id] = Trace(trace, number, name, named=False, is_new=True)
             if name in marked:
                 db.execute(SQL["set_request_trace"], (trace, number))
             else:
                 self.new[number] = made
                 self._new_names[name] = number
+            self._made.append(made)
         db.executemany(
             SQL["insert_trace"], [(t.id, i, t.request) for i in trace_ids for t in (self.known[i],)]
         )

@@ -9,6 +9,22 @@ INSERT INTO hush_spans (
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
+-- name: insert_numbered_span
+-- There is one writer, so that it can number rows before they are written.
+INSERT INTO hush_spans (
+    id, trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
+    start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
+    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, user_id, session_id, node_type,
+    node, node_key, created_at, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (trace, span_id) DO NOTHING
+
+-- name: last_span
+SELECT max(id) FROM hush_spans
+
+-- name: is_running
+SELECT 1 FROM hush_spans WHERE id = ? AND state = 0
+
 -- name: replace_span
 UPDATE hush_spans SET
     trace = ?, span_id = ?, parent_span_id = ?, request = ?, origin = ?, route = ?, state = ?, end_seq = ?,
