@@ -19,6 +19,7 @@ ORIGIN: Final = 4
 NODE: Final = 6
 MARK: Final = 7
 AGAIN: Final = 8
+COMMAND: Final = 9
 
 FLAG_PROVISIONAL: Final = 1 << 16
 """In END.flags, above OTLP's bits: ended in a forked child of the process that started the span."""
@@ -147,6 +148,16 @@ class Again(msgspec.Struct, array_like=True):
     record: bytes
 
 
+class Command(msgspec.Struct, array_like=True):
+    """What a person asks of the background process (store/commands.py), and when it came (unix ns)."""
+
+    type: int
+    received_ns: int
+    id: bytes  # 16 bytes: whoever asked finds the answer by it
+    name: str
+    arguments: dict[str, Any]
+
+
 Record: TypeAlias = Any
 """One of the structs above. Their common part is `type`; msgspec structs have no common base to name."""
 
@@ -158,6 +169,7 @@ TYPES: Final[dict[int, Any]] = {
     NODE: Node,
     MARK: Mark,
     AGAIN: Again,
+    COMMAND: Command,
 }
 
 _DECODERS: Final = {kind: decode(struct) for kind, struct in TYPES.items()}

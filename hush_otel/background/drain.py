@@ -22,7 +22,7 @@ from hush_otel.errors import SpoolError, StoreError
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
-from hush_otel.store import ledger
+from hush_otel.store import commands, ledger
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Arrival, Ingest, Place
 from hush_otel.store.statements import load_statements
@@ -250,6 +250,8 @@ class Drain:
             read += ledger.tally(payload for _, payload in found.frames)
         ledger.count(db, read)
         spans = self.ingest.ingest(db, arrivals, now)
+        asked = [arrival.record for arrival in arrivals if arrival.record.type == records.COMMAND]
+        commands.apply(db, self.ingest.routes, asked, now)
         for source, found in changed:
             self._save(db, source, found, now)
         return spans

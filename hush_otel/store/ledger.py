@@ -42,6 +42,7 @@ KINDS: Final = {
     records.NODE: "node",
     records.MARK: "mark",
     records.AGAIN: "again",
+    records.COMMAND: "command",
 }
 SPANS: Final = frozenset({"end", "node"})
 """Kinds that stand for a span that ended."""

@@ -1,0 +1,202 @@
+"""`hush-otel retry`, and how a command reaches the one writer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asking import ask, turn, write_config
+from inprocess import App, Owner, drain_once, no_background, owning, rows, settings_for, writer_of
+
+from hush_otel import records
+from hush_otel.cli import main
+from hush_otel.codec import encode
+from hush_otel.config import Settings
+from hush_otel.testing import OtlpReceiver
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database that nobody works on."""
+    no_background(monkeypatch, tmp_path)
+    return settings_for(tmp_path / "traces.db")
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """Where the app's spans go."""
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def app(settings: Settings, receiver: OtlpReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    """An app that sends to the receiver, and into a directory that is not there."""
+    there = {"type": "otlp", "endpoint": receiver.endpoint}
+    config = write_config(tmp_path, there=there, out={"type": "file", "path": f"{tmp_path}/out/x.jsonl"})
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    return App(settings.db_path, destinations=["there", "out"])
+
+
+def states(settings: Settings) -> dict[int, str]:
+    """Deliveries' states by their ids."""
+    return dict(rows(settings.db_path, "SELECT id, state FROM deliveries"))
+
+
+def settle(owner: Owner, app: App, *names: str) -> None:
+    """End spans, a request each, and turn until each delivery is settled or paused."""
+    for name in names:
+        app.tracer.start_span(name).end()
+    owner.drain()
+    turn(owner, lambda: not {"pending", "sending"} & set(states(owner.settings).values()))
+
+
+def command_payload(name: str, number: bytes = b"n" * 16, **arguments: object) -> bytes:
+    """An encoded command."""
+    return encode((records.COMMAND, 1, number, name, arguments))[0]
+
+
+def result_of(settings: Settings, number: bytes = b"n" * 16) -> dict[str, object]:
+    """What came of a command."""
+    ((text,),) = rows(settings.db_path, "SELECT result FROM hush_commands WHERE id = ?", number)
+    return json.loads(text)
+
+
+def test_dead_deliveries_are_sent_again(app: App, settings: Settings, receiver: OtlpReceiver) -> None:
+    """By id, then all that are dead; the command says what the receiver answered."""
+    receiver.respond(400, body=b"no", times=2)
+    receiver.respond(200)
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+        settle(owner, app, "b")
+        dead = [number for number, state in states(settings).items() if state == "dead"]
+        assert len(dead) == 2
+        done = ask(owner, "retry", str(dead[1]))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
+        assert [span.name for span in receiver.spans()] == ["b"]
+        done = ask(owner, "retry", "--dead", "--json")
+        assert json.loads(done.stdout) == {
+            "deliveries": 1, "spans": 1, "resumed": [], "states": {"delivered": 1},
+        }  # fmt: skip
+        assert [span.name for span in receiver.spans()] == ["b", "a"]
+        assert sorted(states(settings).values()) == ["delivered", "delivered", "paused", "paused"]
+        assert ask(owner, "retry", "--dead").stdout == "nothing to send again\n"
+
+
+def test_a_paused_destination_goes_on(app: App, settings: Settings, tmp_path: Path) -> None:
+    """All of it at once, not one probe every five minutes; still without its directory it is paused again."""
+    with owning(settings) as owner:
+        settle(owner, app, "a", "b")
+        done = ask(owner, "retry", "--destination", "out")
+        assert done.stdout.startswith(
+            "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 paused (cannot"
+        )
+        (tmp_path / "out").mkdir()
+        done = ask(owner, "retry", "--all")
+        assert done.stdout == "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 delivered\n"
+        assert len((tmp_path / "out" / "x.jsonl").read_text().splitlines()) >= 1
+        assert rows(settings.db_path, "SELECT count(*) FROM hush_destinations WHERE paused IS NOT NULL") == [
+            (0,)
+        ]
+
+
+def test_what_waits_for_its_next_try_is_tried_now(
+    app: App, settings: Settings, receiver: OtlpReceiver
+) -> None:
+    """A hold of the receiver's Retry-After is lifted by a person."""
+    receiver.respond(503, headers={"Retry-After": "3600"}, times=1)
+    receiver.respond(200)
+    with owning(settings) as owner:
+        app.tracer.start_span("a").end()
+        owner.drain()
+        turn(owner, lambda: rows(settings.db_path, "SELECT 1 FROM hush_destinations WHERE hold_until > 0"))
+        done = ask(owner, "retry", "--destination", "there")
+        assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
+
+
+def test_what_cannot_be_sent_again_is_refused(app: App, settings: Settings) -> None:
+    """Unknown ids and destinations, what is delivered, and no choice at all; nothing is asked then."""
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+        delivered = next(number for number, state in states(settings).items() if state == "delivered")
+        for args, code, said in [
+            (("999",), 1, "no delivery 999 "),
+            ((str(delivered),), 1, f"delivery {delivered} is delivered"),
+            (("--destination", "x"), 1, "no destination 'x' "),
+            ((), 2, "give ids, --destination NAME, --dead or --all"),
+            (("1", "--all"), 2, "give ids"),
+            (("--dead", "--all"), 2, "give ids"),
+            (("zero",), 2, "not a valid integer"),
+        ]:
+            done = ask(owner, "retry", *args)
+            assert (done.returncode, done.stdout) == (code, "")
+            assert said in done.stderr
+        assert rows(settings.db_path, "SELECT count(*) FROM hush_commands") == [(0,)]
+
+
+def test_nobody_works_and_it_is_done_later(
+    app: App, settings: Settings, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With HUSH_BACKGROUND=external the command says so at once; the next one to drain applies it."""
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+    (tmp_path / "out").mkdir()
+    assert main.main(["--db", str(settings.db_path), "retry", "--all"]) == 1
+    assert capsys.readouterr().err == (
+        "error: retry is not applied yet (it waits in the spool; nobody works on it: start `hush-otel run`,"
+        " or `hush-otel drain` once)\n"
+    )
+    assert "paused" in states(settings).values()
+    drain_once(settings)
+    assert sorted(states(settings).values()) == ["delivered", "pending"]
+
+
+def test_a_command_is_applied_once(app: App, settings: Settings) -> None:
+    """Whatever is repeated of the spool, its record is applied exactly once, and the ledger knows it."""
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+    writer = writer_of(settings)
+    writer.append(command_payload("retry", destination="out"))
+    drain_once(settings)
+    assert result_of(settings)["deliveries"] == 1
+    with owning(settings) as owner:
+        turn(owner, lambda: "paused" in states(settings).values())
+        owner.drain()
+    assert "paused" in states(settings).values()
+    assert rows(settings.db_path, "SELECT count FROM hush_ledger WHERE name = 'command'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("dance", {}, "does not know the command 'dance'"),
+        ("retry", {"ids": ["one"]}, "Expected `int`"),
+        ("retry", {"more": 1}, "unknown field"),
+        ("retry", {"destination": "x"}, "no destination 'x'"),
+        ("replay", {"destination": "x", "requests": []}, "no destination 'x'"),
+        ("replay", {"requests": []}, "missing required field"),
+    ],
+)
+def test_a_command_that_cannot_be_applied_is_answered(
+    settings: Settings, name: str, arguments: dict[str, object], said: str
+) -> None:
+    """It harms no record beside it."""
+    writer = writer_of(settings)
+    writer.append(command_payload(name, **arguments))
+    drain_once(settings)
+    assert said in str(result_of(settings)["error"])
+    assert not list(settings.spool_dir.glob("salvage/*"))
+
+
+def test_thread_mode_asks_a_process(app: App, settings: Settings, tmp_path: Path) -> None:
+    """HUSH_BACKGROUND=thread counts for applications: a command's own thread would end with it."""
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+        (tmp_path / "out").mkdir()
+        done = ask(owner, "retry", "--all", HUSH_BACKGROUND="thread")
+        assert done.stdout.endswith("now 1 delivered\n")
+    assert os.environ["HUSH_BACKGROUND"] == "external"
