@@ -83,7 +83,19 @@ class RefusedError(PermanentError):
 
 
 class OversizeError(RefusedError):
-    """The encoded request is above the destination's limit. Nothing was sent."""
+    """The encoded request is above the destination's limit. Nothing was sent.
+
+    Args:
+        message: With its size.
+        hint: What the reader can do.
+        size_bytes: Of the request.
+        limit_bytes: The destination's.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(message, hint=hint)
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
 
 
 class PausedError(DeliveryError):

@@ -16,8 +16,10 @@ from typing import Final
 from hush_otel.errors import PausedError, PermanentError, RetryableError
 from hush_otel.store import outbox
 from hush_otel.store.database import Database
+from hush_otel.store.division import divide
 
-from .lanes import REQUEST_SPANS, Lane, Report
+from .attempt import REQUEST_SPANS, Report, SpansGone
+from .lanes import Lane, Result
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,8 @@ class Relay:
         self._database = database
         self._wake = wake
         self._lanes: dict[int, Lane] = {}
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._unsettled: list[Report] = []
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._unsettled: list[Result] = []
         self._next: float | None = None
         self._sending = 0
         database.write(lambda db: outbox.reset_sending(db, time.time()))
@@ -129,7 +131,7 @@ class Relay:
             lane.close(0)
             lane = None
         if lane is None:
-            lane = self._lanes[state.id] = Lane(state, self._database.path, self._reports, self._wake)
+            lane = self._lanes[state.id] = Lane(state, self._database.path, self._results, self._wake)
         return lane
 
     def _wake_at(self, moment: float | None) -> None:
@@ -141,7 +143,7 @@ class Relay:
     def _settle(self, now: float) -> bool:
         while True:
             try:
-                self._unsettled.append(self._reports.get_nowait())
+                self._unsettled.append(self._results.get_nowait())
             except queue.Empty:
                 break
         settled = self._unsettled
@@ -149,29 +151,38 @@ class Relay:
             self._database.write(lambda db: self._record(db, settled, now))
             # Only now: when the database refuses, they are settled in the next step.
             self._unsettled = []
-            for report in settled:
-                self._sending -= len(report.deliveries)
-                if report.last:
-                    self._lanes[report.deliveries[0].destination].in_flight -= 1
+            for result in settled:
+                self._sending -= sum(len(report.deliveries) for report in result.reports)
+                result.lane.in_flight -= 1
         return bool(settled)
 
-    def _record(self, db: sqlite3.Connection, reports: list[Report], now: float) -> None:
-        for report in reports:
-            destination = report.deliveries[0].destination
-            lane = self._lanes[destination]
-            error = report.error
-            if error is None:
-                lane.failures = 0
-                outcome = report.outcome
-                outbox.settle_delivered(db, report.deliveries, outcome.rejected, outcome.message, now)
-                outbox.resume(db, destination, now)
-            elif isinstance(error, PausedError):
-                outbox.pause(db, report.deliveries, str(error), now + PROBE_S, now)
-            elif isinstance(error, PermanentError):
-                for delivery in report.deliveries:
-                    outbox.settle_dead(db, delivery, str(error), now)
-            else:
-                self._retry_later(db, report, lane, now)
+    def _record(self, db: sqlite3.Connection, results: list[Result], now: float) -> None:
+        for lane, reports in results:
+            for report in reports:
+                self._record_one(db, lane, report, now)
+
+    def _record_one(self, db: sqlite3.Connection, lane: Lane, report: Report, now: float) -> None:
+        destination = report.deliveries[0].destination
+        error = report.error
+        if report.division is not None:
+            (delivery,) = report.deliveries
+            report = report._replace(deliveries=[divide(db, delivery, report.division, report.outcome, now)])
+        if error is None:
+            lane.failures = 0
+            outcome = report.outcome
+            outbox.settle_delivered(db, report.deliveries, outcome.rejected, outcome.message, now)
+            outbox.resume(db, destination, now)
+        elif isinstance(error, SpansGone):
+            outbox.settle_retry(
+                db, report.deliveries, str(error), now + backoff_s(report.deliveries[0].attempts), now
+            )
+        elif isinstance(error, PausedError):
+            outbox.pause(db, report.deliveries, str(error), now + PROBE_S, now)
+        elif isinstance(error, PermanentError):
+            for delivery in report.deliveries:
+                outbox.settle_dead(db, delivery, str(error), now)
+        else:
+            self._retry_later(db, report, lane, now)
 
     def _retry_later(self, db: sqlite3.Connection, report: Report, lane: Lane, now: float) -> None:
         """The whole destination waits: others of its deliveries would only meet the same."""

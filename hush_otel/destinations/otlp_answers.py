@@ -38,6 +38,8 @@ def check_size(body: bytes, limit_bytes: int, span_count: int) -> None:
         raise OversizeError(
             f"{what} of {len(body)} bytes, encoded, above max_request_bytes = {limit_bytes}: not sent",
             hint="raise max_request_bytes if the receiver takes more",
+            size_bytes=len(body),
+            limit_bytes=limit_bytes,
         )
 
 

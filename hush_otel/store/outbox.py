@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hush_otel.mapping.nodes import PlacedNode, resolve_parents
-from hush_otel.model import AttributeValue, DestinationConfig
+from hush_otel.model import AttributeValue, DestinationConfig, Outcome
 from hush_otel.secrets import join
 
 from .statements import load_statements
@@ -165,12 +165,27 @@ def settle_delivered(
     db: sqlite3.Connection, deliveries: Sequence[Delivery], rejected: int, message: str, now: float
 ) -> None:
     """The receiver accepted them, `rejected` of their spans excepted."""
-    note = f"{rejected} spans rejected: {message}" if rejected else (message or None)
+    outcome = Outcome(rejected, message)
+    note = note_of(outcome)
     db.executemany(SQL["settle_delivered"], [(now, note, rejected, d.id) for d in deliveries])
-    spans = sum(d.span_count for d in deliveries)
-    db.execute(SQL["count_delivered"], (spans - rejected, rejected, deliveries[0].destination))
-    if note:
-        db.execute(SQL["note_error"], (note, now, deliveries[0].destination))
+    count_accepted(db, deliveries[0].destination, sum(d.span_count for d in deliveries), outcome, now)
+
+
+def note_of(outcome: Outcome) -> str | None:
+    """What a delivery remembers of an acceptance; None when there is nothing to say."""
+    if outcome.rejected:
+        return f"{outcome.rejected} spans rejected: {outcome.message}"
+    return outcome.message or None
+
+
+def count_accepted(
+    db: sqlite3.Connection, destination: int, spans: int, outcome: Outcome, now: float
+) -> None:
+    """Add a request that was accepted, of so many spans, to its destination."""
+    counts = (spans - outcome.rejected, outcome.rejected, destination)
+    db.execute(SQL["count_delivered"], counts)
+    if note := note_of(outcome):
+        db.execute(SQL["note_error"], (note, now, destination))
 
 
 def settle_dead(db: sqlite3.Connection, delivery: Delivery, message: str, now: float) -> None:

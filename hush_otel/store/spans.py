@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -61,6 +61,16 @@ _EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(
 )
 
 
+class Batch(NamedTuple):
+    """Deliveries' spans, one delivery after the other, each's in the order in which they ended.
+
+    `places` says of each span the delivery's number and the row's end_seq.
+    """
+
+    spans: list[SpanData]
+    places: list[tuple[int, int]]
+
+
 class SpanReader:
     """Reads deliveries' spans. One thread at a time; `close()` when done."""
 
@@ -75,16 +85,23 @@ class SpanReader:
         self._origins: dict[int, Origin] = {}
 
     def read(self, deliveries: Iterable[Delivery]) -> list[SpanData]:
-        """The spans of these deliveries, one after the other, each's in the order in which they ended."""
+        """The spans of these deliveries, in the order of a `Batch`."""
+        return self.read_batch(deliveries).spans
+
+    def read_batch(self, deliveries: Iterable[Delivery]) -> Batch:
+        """Their spans, and where each stands."""
         numbers = msgspec.json.encode([delivery.id for delivery in deliveries]).decode()
-        rows = self._connection.execute(SQL["spans_of_deliveries"], {"deliveries": numbers})
-        return [self._span(row) for row in rows]
+        batch = Batch([], [])
+        for row in self._connection.execute(SQL["spans_of_deliveries"], {"deliveries": numbers}):
+            batch.spans.append(self._span(row))
+            batch.places.append(row[-2:])
+        return batch
 
     def _span(self, row: tuple[Any, ...]) -> SpanData:
         (
             trace_id, span_id, parent_span_id, flags, trace_state, name, kind, start_ns, end_ns,
             status_code, status_message, attributes, events, links, dropped, exact, origin,
-            state, large, number, request_id,
+            state, large, number, request_id, _, _,
         ) = row  # fmt: skip
         typed, typed_events, typed_links = _content(attributes, events, links, exact)
         if large is not None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from test_store_ingest import ROOT, Store, end
 
-from hush_otel.background.lanes import Lane, Report
-from hush_otel.errors import PermanentError, RetryableError
+from hush_otel.background.attempt import Report, SpansGone
+from hush_otel.background.lanes import Lane, Result
+from hush_otel.errors import RefusedError, RetryableError
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE
 from hush_otel.store import outbox
@@ -41,31 +42,30 @@ def attempt(store: Store) -> list[Report]:
     """Hand the lane all that is due; its reports."""
     (state,) = store.database.read(outbox.destinations)
     due = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
-    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-    lane = Lane(state, store.path, reports, lambda: None)
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    lane = Lane(state, store.path, results, lambda: None)
     lane.submit(due)
-    found = [reports.get(timeout=10)]
-    while not found[-1].last:
-        found.append(reports.get(timeout=10))
+    found = results.get(timeout=10)
     lane.close(10)
-    return found
+    assert sorted(d.id for report in found.reports for d in report.deliveries) == [d.id for d in due]
+    return list(found.reports)
 
 
 def test_a_span_that_cannot_be_sent_is_dead_and_its_neighbours_go(
     store: Store, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bug of ours at one span settles that delivery alone; the lane is idle after the last report only."""
-    real = SpanReader.read
+    """A bug of ours at one span settles that delivery alone."""
+    real = SpanReader.read_batch
 
     def read(reader: SpanReader, deliveries: Sequence[outbox.Delivery]) -> Any:
-        spans = real(reader, deliveries)
-        if "span-2" in [span.name for span in spans]:
+        batch = real(reader, deliveries)
+        if "span-2" in [span.name for span in batch.spans]:
             raise KeyError("a bug")
-        return spans
+        return batch
 
-    monkeypatch.setattr(SpanReader, "read", read)
+    monkeypatch.setattr(SpanReader, "read_batch", read)
     reports = attempt(store)
-    assert [report.error and type(report.error) for report in reports] == [None, PermanentError, None]
+    assert [report.error and type(report.error) for report in reports] == [None, RefusedError, None]
     assert "KeyError" in str(reports[1].error)
     assert sorted(span.name for span in receiver.spans()) == ["span-1", "span-3"]
 
@@ -87,6 +87,6 @@ def test_a_database_that_cannot_be_read_for_now_is_tried_again(
 def test_a_delivery_of_which_no_span_is_found_is_not_delivered(store: Store, receiver: OtlpReceiver) -> None:
     """Nothing sent is nothing accepted."""
     store.database.write(lambda db: db.execute("UPDATE hush_spans SET request = 999"))
-    (report,) = attempt(store)
-    assert isinstance(report.error, RetryableError)
+    reports = attempt(store)
+    assert [type(report.error) for report in reports] == [SpansGone] * 3
     assert receiver.requests == []

@@ -185,6 +185,8 @@ CREATE TABLE hush_deliveries (
     destination     INTEGER NOT NULL,
     from_seq        INTEGER NOT NULL,         -- rows with from_seq < end_seq <= to_seq
     to_seq          INTEGER NOT NULL,
+    only_seqs       TEXT,                     -- JSON list: of these rows only, which the receiver refused
+    without_seqs    TEXT,                     -- JSON list: without these rows, which another delivery holds
     state           TEXT NOT NULL,            -- pending | sending | delivered | paused | dead
     attempts        INTEGER NOT NULL DEFAULT 0,
     next_attempt_at REAL,

@@ -128,14 +128,16 @@ UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
 -- What each of them stands for now: two requests may have become one since it was claimed. CROSS JOIN keeps
 -- the order of the loops: delivery by delivery, the spans of each as they ended. Without a row in
 -- request_destinations nothing restricts a delivery to a route.
-SELECT {columns}, r.request_id
+SELECT {columns}, r.request_id, d.id, s.end_seq
 FROM json_each(:deliveries) j
 CROSS JOIN hush_deliveries d ON d.id = j.value
 CROSS JOIN hush_requests r ON r.id = d.request
 LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
 CROSS JOIN hush_spans s ON s.request = d.request AND s.end_seq > d.from_seq AND s.end_seq <= d.to_seq
 CROSS JOIN hush_traces t ON t.id = s.trace
-WHERE coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination)
+WHERE (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination))
+  AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
+  AND (d.without_seqs IS NULL OR s.end_seq NOT IN (SELECT value FROM json_each(d.without_seqs)))
 
 -- name: payloads_of_span
 SELECT l.key, p.json FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload WHERE l.span = ?

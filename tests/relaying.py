@@ -1,0 +1,140 @@
+"""The relay of a database, fed with rows and stepped by hand: real store, real lanes, real receivers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from inprocess import dicts, rows
+
+from hush_otel import records
+from hush_otel.background.relay import Relay
+from hush_otel.model import Destination
+from hush_otel.records import FLAG_COMPLETE, End, OriginRecord
+from hush_otel.store.database import Database
+from hush_otel.store.ingest import Arrival, Ingest
+
+WRITER = b"w" * 16
+DEADLINE_S = 20.0
+
+
+class Yard:
+    """One database with its relay. A context manager."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.path = path
+        self._options = options
+        self._rung = threading.Event()
+        self._traces = 0
+        self.database = Database(path)
+        self._ingest = Ingest()
+        self.relay = Relay(self.database, self._rung.set, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.relay.close()
+        self.database.close()
+
+    def restart(self) -> None:
+        """Another background process takes over, with the same options."""
+        self.relay.close()
+        self.database.close()
+        self.database = Database(self.path)
+        self._ingest = Ingest()
+        self.relay = Relay(self.database, self._rung.set, **self._options)
+
+    def take(self, names: Sequence[str], *destinations: Destination, value: str = "") -> None:
+        """One complete request with spans of these names, the last one its root."""
+        self._traces += 1
+        trace = self._traces.to_bytes(16, "big")
+        ends = [
+            _end(trace, place, name, value, root=place == len(names)) for place, name in enumerate(names, 1)
+        ]
+
+        def change(db: sqlite3.Connection) -> None:
+            spooled = [destination.as_record() for destination in destinations]
+            origin = OriginRecord(records.ORIGIN, 0, {"service.name": "s"}, "", "t", "", "", {}, spooled)
+            place = self._ingest.place(db, origin, time.time())
+            self._ingest.ingest(db, [Arrival(end, WRITER, place) for end in ends], time.time())
+
+        self.database.write(change)
+
+    def queue(self) -> None:
+        """What is complete gets its deliveries."""
+        self.relay.queue_due(time.time() + 10)
+
+    def run_until(self, reached: Callable[[], object], what: str = "the relay") -> None:
+        """Step as the main loop does, until `reached()`."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not reached():
+            assert time.monotonic() < deadline, f"waited for {what}: {self.deliveries()}"
+            self._rung.clear()
+            if not self.relay.step():
+                self._rung.wait(0.02)
+
+    def settle(self) -> None:
+        """Until nothing is being sent and nothing is due."""
+        self.run_until(lambda: not self.relay.step() and not self.relay._sending, "nothing in flight")
+
+    def deliver(self) -> None:
+        """Queue what is complete, and one attempt at all that is due."""
+        self.queue()
+        self.settle()
+
+    def deliveries(self) -> list[tuple[Any, ...]]:
+        """State and span count, in order."""
+        return rows(self.path, "SELECT state, span_count FROM deliveries ORDER BY id")
+
+    def errors(self, state: str) -> list[str]:
+        """What the deliveries in a state say."""
+        return [row[0] for row in rows(self.path, "SELECT last_error FROM deliveries WHERE state = ?", state)]
+
+    def destination(self, name: str = "lab") -> dict[str, Any]:
+        """One destination's row."""
+        return dicts(self.path, "SELECT * FROM hush_destinations WHERE name = ?", name)[0]
+
+    def sql(self, statement: str, *values: object) -> None:
+        """Change something behind the relay's back."""
+        self.database.write(lambda db: db.execute(statement, values))
+
+    def ledger_balances(self) -> bool:
+        """Whether every span that was asked for is somewhere, and once."""
+        lab = self.destination()
+        open_or_dead = rows(
+            self.path,
+            "SELECT coalesce(sum(span_count), 0) FROM deliveries WHERE destination = 'lab' AND state <> 'delivered'",
+        )[0][0]
+        return bool(lab["asked"] == lab["delivered"] + lab["rejected"] + open_or_dead)
+
+
+@contextmanager
+def yard(path: Path, **options: Any) -> Iterator[Yard]:
+    """A Yard that is closed at the end."""
+    with Yard(path, **options) as one:
+        yield one
+
+
+def _end(trace: bytes, number: int, name: str, value: str, *, root: bool) -> End:
+    return End(
+        records.END,
+        0,
+        trace,
+        number.to_bytes(8, "big"),
+        None if root else (999).to_bytes(8, "big"),
+        0x101 | (FLAG_COMPLETE if root else 0),
+        name,
+        1,
+        number * 10,
+        number * 10 + 5,
+        0,
+        None,
+        {"value": value},
+        None,
+    )
