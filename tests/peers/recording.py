@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,14 @@ class Recording:
     def compare(self) -> list[ReadableSpan]:
         """Wait for both ends, compare them with what the SDK saw, and give that in the order of the ends."""
         assert self.provider.force_flush()
-        assert self.store.wait_delivered()
+        assert self.store.wait_delivered(), self._deliveries()
         seen = list(self._memory.get_finished_spans())
         assert_ends_agree(self.database, self.agent.exports(), seen)
         return seen
+
+    def _deliveries(self) -> str:
+        """What became of them, for the message of a failure."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT * FROM deliveries").fetchall()
+        log = self.database.with_name(f"{self.database.name}.spool") / "background.log"
+        return f"{found}\n{log.read_text() if log.exists() else 'no log'}"
