@@ -23,11 +23,11 @@ DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/trace
 """Informational, as in the seed: the path that was in force when the package was imported."""
 
 DEFAULT_CONFIG_PATH: Final = "~/.hush/hush.toml"
-
 BackgroundMode: TypeAlias = Literal["process", "thread", "external"]
 Durability: TypeAlias = Literal["process", "interval", "full"]
 
 MIB: Final = 1024 * 1024
+WEEK_S: Final = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class Settings:
         known_destinations: By name, from the configuration file.
         live: Record spans when they start, too.
         complete_timeout_s: A request without records for this long is complete.
+        delivery_max_age_s: A delivery that is not accepted for so long is dead.
         idle_exit_s: The background process leaves after this long without owners and work.
         retention_days: Delete delivered requests older than this; None keeps all.
         max_db_bytes: Bound of the database; None is unbounded.
@@ -61,6 +62,7 @@ class Settings:
     known_destinations: Mapping[str, Destination]
     live: bool = True
     complete_timeout_s: float = 60.0
+    delivery_max_age_s: float = WEEK_S
     idle_exit_s: float = 60.0
     retention_days: float | None = None
     max_db_bytes: int | None = None
@@ -94,6 +96,7 @@ class Settings:
             "known_destinations": known,
             "live": layers.boolean("live", default=True),
             "complete_timeout_s": layers.number("complete_timeout_s", float, 60.0, minimum=0.1),
+            "delivery_max_age_s": layers.number("delivery_max_age_s", float, WEEK_S, minimum=0.1),
             "idle_exit_s": layers.number("idle_exit_s", float, 60.0, minimum=0.0),
             "retention_days": layers.number("retention_days", float, None, minimum=0.0),
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from inprocess import dicts, rows
 
 from hush_otel import records
+from hush_otel.background.clock import Clock
 from hush_otel.background.relay import Relay
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, End, OriginRecord
@@ -23,17 +24,39 @@ WRITER = b"w" * 16
 DEADLINE_S = 20.0
 
 
-class Yard:
-    """One database with its relay. A context manager."""
+class Time:
+    """A wall clock and a monotonic one, where the test puts them."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self) -> None:
+        self.wall_s = time.time()
+        self.monotonic_s = 1000.0
+
+    def pass_by(self, seconds: float) -> None:
+        """Both go on."""
+        self.wall_s += seconds
+        self.monotonic_s += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock."""
+        self.wall_s += seconds
+
+    def clock(self) -> Clock:
+        """As a relay looks at it."""
+        return Clock(lambda: self.wall_s, lambda: self.monotonic_s)
+
+
+class Yard:
+    """One database with its relay. A context manager. Time passes when the test says so."""
+
+    def __init__(self, path: Path, max_age_s: float = 7 * 24 * 3600.0) -> None:
         self.path = path
-        self._options = options
+        self.max_age_s = max_age_s
+        self.time = Time()
         self._rung = threading.Event()
         self._traces = 0
         self.database = Database(path)
         self._ingest = Ingest()
-        self.relay = Relay(self.database, self._rung.set, **options)
+        self.relay = Relay(self.database, self._rung.set, max_age_s, self.time.clock())
 
     def __enter__(self) -> Self:
         return self
@@ -43,12 +66,12 @@ class Yard:
         self.database.close()
 
     def restart(self) -> None:
-        """Another background process takes over, with the same options."""
+        """Another background process takes over."""
         self.relay.close()
         self.database.close()
         self.database = Database(self.path)
         self._ingest = Ingest()
-        self.relay = Relay(self.database, self._rung.set, **self._options)
+        self.relay = Relay(self.database, self._rung.set, self.max_age_s, self.time.clock())
 
     def take(self, names: Sequence[str], *destinations: Destination, value: str = "") -> None:
         """One complete request with spans of these names, the last one its root."""
@@ -61,14 +84,14 @@ class Yard:
         def change(db: sqlite3.Connection) -> None:
             spooled = [destination.as_record() for destination in destinations]
             origin = OriginRecord(records.ORIGIN, 0, {"service.name": "s"}, "", "t", "", "", {}, spooled)
-            place = self._ingest.place(db, origin, time.time())
-            self._ingest.ingest(db, [Arrival(end, WRITER, place) for end in ends], time.time())
+            place = self._ingest.place(db, origin, self.time.wall_s)
+            self._ingest.ingest(db, [Arrival(end, WRITER, place) for end in ends], self.time.wall_s)
 
         self.database.write(change)
 
     def queue(self) -> None:
         """What is complete gets its deliveries."""
-        self.relay.queue_due(time.time() + 10)
+        self.relay.queue_due(self.time.wall_s)
 
     def run_until(self, reached: Callable[[], object], what: str = "the relay") -> None:
         """Step as the main loop does, until `reached()`."""
@@ -87,6 +110,10 @@ class Yard:
         """Queue what is complete, and one attempt at all that is due."""
         self.queue()
         self.settle()
+
+    def states(self) -> Counter[str]:
+        """How many deliveries are in which state."""
+        return Counter(state for state, _ in self.deliveries())
 
     def deliveries(self) -> list[tuple[Any, ...]]:
         """State and span count, in order."""
@@ -112,13 +139,6 @@ class Yard:
             "SELECT coalesce(sum(span_count), 0) FROM deliveries WHERE destination = 'lab' AND state <> 'delivered'",
         )[0][0]
         return bool(lab["asked"] == lab["delivered"] + lab["rejected"] + open_or_dead)
-
-
-@contextmanager
-def yard(path: Path, **options: Any) -> Iterator[Yard]:
-    """A Yard that is closed at the end."""
-    with Yard(path, **options) as one:
-        yield one
 
 
 def _end(trace: bytes, number: int, name: str, value: str, *, root: bool) -> End:

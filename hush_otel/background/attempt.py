@@ -35,6 +35,10 @@ class SpansGone(RetryableError):  # noqa: N818 - a state
     """No row is found for a delivery. That concerns nobody else."""
 
 
+class NotTried(RetryableError):  # noqa: N818 - a state
+    """Handed back without an attempt."""
+
+
 class Report(NamedTuple):
     """What came of an attempt at some deliveries: accepted when `error` is None.
 
@@ -45,6 +49,11 @@ class Report(NamedTuple):
     outcome: Outcome
     error: DeliveryError | None
     division: Division | None = None
+
+    @property
+    def stops_others(self) -> bool:
+        """Whether others would only meet the same."""
+        return not isinstance(self.error, (PermanentError, SpansGone, type(None)))
 
 
 class Packing:

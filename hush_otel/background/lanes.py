@@ -20,7 +20,7 @@ from hush_otel.model import Outcome, SpanData
 from hush_otel.store.outbox import Delivery, DestinationState
 from hush_otel.store.spans import Batch, SpanReader
 
-from .attempt import Attempt, Packing, Report
+from .attempt import Attempt, NotTried, Packing, Report
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,6 @@ class Lane:
         wake: Callable[[], None],
     ) -> None:
         self.digest = state.digest
-        self.failures = 0
-        """Retryable failures in a row."""
         self.in_flight = 0
         """Submitted batches whose result is not settled yet."""
         self._state = state
@@ -65,16 +63,15 @@ class Lane:
         self._sender: Sender | None = None
         self._reader: SpanReader | None = None
         self._packing = Packing()
+        self._failed = False
+        """What was submitted before a failure was settled is handed back: who asks for a pause gets it."""
         self._thread = threading.Thread(target=self._run, name=f"hush-otel {state.config.name}", daemon=True)
         self._thread.start()
 
-    @property
-    def ready(self) -> bool:
-        """Whether to submit more: one ahead, so that nobody waits for the other; none after a failure."""
-        return self.in_flight < (1 if self.failures else AHEAD)
-
     def submit(self, deliveries: Sequence[Delivery]) -> None:
         """Send these; one result follows."""
+        if not self.in_flight:
+            self._failed = False  # all that came of it is settled, and the thread waits
         self.in_flight += 1
         self._jobs.put(deliveries)
 
@@ -86,13 +83,20 @@ class Lane:
     def _run(self) -> None:
         try:
             while (deliveries := self._jobs.get()) is not None:
-                self._results.put(Result(self, self._attempt(deliveries)))
+                self._results.put(Result(self, self._tried(deliveries)))
                 self._wake()
         finally:
             if self._reader is not None:
                 self._reader.close()
             if self._sender is not None:
                 self._sender.close()
+
+    def _tried(self, deliveries: Sequence[Delivery]) -> list[Report]:
+        if self._failed:
+            return [Report(deliveries, Outcome(), NotTried("the destination has failed before its turn"))]
+        reports = self._attempt(deliveries)
+        self._failed = any(report.stops_others for report in reports)
+        return reports
 
     def _attempt(self, deliveries: Sequence[Delivery]) -> list[Report]:
         try:

@@ -5,66 +5,69 @@
 
 from __future__ import annotations
 
-import logging
 import queue
-import random
 import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
 
-from hush_otel.errors import PausedError, PermanentError, RetryableError
+from hush_otel.config import WEEK_S
 from hush_otel.store import outbox
 from hush_otel.store.database import Database
-from hush_otel.store.division import divide
 
-from .attempt import REQUEST_SPANS, Report, SpansGone
-from .lanes import Lane, Result
+from .attempt import REQUEST_SPANS
+from .clock import Clock
+from .lanes import AHEAD, Lane, Result
+from .settling import LONGEST_BACKOFF_S, Settling
 
-log = logging.getLogger(__name__)
-
-FIRST_BACKOFF_S: Final = 1.0
-LONGEST_BACKOFF_S: Final = 300.0
-PROBE_S: Final = 300.0
-"""How often a paused destination is tried with one delivery."""
 CLAIM_AT_ONCE: Final = 256
 """Deliveries in one attempt at most; their spans are bounded by REQUEST_SPANS."""
 CLOSE_S: Final = 2.0
 """What a request in flight gets to finish at shutdown; unfinished it is sent once more."""
 
 
-def backoff_s(failures: int) -> float:
-    """Exponential with jitter: half to all of 1, 2, 4 … 300 seconds (OTLP specification, Retry)."""
-    longest = min(FIRST_BACKOFF_S * 2.0 ** min(failures, 16), LONGEST_BACKOFF_S)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
-
-
 class Relay:
     """Used by the owner's main thread only; its lanes have threads of their own."""
 
-    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wake: Callable[[], None],
+        max_age_s: float = WEEK_S,
+        clock: Clock | None = None,
+    ) -> None:
         self._database = database
         self._wake = wake
+        self._clock = clock or Clock()
+        self._settling = Settling(max_age_s, self._clock)
         self._lanes: dict[int, Lane] = {}
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._unsettled: list[Result] = []
         self._next: float | None = None
         self._sending = 0
-        database.write(lambda db: outbox.reset_sending(db, time.time()))
+        now = self._clock.now()
+        database.write(lambda db: outbox.reset_sending(db, now))
+        self._clamp(now)
 
     def step(self) -> bool:
         """Settle and send; True when anything was done."""
-        now = time.time()
+        now = self._clock.now()
+        if self._clock.has_jumped():
+            self._clamp(now)
         settled = self._settle(now)
         queued = self._start(now)
         return settled or queued
 
     def queue_due(self, before: float) -> int:
         """Requests due at `before` get their deliveries."""
-        now = time.time()
+        now = self._clock.now()
         if self._database.read(outbox.next_due) is None:
             return 0
         return self._database.write(lambda db: outbox.queue_due(db, before, now))
+
+    def _clamp(self, now: float) -> None:
+        """Deadlines are wall-clock times on disk; whoever sets the clock back must not make them longer."""
+        self._database.write(lambda db: outbox.clamp(db, now, LONGEST_BACKOFF_S))
 
     def next_wake(self) -> float | None:
         """Unix seconds of the next thing to do by itself; None: only a report or the drain brings work."""
@@ -91,17 +94,17 @@ class Relay:
 
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:
         lane = self._lane(state)
-        if lane is None or not lane.ready:
+        in_trouble = bool(state.paused or state.failures)
+        if lane is None or lane.in_flight >= (1 if in_trouble else AHEAD):
             return False
         if state.hold_until > now:
             if not state.paused:
                 self._wake_at(state.hold_until)
             return False
         if state.paused:
-            if lane.in_flight:
-                return False
             self._database.write(lambda db: outbox.probe(db, state.id, now))
-        deliveries = self._claim(state, now)
+        # What is in trouble is tried with one delivery: nobody helps a receiver up with all that has waited.
+        deliveries = self._claim(state, now, 1 if in_trouble else CLAIM_AT_ONCE)
         if deliveries:
             self._sending += len(deliveries)
             lane.submit(deliveries)
@@ -109,9 +112,9 @@ class Relay:
             self._wake_at(self._database.read(lambda db: outbox.next_attempt(db, state.id)))
         return bool(deliveries)
 
-    def _claim(self, state: outbox.DestinationState, now: float) -> list[outbox.Delivery]:
+    def _claim(self, state: outbox.DestinationState, now: float, limit: int) -> list[outbox.Delivery]:
         """As many due deliveries as fit one request; at least one."""
-        due = self._database.read(lambda db: outbox.due_deliveries(db, state.id, now, CLAIM_AT_ONCE))
+        due = self._database.read(lambda db: outbox.due_deliveries(db, state.id, now, limit))
         spans, claimed = 0, list[outbox.Delivery]()
         for delivery in due:
             if claimed and spans + delivery.span_count > REQUEST_SPANS:
@@ -157,47 +160,14 @@ class Relay:
         return bool(settled)
 
     def _record(self, db: sqlite3.Connection, results: list[Result], now: float) -> None:
-        for lane, reports in results:
-            for report in reports:
-                self._record_one(db, lane, report, now)
-
-    def _record_one(self, db: sqlite3.Connection, lane: Lane, report: Report, now: float) -> None:
-        destination = report.deliveries[0].destination
-        error = report.error
-        if report.division is not None:
-            (delivery,) = report.deliveries
-            report = report._replace(deliveries=[divide(db, delivery, report.division, report.outcome, now)])
-        if error is None:
-            lane.failures = 0
-            outcome = report.outcome
-            outbox.settle_delivered(db, report.deliveries, outcome.rejected, outcome.message, now)
-            outbox.resume(db, destination, now)
-        elif isinstance(error, SpansGone):
-            outbox.settle_retry(
-                db, report.deliveries, str(error), now + backoff_s(report.deliveries[0].attempts), now
-            )
-        elif isinstance(error, PausedError):
-            outbox.pause(db, report.deliveries, str(error), now + PROBE_S, now)
-        elif isinstance(error, PermanentError):
-            for delivery in report.deliveries:
-                outbox.settle_dead(db, delivery, str(error), now)
-        else:
-            self._retry_later(db, report, lane, now)
-
-    def _retry_later(self, db: sqlite3.Connection, report: Report, lane: Lane, now: float) -> None:
-        """The whole destination waits: others of its deliveries would only meet the same."""
-        error = report.error
-        wait = backoff_s(lane.failures)
-        lane.failures += 1
-        if isinstance(error, RetryableError) and error.retry_after_s is not None:
-            wait = max(wait, error.retry_after_s)
-        outbox.settle_retry(db, report.deliveries, str(error), now + wait, now)
-        outbox.hold(db, report.deliveries[0].destination, now + wait)
+        for result in results:
+            for report in result.reports:
+                self._settling.record(db, report, now)
 
     def close(self) -> None:
         """Let requests in flight finish for a moment, and record what came of them."""
         deadline = time.monotonic() + CLOSE_S
         for lane in self._lanes.values():
             lane.close(max(deadline - time.monotonic(), 0))
-        self._settle(time.time())
+        self._settle(self._clock.now())
         self._lanes.clear()

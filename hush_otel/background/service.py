@@ -70,7 +70,7 @@ class Service:
         )
         self._drain = Drain(directory, self._database)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
-        self._relay = Relay(self._database, self._ring)
+        self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
         # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
         self._bell = Doorbell(directory.doorbell)
         self._busy_at = time.monotonic()

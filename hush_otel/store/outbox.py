@@ -23,6 +23,9 @@ SQL: Final = load_statements("outbox")
 QUEUE_AT_ONCE: Final = 500
 """Requests queued in one transaction: bounds its length."""
 
+LONGEST_DUE_S: Final = 10.0
+"""A request is due 5 s after its first late row at most (statement roll_up)."""
+
 
 class Delivery(NamedTuple):
     """A claimed delivery: the rows of a request with from_seq < end_seq <= to_seq."""
@@ -46,6 +49,7 @@ class DestinationState(NamedTuple):
     digest: bytes
     paused: str | None
     hold_until: float
+    failures: int
 
 
 class _NodePlace(msgspec.Struct):
@@ -114,14 +118,12 @@ def reset_sending(db: sqlite3.Connection, now: float) -> None:
 def destinations(db: sqlite3.Connection) -> list[DestinationState]:
     """All destinations, their literal secrets put back in."""
     found = []
-    for number, name, kind, config, digest, paused, hold_until in db.execute(SQL["destinations"]).fetchall():
+    for number, name, kind, config, digest, *state in db.execute(SQL["destinations"]).fetchall():
         row = db.execute(SQL["secrets"], (number,)).fetchone()
         masked: dict[str, AttributeValue] = msgspec.json.decode(config)
         whole = join(masked, msgspec.json.decode(row[0])) if row else masked
         assert isinstance(whole, dict)  # noqa: S101 - join gives back what split took
-        found.append(
-            DestinationState(number, DestinationConfig(name, kind, whole), digest, paused, hold_until)
-        )
+        found.append(DestinationState(number, DestinationConfig(name, kind, whole), digest, *state))
     return found
 
 
@@ -202,26 +204,77 @@ def settle_retry(
     db.execute(SQL["note_error"], (message, now, deliveries[0].destination))
 
 
-def hold(db: sqlite3.Connection, destination: int, until: float) -> None:
-    """Send nothing to a destination before `until`: its receiver said so."""
-    db.execute(SQL["hold"], (until, destination))
+def hand_back(db: sqlite3.Connection, deliveries: Sequence[Delivery]) -> None:
+    """They were claimed and not tried."""
+    db.executemany(SQL["hand_back"], [(d.id,) for d in deliveries])
+
+
+def is_troubled(db: sqlite3.Connection, destination: int) -> bool:
+    """Whether it is paused, held, or has lately failed."""
+    return any(db.execute(SQL["trouble"], (destination,)).fetchone())
+
+
+def is_paused(db: sqlite3.Connection, destination: int) -> bool:
+    """Whether it waits for people."""
+    return db.execute(SQL["trouble"], (destination,)).fetchone()[0] is not None
+
+
+def failures(db: sqlite3.Connection, destination: int) -> int:
+    """Retryable failures in a row."""
+    return int(db.execute(SQL["trouble"], (destination,)).fetchone()[2])
+
+
+def hold(db: sqlite3.Connection, destination: int, now: float, wait_s: float) -> None:
+    """Send nothing to a destination for so long: one more failure in a row."""
+    db.execute(SQL["hold"], (now + wait_s, wait_s, destination))
+
+
+def expire(db: sqlite3.Connection, destination: int, before: float, reason: str, now: float) -> int:
+    """What waits there and was queued before then is dead; how many deliveries."""
+    return db.execute(SQL["expire"], (now, reason, destination, before)).rowcount
 
 
 def pause(
-    db: sqlite3.Connection, deliveries: Sequence[Delivery], reason: str, probe_at: float, now: float
+    db: sqlite3.Connection, deliveries: Sequence[Delivery], reason: str, now: float, probe_s: float
 ) -> None:
-    """Nothing reaches the destination until somebody acts, or a probe at `probe_at` gets through."""
+    """Nothing reaches the destination until somebody acts, or a probe after `probe_s` gets through."""
     destination = deliveries[0].destination
     db.executemany(SQL["settle_paused"], [(reason, d.id) for d in deliveries])
     db.execute(SQL["pause_deliveries"], (reason, destination))
-    db.execute(SQL["pause"], (reason, probe_at, destination))
+    db.execute(SQL["pause"], (reason, now + probe_s, probe_s, destination))
     db.execute(SQL["note_error"], (reason, now, destination))
+
+
+def stay_paused(
+    db: sqlite3.Connection, deliveries: Sequence[Delivery], words: str, now: float, probe_s: float
+) -> None:
+    """A probe has met something else that passes by itself: the reason stays."""
+    db.executemany(SQL["settle_paused"], [(words, d.id) for d in deliveries])
+    probe_later(db, deliveries[0].destination, now, probe_s)
+    db.execute(SQL["note_error"], (words, now, deliveries[0].destination))
+
+
+def probe_later(db: sqlite3.Connection, destination: int, now: float, probe_s: float) -> None:
+    """The next probe of a paused destination."""
+    db.execute(SQL["probe_later"], (now + probe_s, probe_s, destination))
 
 
 def resume(db: sqlite3.Connection, destination: int, now: float) -> None:
     """It works again."""
     db.execute(SQL["resume"], (destination,))
     db.execute(SQL["resume_deliveries"], (now, destination))
+
+
+def clamp(db: sqlite3.Connection, now: float, longest_backoff_s: float) -> None:
+    """No deadline lies further in the future than it did when it was set: the clock was set back.
+
+    A hold is as long as it was meant to be at most, counted from now.
+    """
+    db.execute(SQL["clamp_holds"], {"now": now})
+    for destination, hold_s in db.execute(SQL["holds"]).fetchall():
+        longest = {"now": now, "destination": destination, "longest": max(hold_s, longest_backoff_s)}
+        db.execute(SQL["clamp_attempts"], longest)
+    db.execute(SQL["clamp_due"], {"now": now, "longest": LONGEST_DUE_S})
 
 
 def probe(db: sqlite3.Connection, destination: int, now: float) -> None:

@@ -140,7 +140,9 @@ CREATE TABLE hush_destinations (
     config      TEXT NOT NULL,                -- JSON, secrets masked
     digest      BLOB NOT NULL,                -- of the whole configuration
     paused      TEXT,                         -- why nothing is sent; NULL: active
-    hold_until  REAL NOT NULL DEFAULT 0,      -- a receiver's Retry-After, or a probe's time
+    hold_until  REAL NOT NULL DEFAULT 0,      -- backoff, a receiver's Retry-After, or a probe's time
+    hold_s      REAL NOT NULL DEFAULT 0,      -- how long that was when it began: no clock makes it longer
+    failures    INTEGER NOT NULL DEFAULT 0,   -- retryable ones in a row
     delivered   INTEGER NOT NULL DEFAULT 0,   -- spans
     rejected    INTEGER NOT NULL DEFAULT 0,   -- spans, by partial success
     asked       INTEGER NOT NULL DEFAULT 0,   -- spans of all deliveries ever queued (the triggers below)

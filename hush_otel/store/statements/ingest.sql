@@ -279,11 +279,13 @@ SELECT id, digest FROM hush_destinations WHERE name = ?
 INSERT INTO hush_destinations (name, type, config, digest) VALUES (?, ?, ?, ?)
 
 -- name: update_destination
--- A new configuration lifts a pause: what was wrong may be mended now.
-UPDATE hush_destinations SET type = ?, config = ?, digest = ?, paused = NULL, hold_until = 0 WHERE id = ?
+-- A new configuration lifts a pause or a hold: what was wrong may be mended now.
+UPDATE hush_destinations SET type = ?, config = ?, digest = ?, paused = NULL, hold_until = 0, hold_s = 0, failures = 0
+WHERE id = ?
 
 -- name: resume_deliveries
-UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE destination = ? AND state = 'paused'
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', next_attempt_at = ?
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state <> 'sending'
 
 -- name: set_secrets
 INSERT OR REPLACE INTO hush_secrets (destination, literals) VALUES (?, ?)

@@ -53,10 +53,11 @@ WHERE id = ?
 
 -- name: reset_sending
 -- A lease ends with its holder: there is one relay, and it has just started.
-UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE state = 'sending'
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', next_attempt_at = ?
+WHERE state IN ('pending', 'sending', 'paused') AND state = 'sending'
 
 -- name: destinations
-SELECT id, name, type, config, digest, paused, hold_until FROM hush_destinations
+SELECT id, name, type, config, digest, paused, hold_until, failures FROM hush_destinations
 
 -- name: secrets
 SELECT literals FROM hush_secrets WHERE destination = ?
@@ -100,21 +101,54 @@ UPDATE hush_destinations SET delivered = delivered + ?, rejected = rejected + ? 
 -- name: note_error
 UPDATE hush_destinations SET last_error = ?, last_error_at = ? WHERE id = ?
 
+-- name: hand_back
+-- Claimed, and not tried: as it was.
+UPDATE hush_deliveries AS d SET
+    attempts = attempts - 1,
+    state = iif((SELECT paused FROM hush_destinations WHERE id = d.destination) IS NULL, 'pending', 'paused')
+WHERE id = ?
+
+-- name: trouble
+SELECT paused, hold_until, failures FROM hush_destinations WHERE id = ?
+
 -- name: hold
-UPDATE hush_destinations SET hold_until = max(hold_until, ?) WHERE id = ?
+UPDATE hush_destinations SET hold_until = ?, hold_s = ?, failures = failures + 1 WHERE id = ?
+
+-- name: expire
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'dead', settled_at = ?, last_error = ?
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending' AND created_at <= ?
 
 -- name: pause
-UPDATE hush_destinations SET paused = ?, hold_until = ? WHERE id = ?
+UPDATE hush_destinations SET paused = ?, hold_until = ?, hold_s = ? WHERE id = ?
+
+-- name: probe_later
+UPDATE hush_destinations SET hold_until = ?, hold_s = ? WHERE id = ?
 
 -- name: pause_deliveries
-UPDATE hush_deliveries SET state = 'paused', last_error = ?
-WHERE destination = ? AND state = 'pending'
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'paused', last_error = ?
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
 
 -- name: resume
-UPDATE hush_destinations SET paused = NULL, hold_until = 0 WHERE id = ?
+UPDATE hush_destinations SET paused = NULL, hold_until = 0, hold_s = 0, failures = 0 WHERE id = ?
 
 -- name: resume_deliveries
-UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE destination = ? AND state = 'paused'
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', next_attempt_at = ?
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'paused'
+
+-- name: clamp_holds
+UPDATE hush_destinations SET hold_until = :now + hold_s WHERE hold_until > :now + hold_s
+
+-- name: clamp_attempts
+-- As long as its destination is held, or as the longest backoff, whatever is longer.
+UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET next_attempt_at = :now + :longest
+WHERE destination = :destination AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
+  AND next_attempt_at > :now + :longest
+
+-- name: holds
+SELECT id, hold_s FROM hush_destinations
+
+-- name: clamp_due
+UPDATE hush_requests SET due_at = :now, dirty_at = min(dirty_at, :now) WHERE due_at > :now + :longest
 
 -- name: probe
 -- One paused delivery shows whether the destination works again.

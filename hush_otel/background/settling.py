@@ -1,0 +1,97 @@
+"""What a report means for its deliveries and their destination, in the relay's transaction.
+
+Accepted: delivered, and what paused or held the destination is over. Retryable: the whole destination is
+held, others of its deliveries would only meet the same. Paused: it waits for people, and is probed. Refused:
+dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+from typing import Final
+
+from hush_otel.errors import PausedError, PermanentError, RetryableError
+from hush_otel.store import outbox
+from hush_otel.store.division import divide
+
+from .attempt import NotTried, Report, SpansGone
+from .clock import Clock
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S: Final = 1.0
+LONGEST_BACKOFF_S: Final = 300.0
+PROBE_S: Final = 300.0
+"""How often a paused destination is tried with one delivery."""
+
+
+def backoff_s(failures: int) -> float:
+    """Exponential with jitter: half to all of 1, 2, 4 … 300 seconds (OTLP specification, Retry)."""
+    longest = min(FIRST_BACKOFF_S * 2.0 ** min(failures, 16), LONGEST_BACKOFF_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+
+class Settling:
+    """Writes down what came of attempts.
+
+    Args:
+        max_age_s: A delivery that is older when an attempt at its destination fails is dead.
+        clock: The relay's.
+    """
+
+    def __init__(self, max_age_s: float, clock: Clock) -> None:
+        self._max_age_s = max_age_s
+        self._clock = clock
+
+    def record(self, db: sqlite3.Connection, report: Report, now: float) -> None:
+        """One report, at `now` in unix seconds."""
+        if report.division is not None:
+            (delivery,) = report.deliveries
+            left = divide(db, delivery, report.division, report.outcome, now)
+            report = report._replace(deliveries=[left])
+        deliveries, error = report.deliveries, report.error
+        if error is None:
+            outbox.settle_delivered(db, deliveries, report.outcome.rejected, report.outcome.message, now)
+            if outbox.is_troubled(db, deliveries[0].destination):
+                outbox.resume(db, deliveries[0].destination, now)
+        elif isinstance(error, NotTried):
+            outbox.hand_back(db, deliveries)
+        elif isinstance(error, SpansGone):
+            outbox.settle_retry(db, deliveries, str(error), now + backoff_s(deliveries[0].attempts), now)
+        elif isinstance(error, PausedError):
+            outbox.pause(db, deliveries, str(error), now, PROBE_S)
+        elif isinstance(error, PermanentError):
+            self._bury(db, report, now)
+        else:
+            self._hold(db, report, now)
+
+    def _bury(self, db: sqlite3.Connection, report: Report, now: float) -> None:
+        for delivery in report.deliveries:
+            outbox.settle_dead(db, delivery, str(report.error), now)
+        if outbox.is_paused(db, report.deliveries[0].destination):
+            # No answer to what it is paused for: the next probe is as far away.
+            outbox.probe_later(db, report.deliveries[0].destination, now, PROBE_S)
+
+    def _hold(self, db: sqlite3.Connection, report: Report, now: float) -> None:
+        error, destination = report.error, report.deliveries[0].destination
+        if outbox.is_paused(db, destination):
+            outbox.stay_paused(db, report.deliveries, str(error), now, PROBE_S)
+            return
+        wait = backoff_s(outbox.failures(db, destination))
+        if isinstance(error, RetryableError) and error.retry_after_s is not None:
+            wait = max(wait, error.retry_after_s)
+        outbox.settle_retry(db, report.deliveries, str(error), now + wait, now)
+        outbox.hold(db, destination, now, wait)
+        self._expire(db, destination, str(error), now)
+
+    def _expire(self, db: sqlite3.Connection, destination: int, words: str, now: float) -> None:
+        """Give up what is too old, now that it is known not to be accepted.
+
+        Not by the clock alone: set forward, it would make everything old that waits.
+        """
+        before = now - max(self._clock.ahead_s, 0.0) - self._max_age_s
+        reason = f"not accepted within {self._max_age_s:g} s, the age limit: {words}"
+        if expired := outbox.expire(db, destination, before, reason, now):
+            log.warning("%d deliveries are dead: %s", expired, reason)
