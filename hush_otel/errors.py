@@ -10,7 +10,8 @@
         ├── RetryableError      try again later, after `retry_after_s` when given
         ├── PermanentError      never succeeds: the delivery is dead
         │   └── RefusedError    because of what the request carried: some of its spans may be accepted
-        │       └── OversizeError   it was above the limit, and not sent
+        │       └── TooLargeError   because of its size
+        │           └── OversizeError   it was above our own limit, and not sent
         └── PausedError         nothing succeeds until someone acts: the destination is paused
 
 Each carries what was being done, on which path or id, and a hint for the person who reads it.
@@ -82,7 +83,11 @@ class RefusedError(PermanentError):
     """The receiver does not accept what this request carried; fewer spans of it may be accepted."""
 
 
-class OversizeError(RefusedError):
+class TooLargeError(RefusedError):
+    """The receiver does not accept so much at once."""
+
+
+class OversizeError(TooLargeError):
     """The encoded request is above the destination's limit. Nothing was sent.
 
     Args:

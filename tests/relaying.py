@@ -78,16 +78,25 @@ class Yard:
         self._traces += 1
         trace = self._traces.to_bytes(16, "big")
         ends = [
-            _end(trace, place, name, value, root=place == len(names)) for place, name in enumerate(names, 1)
+            end_of(trace, place, name, value, root=place == len(names)) for place, name in enumerate(names, 1)
         ]
+
+        self.ingest(*ends, destinations=destinations)
+
+    def ingest(self, *records_: records.Record, destinations: Sequence[Destination] = ()) -> None:
+        """One batch of records of the writer."""
 
         def change(db: sqlite3.Connection) -> None:
             spooled = [destination.as_record() for destination in destinations]
             origin = OriginRecord(records.ORIGIN, 0, {"service.name": "s"}, "", "t", "", "", {}, spooled)
             place = self._ingest.place(db, origin, self.time.wall_s)
-            self._ingest.ingest(db, [Arrival(end, WRITER, place) for end in ends], self.time.wall_s)
+            self._ingest.ingest(db, [Arrival(one, WRITER, place) for one in records_], self.time.wall_s)
 
         self.database.write(change)
+
+    def die(self) -> None:
+        """The writer's process is gone."""
+        self.database.write(lambda db: self._ingest.interrupt(db, WRITER, self.time.wall_s))
 
     def queue(self) -> None:
         """What is complete gets its deliveries."""
@@ -141,7 +150,8 @@ class Yard:
         return bool(lab["asked"] == lab["delivered"] + lab["rejected"] + open_or_dead)
 
 
-def _end(trace: bytes, number: int, name: str, value: str, *, root: bool) -> End:
+def end_of(trace: bytes, number: int, name: str, value: str, *, root: bool) -> End:
+    """The end of a span."""
     return End(
         records.END,
         0,

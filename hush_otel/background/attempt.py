@@ -14,7 +14,14 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Final, NamedTuple, cast
 
-from hush_otel.errors import DeliveryError, OversizeError, PermanentError, RefusedError, RetryableError
+from hush_otel.errors import (
+    DeliveryError,
+    OversizeError,
+    PermanentError,
+    RefusedError,
+    RetryableError,
+    TooLargeError,
+)
 from hush_otel.model import Outcome, SpanData
 from hush_otel.store.division import Division
 from hush_otel.store.outbox import Delivery
@@ -25,6 +32,8 @@ REQUEST_SPANS: Final = 512
 BISECT_REQUESTS: Final = 64
 """Refusals of one attempt that are looked into: four poison spans among 512. What is refused after that is
 not halved any more, each delivery gets one answer: a receiver that refuses all sees 64 requests more."""
+SIZE_REQUESTS: Final = 256
+"""The same for refusals because of the size: enough to find out that two spans are the most of 512."""
 HEADROOM: Final = 0.9
 """How full a request is planned to be: spans differ."""
 GROW_AFTER: Final = 16
@@ -63,16 +72,16 @@ class Packing:
         self.at_once = REQUEST_SPANS
         self._fitted = 0
 
-    def too_large(self, spans: int, error: OversizeError, *, planned: bool) -> int:
-        """How many of these `spans` to try at once instead, half of them at most.
+    def fewer(self, spans: int, error: TooLargeError) -> int:
+        """How many of these `spans` to try at once instead, half of them at most."""
+        half = max(spans // 2, 1)
+        if not isinstance(error, OversizeError):
+            return half
+        return max(min(int(spans * HEADROOM * error.limit_bytes / error.size_bytes), half), 1)
 
-        Kept in mind when the request was as `planned`: one span that is huge says nothing about the others.
-        """
-        fitting = int(spans * HEADROOM * error.limit_bytes / error.size_bytes)
-        fewer = max(min(fitting, spans // 2), 1)
-        if planned:
-            self.at_once, self._fitted = fewer, 0
-        return fewer
+    def learn(self, largest: int) -> None:
+        """A request as planned was too large; the largest that was accepted instead had so many spans."""
+        self.at_once, self._fitted = max(largest, 1), 0
 
     def fitted(self) -> None:
         """A request was sent."""
@@ -120,6 +129,7 @@ class Attempt:
         self._reached = len(self._spans)
         self._error: DeliveryError | None = None
         self._refusals = 0
+        self._misplanned = False
 
     def run(self) -> list[Report]:
         """Send; what became of every delivery."""
@@ -140,18 +150,24 @@ class Attempt:
             else:
                 self._packing.fitted()
                 self._answers.append(_Answer(start, stop, outcome, ""))
+        if self._misplanned:
+            # One span that is huge says nothing about the others: what counts is what was accepted.
+            accepted = [one.stop - one.start for one in self._answers if one.outcome is not None]
+            self._packing.learn(max(accepted, default=self._packing.at_once))
         return self._reports()
 
     # ------------------------------------------------------------------ cutting
 
     def _parts(self, start: int, stop: int, error: PermanentError) -> list[tuple[int, int]]:
         """What to try instead of a request that was refused; nothing when that is the answer."""
-        if isinstance(error, OversizeError):
-            if stop - start == 1:
-                return []
-            planned = (start, stop) in self._planned
-            return self._cut(start, stop, self._packing.too_large(stop - start, error, planned=planned))
-        self._refusals += 1
+        if stop - start == 1:
+            return []
+        self._refusals += not isinstance(error, OversizeError)  # which made no request
+        if isinstance(error, TooLargeError) and (
+            isinstance(error, OversizeError) or self._refusals <= SIZE_REQUESTS
+        ):
+            self._misplanned = self._misplanned or (start, stop) in self._planned
+            return self._cut(start, stop, self._packing.fewer(stop - start, error))
         if isinstance(error, RefusedError) and self._refusals <= BISECT_REQUESTS:
             return self._halves(start, stop)
         inside = self._borders(start, stop)
@@ -171,8 +187,6 @@ class Attempt:
         return parts
 
     def _halves(self, start: int, stop: int) -> list[tuple[int, int]]:
-        if stop - start == 1:
-            return []
         middle = (start + stop) // 2
         inside = self._borders(start, stop)
         cut = min(inside, key=lambda border: abs(border - middle)) if inside else middle
@@ -203,7 +217,7 @@ class Attempt:
     def _fate(self, delivery: Delivery, start: int, stop: int) -> tuple[object, Report]:
         """What became of one delivery, and what it has in common with those that went the same way."""
         if start == stop:
-            return None, Report([delivery], Outcome(), SpansGone("its spans have moved to another request"))
+            return None, Report([delivery], Outcome(), SpansGone("none of its spans is found"))
         if start >= self._reached:
             return self._error, Report([delivery], Outcome(), self._error)
         first = bisect_right(self._answers, start, key=lambda answer: answer.stop)

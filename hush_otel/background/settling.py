@@ -59,13 +59,18 @@ class Settling:
         elif isinstance(error, NotTried):
             outbox.hand_back(db, deliveries)
         elif isinstance(error, SpansGone):
-            outbox.settle_retry(db, deliveries, str(error), now + backoff_s(deliveries[0].attempts), now)
+            self._wait_for_spans(db, report, now)
         elif isinstance(error, PausedError):
             outbox.pause(db, deliveries, str(error), now, PROBE_S)
         elif isinstance(error, PermanentError):
             self._bury(db, report, now)
         else:
             self._hold(db, report, now)
+
+    def _wait_for_spans(self, db: sqlite3.Connection, report: Report, now: float) -> None:
+        for delivery in outbox.forget_superseded(db, report.deliveries):
+            wait = backoff_s(delivery.attempts)
+            outbox.settle_retry(db, [delivery], str(report.error), now + wait, now)
 
     def _bury(self, db: sqlite3.Connection, report: Report, now: float) -> None:
         for delivery in report.deliveries:

@@ -23,7 +23,7 @@ class Sender(Protocol):
         Raises:
             RetryableError: The receiver was not reached, or asked for another try later.
             RefusedError: The receiver does not accept what this request carries; fewer spans may be accepted.
-            OversizeError: The same, seen before it was sent.
+            TooLargeError: The same, because it is too much at once. OversizeError: seen before it was sent.
             PermanentError: The receiver will never accept this request, or the configuration cannot work.
             PausedError: Nothing is accepted until a person acts: a key, a certificate, a name.
         """

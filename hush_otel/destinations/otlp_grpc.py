@@ -21,7 +21,14 @@ from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, accepted, che
 from hush_otel.destinations.otlp_encode import encode
 from hush_otel.destinations.otlp_options import GrpcOptions, read_grpc_options
 from hush_otel.destinations.rpc_status import retry_delay_s
-from hush_otel.errors import DeliveryError, PausedError, PermanentError, RefusedError, RetryableError
+from hush_otel.errors import (
+    DeliveryError,
+    PausedError,
+    PermanentError,
+    RefusedError,
+    RetryableError,
+    TooLargeError,
+)
 from hush_otel.model import DestinationConfig, Outcome, SpanData
 from hush_otel.version import __version__
 
@@ -48,7 +55,10 @@ _RETRYABLE: Final = frozenset(
 )
 """OTLP specification, "OTLP/gRPC Response", Failures; RESOURCE_EXHAUSTED with RetryInfo beside them."""
 _NEEDS_A_PERSON: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-_BY_CONTENT: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_BY_CONTENT: Final[Mapping[grpc.StatusCode, type[PermanentError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: RefusedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: TooLargeError,  # without RetryInfo: a message above a limit
+}
 
 _UNKNOWN_NAME: Final = ("domain name not found", "name or service not known", "nxdomain")
 _TLS_FAILED: Final = ("ssl_error_ssl", "tls handshake failed", "ssl handshake failed", "handshaker factory")
@@ -153,7 +163,7 @@ def _refusal(error: grpc.RpcError, label: str, secret_values: Sequence[str]) -> 
         return RetryableError(message, retry_after_s=wish)
     if code in _NEEDS_A_PERSON:
         return PausedError(message, hint="check its headers; it is tried again every five minutes")
-    return (RefusedError if code in _BY_CONTENT else PermanentError)(message)
+    return _BY_CONTENT.get(code, PermanentError)(message)
 
 
 def _needs_a_person(details: str) -> str:

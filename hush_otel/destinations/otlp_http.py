@@ -32,7 +32,14 @@ from hush_otel.destinations.otlp_answers import (
 )
 from hush_otel.destinations.otlp_encode import encode
 from hush_otel.destinations.otlp_options import HttpOptions, read_options
-from hush_otel.errors import DeliveryError, PausedError, PermanentError, RefusedError, RetryableError
+from hush_otel.errors import (
+    DeliveryError,
+    PausedError,
+    PermanentError,
+    RefusedError,
+    RetryableError,
+    TooLargeError,
+)
 from hush_otel.model import DestinationConfig, Outcome, SpanData
 from hush_otel.version import __version__
 
@@ -47,8 +54,8 @@ GZIP_LEVEL: Final = 1
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 """OTLP specification, "Retryable Response Codes"."""
 _NEEDS_A_PERSON: Final = frozenset({401, 403})
-_BY_CONTENT: Final = frozenset({400, 413})
-"""Bad data and too much of it: a smaller request may be accepted."""
+_BY_CONTENT: Final[Mapping[int, type[PermanentError]]] = {400: RefusedError, 413: TooLargeError}
+"""Bad data, and too much of it: a smaller request may be accepted."""
 
 
 def open_otlp_http(config: DestinationConfig, environment: Mapping[str, str]) -> OtlpHttpSender:
@@ -116,7 +123,7 @@ def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> Deliver
         return RetryableError(message, retry_after_s=wish)
     if answer.status in _NEEDS_A_PERSON:
         return PausedError(message, hint="check its headers; it is tried again every five minutes")
-    return (RefusedError if answer.status in _BY_CONTENT else PermanentError)(message)
+    return _BY_CONTENT.get(answer.status, PermanentError)(message)
 
 
 def retry_after_s(value: str | None, now_s: float) -> float | None:

@@ -209,6 +209,19 @@ def hand_back(db: sqlite3.Connection, deliveries: Sequence[Delivery]) -> None:
     db.executemany(SQL["hand_back"], [(d.id,) for d in deliveries])
 
 
+def forget_superseded(db: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Of deliveries without rows, take back those whose rows are in a later one; gives the others."""
+    left = []
+    for delivery in deliveries:
+        row = db.execute(SQL["is_superseded"], (delivery.id,)).fetchone()
+        if row is not None and row[0]:
+            db.execute(SQL["empty_delivery"], (delivery.id,))  # the ledger: it has asked for nothing
+            db.execute(SQL["delete_delivery"], (delivery.id,))
+        else:
+            left.append(delivery)
+    return left
+
+
 def is_troubled(db: sqlite3.Connection, destination: int) -> bool:
     """Whether it is paused, held, or has lately failed."""
     return any(db.execute(SQL["trouble"], (destination,)).fetchone())

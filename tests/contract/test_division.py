@@ -218,6 +218,29 @@ def test_what_was_answered_before_an_outage_is_kept(yard: Yard, receiver: OtlpRe
 # The limit of bytes.
 
 
+def test_a_receiver_that_takes_less_than_the_limit_gets_less(yard: Yard, grpc_receiver: GrpcReceiver) -> None:
+    """A server with gRPC's default of 4 MiB, a destination that believes in 16: nothing is dead, and it is kept in mind."""
+    destination = lab(grpc_receiver, max_request_bytes=16 * 1024 * 1024)
+    for _ in range(2):
+        yard.take([f"s{n}" for n in range(60)], destination, value="x" * 200_000)
+        yard.deliver()
+    assert yard.deliveries() == [("delivered", 60)] * 2
+    assert max(len(call.body) for call in grpc_receiver.calls) > 2_000_000
+    accepted = Counter(name for call in grpc_receiver.calls for name in call.names)
+    assert set(accepted.values()) == {2}
+
+
+def test_a_receiver_that_takes_two_spans_at_once_gets_them_all(yard: Yard, receiver: OtlpReceiver) -> None:
+    """413 leads to ever smaller requests; those of the next batch are small from the start."""
+    refuse(receiver, 413, lambda names: len(names) > 2)
+    for _ in range(2):
+        yard.take([f"s{n}" for n in range(256)], lab(receiver))
+        yard.deliver()
+    assert yard.deliveries() == [("delivered", 256)] * 2
+    statuses = [request.status for request in receiver.requests]
+    assert statuses[-128:] == [200] * 128
+
+
 def test_requests_stay_below_the_limit_of_bytes(yard: Yard, receiver: OtlpReceiver) -> None:
     """A batch above max_request_bytes leaves in several requests; nothing is sent twice or refused."""
     limit = 20_000

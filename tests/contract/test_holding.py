@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from inprocess import rows
-from relaying import Yard
+from relaying import Yard, end_of
 
-from hush_otel import Destination
+from hush_otel import Destination, records
 from hush_otel.background.settling import LONGEST_BACKOFF_S, PROBE_S
+from hush_otel.records import Start
 from hush_otel.testing import OtlpReceiver
 
 YEARS_S = 10 * 365 * 24 * 3600.0
@@ -248,6 +249,30 @@ def test_a_changed_configuration_resumes_at_once(yard: Yard, receiver: OtlpRecei
     assert [request.headers.get("x-key") for request in receiver.requests][1:] == ["right"] * (
         len(receiver.requests) - 1
     )
+
+
+# A delivery whose rows have ended anew.
+
+
+def test_f35_an_interrupted_span_whose_end_turns_up_during_an_outage_is_delivered_once(
+    yard: Yard, receiver: OtlpReceiver
+) -> None:
+    """The delivery that was queued for the interrupted row has no rows left: it holds nobody up, and is gone."""
+    receiver.respond(503, times=1)
+    trace = b"t" * 16
+    began = Start(records.START, 0, trace, (1).to_bytes(8, "big"), None, 0x101, "a", 1, 10, {})
+    yard.ingest(began, destinations=[lab(receiver.endpoint)])
+    yard.die()
+    yard.deliver()
+    yard.ingest(end_of(trace, 1, "a", "", root=True), destinations=[lab(receiver.endpoint)])
+    yard.time.pass_by(LONGEST_BACKOFF_S)
+    yard.deliver()
+    yard.time.pass_by(LONGEST_BACKOFF_S)
+    yard.settle()
+    assert yard.deliveries() == [("delivered", 1)]
+    assert [span.name for span in receiver.spans()] == ["a"]
+    assert yard.ledger_balances()
+    assert yard.relay.is_idle()
 
 
 # The age limit.

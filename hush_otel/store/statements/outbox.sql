@@ -101,6 +101,19 @@ UPDATE hush_destinations SET delivered = delivered + ?, rejected = rejected + ? 
 -- name: note_error
 UPDATE hush_destinations SET last_error = ?, last_error_at = ? WHERE id = ?
 
+-- name: is_superseded
+-- Whether its rows are, or will be, in a later delivery: they ended anew (an interrupted span whose end turned up).
+SELECT EXISTS (SELECT 1 FROM hush_deliveries o
+               WHERE o.request = d.request AND o.destination = d.destination AND o.to_seq > d.to_seq)
+    OR EXISTS (SELECT 1 FROM hush_requests r WHERE r.id = d.request AND r.due_at IS NOT NULL)
+FROM hush_deliveries d WHERE d.id = ?
+
+-- name: empty_delivery
+UPDATE hush_deliveries SET span_count = 0 WHERE id = ?
+
+-- name: delete_delivery
+DELETE FROM hush_deliveries WHERE id = ?
+
 -- name: hand_back
 -- Claimed, and not tried: as it was.
 UPDATE hush_deliveries AS d SET
