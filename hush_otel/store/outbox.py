@@ -243,7 +243,7 @@ def hold(db: sqlite3.Connection, destination: int, now: float, wait_s: float) ->
 
 
 def expire(db: sqlite3.Connection, destination: int, before: float, reason: str, now: float) -> int:
-    """What waits there and was queued before then is dead; how many deliveries."""
+    """What waits there and was queued, or asked for again, before then is dead; how many deliveries."""
     return db.execute(SQL["expire"], (now, reason, destination, before)).rowcount
 
 

@@ -16,6 +16,8 @@ from relaying import Yard, end_of
 from hush_otel import Destination, records
 from hush_otel.background.settling import LONGEST_BACKOFF_S, PROBE_S
 from hush_otel.records import Start
+from hush_otel.store import commands
+from hush_otel.store.routes import Routes
 from hush_otel.testing import OtlpReceiver
 
 YEARS_S = 10 * 365 * 24 * 3600.0
@@ -303,6 +305,23 @@ def test_age_alone_kills_nothing(yard: Yard, receiver: OtlpReceiver) -> None:
     yard.restart()
     yard.settle()
     assert yard.states() == {"delivered": 3}
+
+
+def test_what_somebody_has_asked_for_again_is_as_young_as_that(yard: Yard, receiver: OtlpReceiver) -> None:
+    """`hush-otel retry` of a delivery that is dead by age is worth more than one attempt."""
+    receiver.respond(503, times=3)
+    take(yard, receiver, 1)
+    yard.settle()
+    yard.time.pass_by(yard.max_age_s)
+    yard.settle()
+    assert yard.states() == {"dead": 1}
+    command = records.Command(records.COMMAND, 0, b"c" * 16, "retry", {})
+    yard.database.write(lambda db: commands.apply(db, Routes(), [command], yard.time.wall_s))
+    yard.settle()
+    assert yard.states() == {"pending": 1}
+    yard.time.pass_by(LONGEST_BACKOFF_S)
+    yard.settle()
+    assert yard.states() == {"delivered": 1}
 
 
 def test_paused_deliveries_have_no_age_limit(yard: Yard, receiver: OtlpReceiver) -> None:

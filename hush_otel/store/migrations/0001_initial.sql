@@ -196,6 +196,7 @@ CREATE TABLE hush_deliveries (
     span_count      INTEGER NOT NULL,
     rejected        INTEGER NOT NULL DEFAULT 0,
     created_at      REAL NOT NULL,
+    retried_at      REAL,                     -- when somebody last asked for it again: its age begins anew
     settled_at      REAL
 );
 CREATE INDEX hush_deliveries_due ON hush_deliveries (destination, next_attempt_at)

@@ -19,21 +19,21 @@ CROSS JOIN hush_deliveries d ON d.id = j.value AND d.state IN ('dead', 'paused',
 CROSS JOIN hush_destinations x ON x.id = d.destination
 
 -- name: retry_ids
-UPDATE hush_deliveries SET state = 'pending', next_attempt_at = :now, settled_at = NULL
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = :now, retried_at = :now, settled_at = NULL
 WHERE id IN (SELECT value FROM json_each(:ids)) AND destination = :destination
   AND state IN ('dead', 'paused', 'pending')
 RETURNING id, span_count
 
 -- name: retry_dead
 UPDATE hush_deliveries INDEXED BY hush_deliveries_dead
-SET state = 'pending', next_attempt_at = :now, settled_at = NULL
+SET state = 'pending', next_attempt_at = :now, retried_at = :now, settled_at = NULL
 WHERE destination = :destination AND state = 'dead'
 RETURNING id, span_count
 
 -- name: retry_open
 -- Paused ones, and those that wait for their next try.
 UPDATE hush_deliveries INDEXED BY hush_deliveries_due
-SET state = 'pending', next_attempt_at = :now
+SET state = 'pending', next_attempt_at = :now, retried_at = :now
 WHERE destination = :destination AND state IN ('pending', 'sending', 'paused') AND state <> 'sending'
 RETURNING id, span_count
 

@@ -129,7 +129,8 @@ UPDATE hush_destinations SET hold_until = ?, hold_s = ?, failures = failures + 1
 
 -- name: expire
 UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'dead', settled_at = ?, last_error = ?
-WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending' AND created_at <= ?
+WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
+  AND coalesce(retried_at, created_at) <= ?
 
 -- name: pause
 UPDATE hush_destinations SET paused = ?, hold_until = ?, hold_s = ? WHERE id = ?
