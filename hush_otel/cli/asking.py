@@ -108,10 +108,14 @@ class Asking:
                 return None
             if now >= self._next_ensure:
                 self._next_ensure = now + ENSURE_S
-                self._client.ensure()
+                self.ensure()
                 self._writer.ring()
             time.sleep(min(POLL_S, max(deadline - now, 0)))
         return found
+
+    def ensure(self) -> None:
+        """See that somebody works, unless HUSH_BACKGROUND=external says that somebody else sees to it."""
+        self._client.ensure()
 
     def _is_in_vain(self) -> bool:
         return self._settings.background == "external" and owner_pid(self._settings) is None

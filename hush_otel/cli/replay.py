@@ -62,12 +62,13 @@ def command(
             if not as_json:
                 bar.console.file.flush()
                 click.echo(_what_was_done(done, replay.paused, name))
-            if wait and done["requests"]:
+            asking.ensure()  # nothing may be left to ask for, and much to deliver
+            if wait:
                 _wait(asking, reader, bar, name)
         after = reader.row("destination_progress", name=name, now=time.time())
     if as_json:
         print_json({**done, "open_spans": after["open_spans"] if after else 0, "paused": replay.paused})
-    elif wait and after and done["requests"]:
+    elif wait and after:
         click.echo(_what_came_of_it(after, name))
 
 
