@@ -378,7 +378,7 @@ CANNOT_WORK: list[tuple[str, dict[str, Any], str]] = [
     ("otlp", {"headers": {"Host": "canary"}}, "headers: Host cannot be set"),
     ("otlp", {"timeout_s": "soon"}, "timeout_s: 'soon' is no timeout"),
     ("otlp", {"compression": ["gzip"]}, "compression: .* is not supported"),
-    ("otlp", {"protocol": "grpc", "endpoint": "http://h:4317/v1/traces"}, "endpoint: .* is no gRPC endpoint"),
+    ("otlp", {"endpoint": "http://h:4317/v1/traces", "protocol": "grpc"}, "endpoint: .* is no gRPC endpoint"),
     ("otlp", {"insecure": True, "endpoint": "http://h"}, "insecure: is for protocol grpc"),
     ("otlp", {"max_request_bytes": 1.5}, "max_request_bytes: 1.5 is no limit"),
     ("otlp", {"protocol": ["grpc"]}, "protocol: .* is not supported"),
