@@ -427,6 +427,6 @@ def test_f31_a_hanging_destination_delays_neither_the_drain_nor_another_one(
             yard.run_until(lambda n=n: len(receiver.spans()) == n + 1, "the other destination")  # type: ignore[misc]
         states = rows(yard.path, "SELECT DISTINCT state FROM deliveries WHERE destination = 'hung'")
         assert {state for (state,) in states} <= {"sending", "pending"}
-        assert longest < 1.0
+        assert longest < 5.0  # of the 30 that the hanging one takes; a busy machine needs some
         release.set()
     yard.run_until(lambda: yard.relay._sending == 0, "the hanging attempt")
