@@ -61,8 +61,13 @@ def console() -> Console:
 
 
 def to_json(value: Json) -> str:
-    r"""Compact JSON on one line: the same values, but what could act on a terminal is written ``\uXXXX``."""
-    return _UNSAFE.sub(_escape, msgspec.json.encode(value).decode())
+    """Compact JSON on one line, harmless to a terminal."""
+    return harmless(msgspec.json.encode(value).decode())
+
+
+def harmless(json: str) -> str:
+    r"""JSON with the same values, in which what could act on a terminal is written ``\uXXXX``."""
+    return _UNSAFE.sub(_escape, json)
 
 
 def print_json(value: Json) -> None:

@@ -16,12 +16,12 @@ from hush_otel.model import AttributeValue, EventData, LinkData, Origin, SpanDat
 from .outbox import Delivery
 from .statements import load_statements
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
     "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
     "s.state, s.large, s.id"
 )
-SQL: Final = {name: text.replace("{columns}", _COLUMNS) for name, text in load_statements("outbox").items()}
+SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
 
 
 class _Event(msgspec.Struct):

@@ -1,0 +1,60 @@
+"""Where `export` writes: a file that is whole or not there, or standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from hush_otel.errors import HushError
+
+STDOUT: Final = "-"
+FILE_MODE: Final = 0o600
+"""Spans carry prompts and user data: the owner alone reads them."""
+
+
+def check_target(target: str, *, force: bool) -> None:
+    """Refuse a path before anything is read for it.
+
+    Raises:
+        HushError: Something is there, or nothing can be.
+    """
+    if target == STDOUT:
+        return
+    path = Path(target)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise HushError(f"{path} is no regular file", hint="give another path, or - for standard output")
+    if path.exists() and not force:
+        raise HushError(f"{path} exists", hint="--force replaces it")
+    if not path.parent.is_dir():
+        raise HushError(f"there is no directory {path.parent}")
+
+
+@contextmanager
+def target_stream(target: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Standard output; or a new file that takes the path's place once all is written.
+
+    Raises:
+        HushError: As `check_target`, or it cannot be written.
+    """
+    check_target(target, force=force)
+    if target == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                yield file
+            check_target(target, force=force)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as exc:
+        raise HushError(f"cannot write {path}: {exc.strerror or exc}") from exc

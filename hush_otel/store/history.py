@@ -1,0 +1,31 @@
+"""Stored spans of whole requests, typed, for whoever writes them elsewhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from hush_otel.errors import StoreError
+from hush_otel.model import SpanData
+
+from .spans import COLUMNS, SpanReader
+from .statements import load_statements
+
+SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("history").items()}
+
+
+class HistoryReader(SpanReader):
+    """Reads requests' spans, one by one: a request may be larger than memory."""
+
+    def spans_of(self, request: int) -> Iterator[SpanData]:
+        """The spans of one request that have ended, in that order.
+
+        Raises:
+            StoreError: The database cannot be read; also midway.
+        """
+        try:
+            for row in self._connection.execute(SQL["spans_of_request"], (request,)):
+                yield self._span(row)
+        except sqlite3.Error as exc:
+            raise StoreError(f"cannot read the spans of request {request}: {exc}") from exc
