@@ -85,6 +85,8 @@ def test_dead_deliveries_are_sent_again(app: App, settings: Settings, receiver: 
         assert [span.name for span in receiver.spans()] == ["b", "a"]
         assert sorted(states(settings).values()) == ["delivered", "delivered", "paused", "paused"]
         assert ask(owner, "retry", "--dead").stdout == "nothing to send again\n"
+        anew = "SELECT state FROM hush_deliveries WHERE retried_at > created_at"
+        assert rows(settings.db_path, anew) == [("delivered",), ("delivered",)], "their age has begun anew"
 
 
 def test_a_paused_destination_goes_on(app: App, settings: Settings, tmp_path: Path) -> None:
