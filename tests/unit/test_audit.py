@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import turn, write_config
 from inprocess import App, Owner, die, no_background, no_waits, node_payload, owning, settings_for, writer_of
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from store_rows import StoreRows
 
 from hush_otel import records
@@ -18,6 +20,7 @@ from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.records import FLAG_PROVISIONAL
 from hush_otel.spool.writer import SpoolWriter
+from hush_otel.testing import OtlpReceiver
 
 
 @pytest.fixture
@@ -228,3 +231,58 @@ def test_the_page_shows_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "+ dead 3" in lines
     assert "+ pruned 0" in lines[:6]
     assert lines.count("= delivered 0") == 1
+
+
+def test_drops_at_the_quota_balance(settings: Settings) -> None:
+    """What the spool had no room for was received and dropped; what it held is stored."""
+    writer = writer_of(settings, max_bytes=1)
+    given = 0
+    while not writer.dropped:
+        writer.append(end_payload(given := given + 1))
+    with owning(settings) as owner:
+        owner.drain()
+    found = audit.collect(settings)
+    assert (found.balanced, found.received.received) == (True, given)
+    assert found.received.dropped == {"quota": 1}
+
+
+def test_refusals_balance(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partial success, a delivery divided by what was refused of it, and one refused as a whole."""
+    partial = ExportTraceServiceResponse()
+    partial.partial_success.rejected_spans = 2
+    partial.partial_success.error_message = "odd"
+    with OtlpReceiver() as receiver:
+        there = {"type": "otlp", "endpoint": receiver.endpoint}
+        monkeypatch.setenv("HUSH_CONFIG", str(write_config(tmp_path, there=there)))
+        app = App(tmp_path / "traces.db", destinations=["there"])
+        receiver.respond(200, body=partial.SerializeToString(), times=1)
+        for _ in range(2):
+            receiver.respond(400, times=1)  # all four, then the first half
+        receiver.respond(400, times=1)  # the first of it
+        receiver.respond(200)
+        with owning(settings) as owner:
+            for name in ("partial", "divided", "fine"):
+                with app.tracer.start_as_current_span(name):
+                    for number in range(3):
+                        app.tracer.start_span(f"{name}-{number}").end()
+                owner.drain()
+                turn(owner, lambda: is_settled(owner))
+            receiver.respond(400)
+            app.tracer.start_span("dead").end()
+            owner.drain()
+            turn(owner, lambda: is_settled(owner))
+        found = audit.collect(settings)
+    (one,) = found.destinations
+    assert found.balanced
+    assert (one.asked, one.rejected, one.pending) == (13, 2, 0)
+    assert one.dead >= 2
+    assert one.delivered == one.asked - one.rejected - one.dead
+
+
+def is_settled(owner: Owner) -> bool:
+    """Whether nothing is to be queued, and nothing open."""
+    look = owner.connection.execute
+    due = look("SELECT 1 FROM hush_requests WHERE due_at IS NOT NULL").fetchone()
+    return (
+        not due and not look("SELECT 1 FROM hush_deliveries WHERE state IN ('pending', 'sending')").fetchone()
+    )
