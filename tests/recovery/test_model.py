@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from inprocess import Owner, die, let_go, losses, no_waits, node_payload, rows, settings_for, writer_of
 
+from hush_otel.cli import audit
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
@@ -182,6 +183,13 @@ class SpoolAndDrain(RuleBasedStateMachine):
             found = self.stored()
             assert len(found) == len(set(found))
             assert set(found) <= self.acknowledged
+
+    @invariant()
+    def the_ledger_balances(self) -> None:
+        """At every moment: what was read is counted in the transaction that stores it."""
+        if hasattr(self, "processes") and self.settings.db_path.exists():
+            found = audit.collect(self.settings)
+            assert found.balanced, found
 
     def stored(self) -> list[str]:
         """Names of the rows."""

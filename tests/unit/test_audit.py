@@ -5,12 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import turn, write_config
-from inprocess import App, Owner, die, no_background, no_waits, node_payload, owning, settings_for, writer_of
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from inprocess import (
+    App,
+    Owner,
+    die,
+    let_go,
+    no_background,
+    no_waits,
+    node_payload,
+    owning,
+    settings_for,
+    writer_of,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from store_rows import StoreRows
 
@@ -286,3 +301,52 @@ def is_settled(owner: Owner) -> bool:
     return (
         not due and not look("SELECT 1 FROM hush_deliveries WHERE state IN ('pending', 'sending')").fetchone()
     )
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 1), st.integers(1, 3), st.sampled_from(["start", "end", "child", "node", "drain"])
+    ),
+    max_size=14,
+)
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(steps=STEPS, dead=st.booleans(), late=STEPS)
+def test_it_balances_whatever_comes_in_whatever_order(
+    steps: list[tuple[int, int, str]], dead: bool, late: list[tuple[int, int, str]]
+) -> None:
+    """Starts, ends, repeats and ends of forked children, two processes, their death, and what comes after it."""
+    payloads = {
+        "start": lambda span: end_payload(span, kind=records.START),
+        "end": end_payload,
+        "child": lambda span: end_payload(span, flags=FLAG_PROVISIONAL),
+        "node": lambda span: node_payload("r", f"node-{span}"),
+    }
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        no_waits(patch)
+        settings = settings_for(Path(directory) / "traces.db")
+        with owning(settings) as owner:
+
+            def play(writers: list[SpoolWriter], some: list[tuple[int, int, str]]) -> None:
+                for who, span, what in some:
+                    if what == "drain":
+                        owner.drain()
+                    else:
+                        writers[who].append(payloads[what](span))
+                    found = audit.collect(settings)
+                    assert found.balanced, found
+
+            writers = [writer_of(settings, doomed=True), writer_of(settings, doomed=True)]
+            play(writers, steps)
+            for writer in writers if dead else ():
+                die(writer)
+            for _ in range(3):
+                owner.step()
+                owner.tend()
+            play([writer_of(settings), writer_of(settings)], late)
+            owner.drain()
+            found = audit.collect(settings)
+            assert found.balanced, found
+            assert found.received.not_drained == 0
+        let_go()
