@@ -532,7 +532,10 @@ class _Batch:
         ]
         traces = [trace_id_of(node.node.request_id) for _, node in nodes]
         self._ingest.requests.prepare(self._db, traces)
-        found = zip(nodes, traces, strict=True)
+        found = list(zip(nodes, traces, strict=True))
+        # Names first, as for spans: a request that joins another must not have rows that are only built yet.
+        for (_, node), trace in found:
+            self._assign(self._trace(trace), node.node.request_id)
         self._insert([self._node_row(arrival, node, self._trace(trace)) for (arrival, node), trace in found])
         self.ended += len(nodes)
 

@@ -256,3 +256,12 @@ def test_what_a_batch_asked_for_survives_a_trace_that_joins_a_request_later_in_i
     store.take(end(1, ROOT, name="span", flags=FLAG_COMPLETE), node("run-1", "a", None), destinations=[LAB])
     store.queue()
     assert [names for *_, names in store.delivered()] == [["span"]]
+
+
+def test_two_spellings_of_one_id_in_a_batch_lose_no_node(store: Store) -> None:
+    """A UUID and its 32 hex digits are one trace: whichever request each joins, every row has one."""
+    spelled = "12345678-1234-5678-1234-567812345678"
+    store.take(mark(spelled))
+    store.take(node(spelled.replace("-", ""), "a", None), node(spelled, "b", None))
+    assert rows(store.path, "SELECT node_name FROM node_traces ORDER BY node_name") == [("a",), ("b",)]
+    assert_exact(store)
