@@ -14,10 +14,12 @@ demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
 
 test: $(VENV)/.installed $(RECEIVERS)/.installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
+	$(BIN)/python -m pytest -m alone tests
+	$(BIN)/python -m pytest -m 'not alone' -n $(JOBS) --dist worksteal tests
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider tests/unit tests/recovery
+	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone tests/unit tests/recovery
+	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider -m 'not alone' tests/unit tests/recovery
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py

@@ -109,6 +109,7 @@ def test_f13_sigterm_ends_it_in_time_with_everything_committed_stored(bench: Ben
     bench.expect(names("a", 20_000))
 
 
+@pytest.mark.alone
 def test_f14_a_stopped_background_process_blocks_nobody(bench: Bench) -> None:
     """SIGSTOP: force_flush(1) says False at once, spans end as ever; SIGCONT: all are stored."""
     app = bench.obedient()

@@ -38,6 +38,7 @@ def exit_time_s(bench: Bench, *args: str) -> float:
     return time.monotonic() - ended
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("receiver", [refused, mute])
 def test_exit_takes_at_most_a_second_while_the_destination_is_down(bench: Bench, receiver) -> None:
     """Against the same script without hush; all is stored, and still owed to the receiver."""

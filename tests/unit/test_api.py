@@ -384,6 +384,7 @@ def test_shutdown_gives_the_ownership_up_and_a_later_record_takes_it_again(db: P
     assert rows(db, "SELECT node_name FROM node_traces ORDER BY 1") == [("after",), ("before",)]
 
 
+@pytest.mark.alone
 def test_shutdown_is_bounded(db: Path) -> None:
     """With nobody draining it returns after its timeout, in seconds."""
     background = get_background(db)

@@ -388,6 +388,7 @@ def test_b13_hostile_text_is_inert(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [HOSTILE, "\x1b\x1b[31m[31m", "\x1b]" * 50_000, "x" * 10_000_000, b"\xff", 3]
 )
+@pytest.mark.alone
 def test_b13_clean_leaves_one_printable_line(value: object) -> None:
     """Whatever goes in, a bounded line without control characters comes out, quickly."""
     start = time.monotonic()

@@ -74,6 +74,7 @@ def test_without_the_root_a_request_stays_open(
     assert rows(db, "SELECT status FROM requests") == [("writing",)]
 
 
+@pytest.mark.alone
 def test_sdk7_export_after_shutdown_is_a_failure(
     db: Path, exporter: HushSpanExporter, spans: list[ReadableSpan]
 ) -> None:
@@ -88,6 +89,7 @@ def test_sdk7_export_after_shutdown_is_a_failure(
     assert rows(db, "SELECT name FROM spans") == [("a",)]
 
 
+@pytest.mark.alone
 def test_sdk7_a_dropped_span_is_a_failure_and_not_retried(tmp_path: Path, spans: list[ReadableSpan]) -> None:
     """SDK rule 7: FAILURE when a span of the batch could not be made safe, at once."""
     (tmp_path / "x.db.spool").write_text("in the way")

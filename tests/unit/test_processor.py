@@ -91,6 +91,7 @@ def test_sdk2_all_methods_are_safe_together(app: App) -> None:
     assert rows(app.db_path, "SELECT count(*), sum(status = 'stored') FROM requests") == [(500, 500)]
 
 
+@pytest.mark.alone
 def test_sdk3_shutdown_is_bounded_and_idempotent(app: App) -> None:
     """SDK rule 3: it flushes for a moment, and twice is once."""
     app.tracer.start_span("before").end()
@@ -121,6 +122,7 @@ def test_sdk4_force_flush_tells_the_truth(app: App) -> None:
     assert app.provider.force_flush(1000) is True
 
 
+@pytest.mark.alone
 def test_sdk4_force_flush_honours_its_timeout(app: App) -> None:
     """SDK rule 4: it returns soon after the time that it was given."""
     app.tracer.start_span("x").end()
@@ -399,6 +401,7 @@ def test_f6_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Pat
 # ------------------------------------------------------------------ leaving
 
 
+@pytest.mark.alone
 def test_an_exit_takes_half_a_second_whatever_number_of_processors_it_shuts_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
