@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # ddapm-test-agent pins an older opentelemetry-proto, so it lives apart.
 RECEIVERS := .venv-receivers
+# Receivers of hundreds of megabytes with old dependencies, for `make test-peers` alone.
+PHOENIX := .venv-phoenix
+MLFLOW := .venv-mlflow
 # The oldest SDK that pyproject.toml allows.
 OLDEST := .venv-oldest
 JOBS ?= 4
 
-.PHONY: demo test test-oldest bench lint types imports clean
+.PHONY: demo test test-peers test-oldest bench lint types imports clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -16,6 +19,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed $(RECEIVERS)/.installed
 	$(BIN)/python -m pytest -m alone tests
 	$(BIN)/python -m pytest -m 'not alone' -n $(JOBS) --dist worksteal tests
+
+# Receivers that nobody here wrote. Jaeger and the Collector take part where their programs are:
+# $$JAEGER_BIN or `jaeger`, $$OTELCOL_BIN or `otelcol`.
+test-peers: $(VENV)/.installed $(RECEIVERS)/.installed $(PHOENIX)/.installed $(MLFLOW)/.installed
+	$(BIN)/python -m pytest tests/peers_heavy
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone tests/unit tests/recovery
@@ -44,6 +52,16 @@ $(RECEIVERS)/.installed: pyproject.toml
 	$(RECEIVERS)/bin/python -m pip install -q --disable-pip-version-check 'ddapm-test-agent>=1.30'
 	touch $@
 
+$(PHOENIX)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PHOENIX)
+	$(PHOENIX)/bin/python -m pip install -q --disable-pip-version-check 'arize-phoenix>=20'
+	touch $@
+
+$(MLFLOW)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(MLFLOW)
+	$(MLFLOW)/bin/python -m pip install -q --disable-pip-version-check 'mlflow>=3.17'
+	touch $@
+
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e . \
@@ -53,4 +71,4 @@ $(OLDEST)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(OLDEST) build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) build dist
