@@ -9,9 +9,10 @@ PHOENIX := .venv-phoenix
 MLFLOW := .venv-mlflow
 # The oldest SDK that pyproject.toml allows.
 OLDEST := .venv-oldest
+PRICES := .venv-prices
 JOBS ?= 4
 
-.PHONY: demo test test-peers test-oldest bench lint types imports clean
+.PHONY: demo test test-peers test-oldest bench prices lint types imports clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -31,6 +32,12 @@ test-oldest: $(OLDEST)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py
+
+# The newest price table, from the package that publishes it (MIT).
+prices:
+	$(PYTHON) -m venv $(PRICES)
+	$(PRICES)/bin/python -m pip install -q --disable-pip-version-check --upgrade genai-prices
+	$(PRICES)/bin/python scripts/vendor_prices.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -71,4 +78,4 @@ $(OLDEST)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) build dist

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
@@ -28,6 +29,9 @@ from hush_otel.store.reading import Reader
 ANSWER_S: Final = 30.0
 """How long to wait for an answer: the background process may have a backlog before it."""
 POLL_S: Final = 0.02
+AHEAD: Final = 4
+"""Commands in the spool without an answer: enough to keep the background process busy, and no backlog that
+its other work would wait for."""
 ENSURE_S: Final = 0.5
 """Between two looks whether somebody works: a launch takes a few hundred milliseconds."""
 
@@ -98,6 +102,23 @@ class Asking:
         if "error" in found:
             raise HushError(f"{name}: {found['error']}")
         return found
+
+    def answers(
+        self, name: str, many: Iterable[dict[str, Any]]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Have many commands of one name applied, in order: the arguments of each, and what came of it.
+
+        Raises:
+            HushError: As `send` and `answer`.
+        """
+        waiting = deque[tuple[dict[str, Any], bytes]]()
+        for arguments in many:
+            waiting.append((arguments, self.send(name, arguments)))
+            if len(waiting) > AHEAD:
+                arguments, number = waiting.popleft()  # noqa: PLW2901 - the oldest
+                yield arguments, self.answer(number, name)
+        for arguments, number in waiting:
+            yield arguments, self.answer(number, name)
 
     def wait(self, look: Callable[[], T | None], timeout_s: float) -> T | None:
         """Poll until `look()` gives something, while somebody works on the spool; None at the timeout."""

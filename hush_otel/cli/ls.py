@@ -44,12 +44,15 @@ STATUSES: Final = ("writing", "failed", "flushing", "pending", "flushed", "store
 )
 @click.option("--status", type=click.Choice(STATUSES), help="Only requests in this state.")
 @click.option("--workflow", metavar="NAME", help="Only requests of this workflow.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the view `requests`.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per line: the view `requests`, and computed_usd."
+)
 @click.pass_obj
 def command(db: str | None, limit: int, status: str | None, workflow: str | None, as_json: bool) -> None:
     """List requests, newest first.
 
-    A terminal of less than 100 columns shows less of each; --json and a pipe show all.
+    A terminal of less than 100 columns shows less of each; --json and a pipe show all. A cost with ~ in front
+    is an estimate by a price table, at least in part (computed_usd).
     """
     with open_reader(Settings.load(db)) as reader:
         requests = reader.rows("list_requests", limit=limit, status=status, workflow=workflow)
@@ -89,7 +92,7 @@ def _cells(request: Row) -> dict[str, Text]:
         "nodes": Text(f"{request['node_count']:,}"),
         "errors": Text(f"{errors:,}", style="red" if errors else "bright_black"),
         "tokens": Text(tokens),
-        "cost": Text(text.cost(request["cost_usd"]), style="green"),
+        "cost": Text(text.cost(request["cost_usd"], request["computed_usd"]), style="green"),
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from hush_otel.config import BARE_TYPES, Settings
 from hush_otel.errors import HushError
@@ -20,10 +21,6 @@ from .filters import stored_destination
 from .history import Chosen, choosing, chosen, progress
 from .output import print_json
 from .waiting import open_reader
-
-AHEAD: Final = 4
-"""Commands in the spool without an answer: enough to keep the background process busy, and no backlog that
-its other work would wait for."""
 
 LOOK_S: Final = 0.25
 """Between two looks at what is still to be delivered: each walks the destination's queue."""
@@ -108,7 +105,6 @@ class _Replay:
         self._record = definition.as_record() if definition is not None else None
         self._again = again
         self._done = Counter[str](requests=0, spans=0, skipped=0)
-        self._open: deque[tuple[bytes, int]] = deque()
 
     def run(self, which: Chosen, bar: Progress, total: int) -> dict[str, int]:
         """Have all of them queued; gives how many requests and spans were, and how many requests were not.
@@ -117,37 +113,28 @@ class _Replay:
             HushError: A command was refused, or not applied in time.
         """
         task = bar.add_task(f"to {text.clean(self._name, limit=40)}", total=total)
+        for asked, found in self._asking.answers("replay", self._commands(which, bar, task)):
+            self._done.update({key: found[key] for key in ("requests", "spans", "skipped")})
+            self.paused = found["paused"]
+            bar.advance(task, len(asked["requests"]))
+        return dict(self._done)
+
+    def _commands(self, which: Chosen, bar: Progress, task: TaskID) -> Iterator[dict[str, Any]]:
         for page in which.pages(self._reader, self._number()):
             wanted = [row["id"] for row in page if self._again or not row["asked"]]
             self._done["skipped"] += len(page) - len(wanted)
             bar.advance(task, len(page) - len(wanted))
             if wanted:
-                self._ask(wanted)
-            while len(self._open) > AHEAD:
-                bar.advance(task, self._settle())
-        while self._open:
-            bar.advance(task, self._settle())
-        return dict(self._done)
+                yield {
+                    "destination": self._name,
+                    "record": self._record,
+                    "requests": wanted,
+                    "again": self._again,
+                }
 
     def _number(self) -> int | None:
         row = self._reader.row("destination", name=self._name)
         return row["id"] if row else None
-
-    def _ask(self, requests: list[int]) -> None:
-        arguments = {
-            "destination": self._name,
-            "record": self._record,
-            "requests": requests,
-            "again": self._again,
-        }
-        self._open.append((self._asking.send("replay", arguments), len(requests)))
-
-    def _settle(self) -> int:
-        number, requests = self._open.popleft()
-        found = self._asking.answer(number, "replay")
-        self._done.update({key: found[key] for key in ("requests", "spans", "skipped")})
-        self.paused = found["paused"]
-        return requests
 
 
 def _wait(asking: Asking, reader: Reader, bar: Progress, name: str) -> None:

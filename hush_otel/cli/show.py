@@ -27,7 +27,8 @@ from .waiting import open_reader
 def command(db: str | None, request_id: str, as_json: bool) -> None:
     """Show one request as a tree of spans.
 
-    ID is a request id, the beginning of one, or a trace id in hex.
+    ID is a request id, the beginning of one, or a trace id in hex. A cost with ~ in front is an estimate by a
+    price table: --json says which (cost_source).
     """
     with open_reader(Settings.load(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
@@ -116,7 +117,7 @@ def _totals(request: Row) -> str:
         text.plural(request["node_count"], "span"),
         text.plural(errors, "error") if errors else "",
         f"{tokens} tokens" if tokens else "",
-        text.cost(request["cost_usd"]),
+        text.cost(request["cost_usd"], request["computed_usd"]),
     ]
     return " · ".join(part for part in parts if part)
 

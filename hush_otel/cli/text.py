@@ -96,11 +96,16 @@ def _clock(seconds: int) -> str:
     return f"{days}d {hours % 24:02}h"
 
 
-def cost(usd: object) -> str:
-    """Dollars with three significant digits, at least cents: ``$0.00123``, ``$1.50``."""
+def cost(usd: object, computed: object = None) -> str:
+    """Dollars with three significant digits, at least cents: ``$0.00123``, ``$1.50``.
+
+    With ``~`` in front where anything of it was computed by a price table.
+    """
     value = number(usd)
     if value is None:
         return ""
+    if computed is not None:
+        return f"~{cost(value)}"
     if value == 0:
         return "$0"
     places = max(2, 2 - math.floor(math.log10(abs(value))))

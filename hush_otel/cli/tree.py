@@ -271,7 +271,7 @@ def _full_name(row: Row) -> str:
 def _figures(row: Row) -> tuple[str, str, str]:
     duration = "…" if row["status"] == "running" else text.duration(row["duration_ms"])
     tokens = text.tokens(row["prompt_tokens"], row["completion_tokens"], row["total_tokens"])
-    return duration, tokens, text.cost(row["cost_usd"])
+    return duration, tokens, text.cost(row["cost_usd"], row["cost_source"])
 
 
 def _model(row: Row) -> str:

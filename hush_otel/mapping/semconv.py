@@ -37,6 +37,7 @@ class Promoted(msgspec.Struct, frozen=True):
         node_type: Lower case: llm, embedding, chain, tool, agent, retriever, reranker, guardrail, …
         request_id: Only when the span names it (``hush.request_id``).
         workflow_name: Only when the span names it; the caller falls back on the root's name.
+        cost_source: Where a computed cost comes from (`prices`); None: it was given, or there is none.
     """
 
     model: str | None = None
@@ -49,6 +50,7 @@ class Promoted(msgspec.Struct, frozen=True):
     node_type: str | None = None
     request_id: str | None = None
     workflow_name: str | None = None
+    cost_source: str | None = None
 
 
 NOTHING: Final = Promoted()
@@ -81,7 +83,7 @@ _TOTAL: Final = (
 )
 _COST: Final = ("hush.cost_usd", "llm.cost.total", "gen_ai.usage.cost", "operation.cost")
 _COST_PARTS: Final = ("llm.cost.prompt", "llm.cost.completion")
-_LANGFUSE_USAGE: Final = "langfuse.observation.usage_details"
+LANGFUSE_USAGE: Final = "langfuse.observation.usage_details"
 _LANGFUSE_COST: Final = "langfuse.observation.cost_details"
 
 _KINDS: Final = {
@@ -125,9 +127,10 @@ _KINDS: Final = {
     },
 }
 _NODE_TYPE: Final = "hush.node.type"
-_COUNTED: Final = frozenset({"llm", "generation", "embedding"})
+COUNTED: Final = frozenset({"llm", "generation", "embedding"})
+"""Node types of model calls."""
 
-_TOKEN_KEYS: Final = frozenset((*_TOTAL, _LANGFUSE_USAGE)).union(*_TOKENS)
+_TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
 _KIND_KEYS: Final = frozenset((*_KINDS, _NODE_TYPE))
 _KEYS: Final = (
@@ -220,7 +223,7 @@ def countable(node_type: str | None, is_node: bool) -> bool:
     Of OTel spans only model calls count: frameworks repeat the sums on the chains and agents around them.
     Of node traces every row does, as in the seed.
     """
-    return is_node or node_type in _COUNTED
+    return is_node or node_type in COUNTED
 
 
 def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
@@ -231,21 +234,22 @@ def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...])
     return None
 
 
-def _count(value: object) -> int | None:
+def token_count(value: object) -> int | None:
+    """The value, where it can be a count: an integer from 0 to `MAX_INT`, no bool."""
     return value if type(value) is int and 0 <= value <= MAX_INT else None
 
 
 def _amount(value: object) -> float | None:
     if type(value) is float:
         return value if value >= 0 and isfinite(value) else None
-    count = _count(value)
+    count = token_count(value)
     return None if count is None else float(count)
 
 
 def _sum_of(*counts: int | None) -> int | None:
     """The sum of those that are known; None when none is, or when 64 bit do not hold it."""
     known = [count for count in counts if count is not None]
-    return _count(sum(known)) if known else None
+    return token_count(sum(known)) if known else None
 
 
 def _tokens(
@@ -254,34 +258,37 @@ def _tokens(
     """Prompt, completion and total tokens; the first two by the first convention that gives either."""
     prompt = completion = None
     for prompt_key, completion_key in plan.tokens:
-        prompt, completion = _count(attributes.get(prompt_key)), _count(attributes.get(completion_key))
+        prompt, completion = (
+            token_count(attributes.get(prompt_key)),
+            token_count(attributes.get(completion_key)),
+        )
         if prompt is not None or completion is not None:
             break
     for key in plan.totals:
-        total = _count(attributes[key])
+        total = token_count(attributes[key])
         if total is not None:
             return prompt, completion, total
     if prompt is None and completion is None:
-        return _langfuse_tokens(_details(attributes.get(_LANGFUSE_USAGE)))
+        return _langfuse_tokens(json_details(attributes.get(LANGFUSE_USAGE)))
     if prompt is None or completion is None:
         return prompt, completion, completion if prompt is None else prompt
-    return prompt, completion, _count(prompt + completion)
+    return prompt, completion, token_count(prompt + completion)
 
 
 def _langfuse_tokens(usage: dict[str, object]) -> tuple[int | None, int | None, int | None]:
-    """Langfuse's buckets exclude each other: all that begin with ``input`` make up the prompt.
+    """Langfuse's buckets exclude each other: all whose names include ``input`` make up the prompt.
 
     OpenAI's names are accepted by Langfuse too; there ``prompt_tokens`` is the sum already.
     """
     prompt = _bucket_sum(usage, "input", "prompt_tokens")
     completion = _bucket_sum(usage, "output", "completion_tokens")
-    total = _count(usage.get("total", usage.get("total_tokens")))
+    total = token_count(usage.get("total", usage.get("total_tokens")))
     return prompt, completion, _sum_of(prompt, completion) if total is None else total
 
 
-def _bucket_sum(usage: dict[str, object], prefix: str, openai_name: str) -> int | None:
-    buckets = _sum_of(*(_count(usage[key]) for key in usage if key.startswith(prefix)))
-    return _count(usage.get(openai_name)) if buckets is None else buckets
+def _bucket_sum(usage: dict[str, object], word: str, openai_name: str) -> int | None:
+    buckets = _sum_of(*(token_count(usage[key]) for key in usage if word in key))
+    return token_count(usage.get(openai_name)) if buckets is None else buckets
 
 
 def _cost(attributes: Mapping[str, AttributeValue]) -> float | None:
@@ -291,7 +298,7 @@ def _cost(attributes: Mapping[str, AttributeValue]) -> float | None:
         if amount is not None:
             return amount
     parts = _sum_of_amounts(attributes.get(key) for key in _COST_PARTS)
-    return _langfuse_cost(_details(attributes.get(_LANGFUSE_COST))) if parts is None else parts
+    return _langfuse_cost(json_details(attributes.get(_LANGFUSE_COST))) if parts is None else parts
 
 
 def _langfuse_cost(details: dict[str, object]) -> float | None:
@@ -304,7 +311,7 @@ def _sum_of_amounts(values: Iterable[object]) -> float | None:
     return _amount(sum(known)) if known else None
 
 
-def _details(value: object) -> dict[str, object]:
+def json_details(value: object) -> dict[str, object]:
     """Langfuse's JSON object in an attribute; empty when it is none."""
     if not isinstance(value, str):
         return {}

@@ -15,7 +15,7 @@ import msgspec
 
 from hush_otel import records
 
-from . import outbox
+from . import outbox, repricing
 from .routes import Routes
 from .statements import load_statements
 
@@ -57,6 +57,16 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True):
     again: bool = False
 
 
+class Reprice(msgspec.Struct, forbid_unknown_fields=True):
+    """Computed costs become those of today's price table.
+
+    Attributes:
+        requests: Numbers of rows.
+    """
+
+    requests: list[int]
+
+
 class Refused(Exception):  # noqa: N818 - an answer, no fault
     """A command that cannot be applied; its text is the answer."""
 
@@ -85,6 +95,8 @@ def _apply(db: sqlite3.Connection, routes: Routes, command: records.Command, now
         return _retry(db, msgspec.convert(command.arguments, Retry), now)
     if command.name == "replay":
         return _replay(db, routes, msgspec.convert(command.arguments, Replay), now)
+    if command.name == "reprice":
+        return repricing.reprice(db, msgspec.convert(command.arguments, Reprice).requests)
     raise Refused(f"the background process does not know the command {command.name!r}")
 
 

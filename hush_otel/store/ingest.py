@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 from hush_otel import records
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id_of, trace_id_of
-from hush_otel.mapping.semconv import promote
+from hush_otel.mapping.prices import with_cost
+from hush_otel.mapping.semconv import COUNTED, promote
 from hush_otel.model import SpanState
 
 from . import ledger
@@ -317,6 +318,8 @@ class _Batch:
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
         row, place = self._span_row(arrival)
+        if row.promoted.node_type in COUNTED:
+            row.promoted = with_cost(row.promoted, record.attributes, record.start_ns)
         row.values = end_values(record, row.promoted, place, self._ingest.next_seq(self._db), self._now)
         set_apart(row, record.attributes)
         return row

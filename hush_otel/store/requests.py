@@ -217,6 +217,7 @@ class RollUp:
 
     __slots__ = (
         "completion_tokens",
+        "computed_usd",
         "cost_usd",
         "end_ns",
         "error_message",
@@ -247,6 +248,7 @@ class RollUp:
         self.completion_tokens: int | None = None
         self.total_tokens: int | None = None
         self.cost_usd: float | None = None
+        self.computed_usd: float | None = None
         self.error_message: str | None = None
         self.root_name: str | None = None
         self.workflow_name: str | None = None
@@ -289,6 +291,8 @@ class RollUp:
         self.completion_tokens = _sum(self.completion_tokens, promoted.completion_tokens)
         self.total_tokens = _sum(self.total_tokens, promoted.total_tokens)
         self.cost_usd = _sum(self.cost_usd, promoted.cost_usd)
+        if promoted.cost_source is not None:
+            self.computed_usd = _sum(self.computed_usd, promoted.cost_usd)
 
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""

@@ -9,6 +9,7 @@ import msgspec
 from hush_otel import records
 from hush_otel.mapping.jsontext import encode_json
 from hush_otel.mapping.nodes import NodeTrace, is_generation, node_columns, node_key, promoted_of, span_fields
+from hush_otel.mapping.prices import with_cost
 from hush_otel.mapping.semconv import Promoted
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, AttributeValue, SpanState
 
@@ -40,10 +41,10 @@ START_NS: Final = 11
 END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
-NODE: Final = 29
+NODE: Final = 30
 ATTRIBUTES: Final = 16
 EXACT: Final = 20
-LARGE: Final = 32
+LARGE: Final = 33
 
 LARGE_TEXT_CHARS: Final = 16 * 1024
 """Longer texts of attributes are stored apart, each once. A few pages: usual prompts stay in their row."""
@@ -145,6 +146,7 @@ def end_values(
         promoted.completion_tokens,
         promoted.total_tokens,
         promoted.cost_usd,
+        promoted.cost_source,
         promoted.user_id,
         promoted.session_id,
         promoted.node_type,
@@ -193,6 +195,7 @@ def start_values(
         promoted.model,
         *nothing,
         None,
+        None,
         promoted.user_id,
         promoted.session_id,
         promoted.node_type,
@@ -213,6 +216,8 @@ class NodeRow:
         self.key = node_key(node.node_name, node.context_id)
         self.fields = span_fields(node, received_ns)
         self.promoted = promoted_of(node)
+        if is_generation(node):
+            self.promoted = with_cost(self.promoted, self.fields.attributes, self.fields.start_ns)
         self.content = content_columns(self.fields.attributes, [], [])
 
     def values(
@@ -249,6 +254,7 @@ class NodeRow:
             promoted.completion_tokens,
             promoted.total_tokens,
             promoted.cost_usd,
+            promoted.cost_source,
             promoted.user_id,
             promoted.session_id,
             promoted.node_type or ("llm" if is_generation(self.node) else None),

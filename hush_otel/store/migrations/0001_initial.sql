@@ -54,6 +54,7 @@ CREATE TABLE hush_requests (
     completion_tokens INTEGER,
     total_tokens      INTEGER,
     cost_usd          REAL,
+    computed_usd      REAL,                   -- the part of it that a price table says, not the spans
     error_message     TEXT,                   -- of the first span that failed
     max_seq           INTEGER NOT NULL DEFAULT 0,  -- highest end_seq among its rows
     created_at        REAL NOT NULL,
@@ -94,6 +95,7 @@ CREATE TABLE hush_spans (
     completion_tokens INTEGER,
     total_tokens      INTEGER,
     cost_usd          REAL,
+    cost_source       TEXT,                   -- of a computed cost: price table, its date, model; NULL: given
     user_id           TEXT,
     session_id        TEXT,
     node_type         TEXT,

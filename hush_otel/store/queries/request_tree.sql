@@ -1,6 +1,7 @@
 -- What the tree of one request shows, without the payloads (input_data, output_data, attributes).
 -- is_node: written by insert_node_trace. Such a row names its parent by node name and context until its
 -- parent_span_id is resolved. parent_is_remote: OTLP Span.flags bit 9, the parent lives in another service.
+-- cost_source: where a computed cost comes from; NULL: it was given.
 -- A node that gives both its times and no duration took what lies between them.
 SELECT n.trace_id,
        n.span_id,
@@ -21,6 +22,7 @@ SELECT n.trace_id,
        n.completion_tokens,
        n.total_tokens,
        n.cost_usd,
+       s.cost_source,
        n.status,
        n.error
 FROM hush_requests q

@@ -69,3 +69,15 @@ WHERE q.whole OR s.route IN (SELECT route FROM hush_routes WHERE destination = q
 -- A request that is not complete is queued when it is.
 UPDATE hush_requests SET due_at = min(coalesce(due_at, :now), :now)
 WHERE id IN (SELECT value FROM json_each(:requests)) AND completed_by IS NOT NULL AND max_seq > 0
+
+-- name: set_cost
+UPDATE hush_spans SET cost_usd = ?, cost_source = ? WHERE id = ?
+
+-- name: roll_cost_up
+-- What counts is what mapping/semconv.py `countable` says: node traces, and of OTel spans model calls.
+UPDATE hush_requests AS r SET (cost_usd, computed_usd) = (
+    SELECT sum(s.cost_usd), sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL)
+    FROM hush_spans s
+    WHERE s.request = r.id AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
+)
+WHERE r.id IN (SELECT value FROM json_each(?))

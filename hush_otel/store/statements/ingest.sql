@@ -4,9 +4,9 @@
 INSERT INTO hush_spans (
     trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
     start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
-    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, user_id, session_id, node_type,
-    node, node_key, created_at, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, user_id, session_id,
+    node_type, node, node_key, created_at, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
 -- name: insert_numbered_span
@@ -14,9 +14,9 @@ ON CONFLICT (trace, span_id) DO NOTHING
 INSERT INTO hush_spans (
     id, trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
     start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
-    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, user_id, session_id, node_type,
-    node, node_key, created_at, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, user_id, session_id,
+    node_type, node, node_key, created_at, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
 -- name: last_span
@@ -30,8 +30,8 @@ UPDATE hush_spans SET
     trace = ?, span_id = ?, parent_span_id = ?, request = ?, origin = ?, route = ?, state = ?, end_seq = ?,
     flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?, status_code = ?, status_message = ?,
     trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?, exact = ?, model = ?,
-    prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?, session_id = ?,
-    node_type = ?, node = ?, node_key = ?, created_at = ?, large = ?
+    prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, cost_source = ?, user_id = ?,
+    session_id = ?, node_type = ?, node = ?, node_key = ?, created_at = ?, large = ?
 WHERE id = ?
 
 -- name: end_span
@@ -39,8 +39,8 @@ WHERE id = ?
 UPDATE hush_spans SET
     request = ?, route = ?, state = ?, end_seq = ?, flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?,
     status_code = ?, status_message = ?, trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?,
-    exact = ?, model = ?, prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, user_id = ?,
-    session_id = ?, node_type = ?, large = ?
+    exact = ?, model = ?, prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?,
+    cost_source = ?, user_id = ?, session_id = ?, node_type = ?, large = ?
 WHERE id = ?
 
 -- name: insert_payload
@@ -136,11 +136,11 @@ INSERT INTO hush_requests (request_id, named, created_at, last_at) VALUES (?, ?,
 -- name: insert_new_request
 INSERT INTO hush_requests (
     id, request_id, named, trace, workflow_name, user_id, session_id, start_ns, end_ns, node_count, running_count,
-    error_count, prompt_tokens, completion_tokens, total_tokens, cost_usd, error_message, max_seq, created_at,
-    last_at, completed_at, completed_by, due_at, has_nodes, writer_id
+    error_count, prompt_tokens, completion_tokens, total_tokens, cost_usd, computed_usd, error_message, max_seq,
+    created_at, last_at, completed_at, completed_by, due_at, has_nodes, writer_id
 ) VALUES (
     :request, :request_id, :named, :trace, coalesce(:root_name, :workflow_name), :user_id, :session_id, :start_ns,
-    :end_ns, :nodes, :running, :errors, :prompt_tokens, :completion_tokens, :total_tokens, :cost_usd,
+    :end_ns, :nodes, :running, :errors, :prompt_tokens, :completion_tokens, :total_tokens, :cost_usd, :computed_usd,
     :error_message, :max_seq, :now, :now, :completed_at, :completed_by, :completed_at, :has_nodes, :writer_id
 )
 
@@ -183,6 +183,7 @@ UPDATE hush_requests AS r SET
     completion_tokens = coalesce(r.completion_tokens + o.completion_tokens, r.completion_tokens, o.completion_tokens),
     total_tokens = coalesce(r.total_tokens + o.total_tokens, r.total_tokens, o.total_tokens),
     cost_usd = coalesce(r.cost_usd + o.cost_usd, r.cost_usd, o.cost_usd),
+    computed_usd = coalesce(r.computed_usd + o.computed_usd, r.computed_usd, o.computed_usd),
     start_ns = coalesce(min(r.start_ns, o.start_ns), r.start_ns, o.start_ns),
     end_ns = coalesce(max(r.end_ns, o.end_ns), r.end_ns, o.end_ns),
     error_message = coalesce(r.error_message, o.error_message),
@@ -221,6 +222,7 @@ UPDATE hush_requests SET
     completion_tokens = coalesce(completion_tokens + :completion_tokens, completion_tokens, :completion_tokens),
     total_tokens = coalesce(total_tokens + :total_tokens, total_tokens, :total_tokens),
     cost_usd = coalesce(cost_usd + :cost_usd, cost_usd, :cost_usd),
+    computed_usd = coalesce(computed_usd + :computed_usd, computed_usd, :computed_usd),
     start_ns = coalesce(min(start_ns, :start_ns), start_ns, :start_ns),
     end_ns = coalesce(max(end_ns, :end_ns), end_ns, :end_ns),
     error_message = coalesce(error_message, :error_message),
