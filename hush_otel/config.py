@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError, PermanentError
+from .layers import Layers
 from .model import Destination
-from .options import check
+from .options import EXPORTER, check
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -50,6 +51,7 @@ class Settings:
         retention_days: Delete delivered requests older than this; None keeps all.
         max_db_bytes: Bound of the database; None is unbounded.
         python: The interpreter for the background process when `sys.executable` is none.
+        tracer_modules: Modules that register tracers, for the processes that run them.
     """
 
     db_path: Path
@@ -67,6 +69,7 @@ class Settings:
     retention_days: float | None = None
     max_db_bytes: int | None = None
     python: str | None = None
+    tracer_modules: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, db_path: str | os.PathLike[str] | None = None, **overrides: object) -> Settings:
@@ -80,7 +83,7 @@ class Settings:
         Raises:
             ConfigError: A key is unknown or a value cannot work; the message names it.
         """
-        layers = _Layers(_read_config_file())
+        layers = _layers()
         known = _known_destinations(layers.file.get("destination", {}))
         path = absolute_path(db_path or layers.text("traces_db") or "~/.hush/traces.db", "HUSH_TRACES_DB")
         spool = layers.text("spool_dir")
@@ -101,6 +104,7 @@ class Settings:
             "retention_days": layers.number("retention_days", float, None, minimum=0.0),
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
             "python": layers.text("python"),
+            "tracer_modules": layers.modules("tracer_modules"),
         }
         place, names = layers.names("destinations")
         values["destinations"] = resolve_destinations(names, known, place)
@@ -130,7 +134,7 @@ def resolve_destinations(
             shown = repr(item) if isinstance(item, str) else f"of type {type(item).__name__}"
             raise ConfigError(
                 f"{key} names the destination {shown}, which {_config_place()} does not define",
-                hint=f"known: {', '.join(sorted({*known, *BARE_TYPES}))}",
+                hint=f"known: {', '.join(sorted({*known, *BARE_TYPES}))}, {EXPORTER}NAME",
             )
         _check_options(destination, f"destination {destination.name!r}")
         found[destination.name] = destination
@@ -140,7 +144,8 @@ def resolve_destinations(
 def _by_name(item: object, known: Mapping[str, Destination]) -> Destination | None:
     if not isinstance(item, str):
         return None
-    return known.get(item) or (Destination(item, name=item) if item in BARE_TYPES else None)
+    bare = item in BARE_TYPES or item.startswith(EXPORTER)
+    return known.get(item) or (Destination(item, name=item) if bare else None)
 
 
 def _check_options(destination: Destination, place: str) -> None:
@@ -181,92 +186,8 @@ def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
         ) from exc
 
 
-class _Layers:
-    """Environment over file, one parser for each kind of value."""
-
-    def __init__(self, file: Mapping[str, Any]) -> None:
-        self.file = file
-
-    def raw(self, key: str) -> tuple[str, object]:
-        env = os.environ.get(f"HUSH_{key.upper()}")
-        if env:
-            return f"HUSH_{key.upper()}", env
-        return f"{key} in {_config_place()}", self.file.get(key)
-
-    def text(self, key: str) -> str | None:
-        name, value = self.raw(key)
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{name} is {_shown(value)}, not text")
-        return value
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        name, value = self.raw(key)
-        if value is None:
-            return choices[0]
-        if value not in choices:
-            raise ConfigError(f"{name} is {_shown(value)}", hint=f"one of {', '.join(choices)}")
-        return value
-
-    def boolean(self, key: str, *, default: bool) -> bool:
-        name, value = self.raw(key)
-        if value is None or isinstance(value, bool):
-            return default if value is None else value
-        text = str(value).strip().lower()
-        if text not in _BOOLEANS:
-            raise ConfigError(f"{name} is {_shown(value)}", hint="true or false")
-        return _BOOLEANS[text]
-
-    def number(
-        self, key: str, kind: type[int | float], default: float | None, *, minimum: float
-    ) -> float | None:
-        name, value = self.raw(key)
-        if value is None:
-            return default
-        try:
-            number = kind(cast("Any", value)) if not isinstance(value, bool) else None
-        except (TypeError, ValueError, OverflowError):
-            number = None
-        if number is None or not minimum <= number < float("inf"):
-            raise ConfigError(f"{name} is {_shown(value)}", hint=_number_hint(kind, minimum))
-        return number
-
-    def names(self, key: str) -> tuple[str, list[str]]:
-        """Where they stand, and the names."""
-        name, value = self.raw(key)
-        items = value.split(",") if isinstance(value, str) else [] if value is None else value
-        if isinstance(items, dict):
-            raise ConfigError(
-                f"{name} is a table, not a list of destination names",
-                hint=f"a destination is defined in [destination.{next(iter(items), 'NAME')}], without the s",
-            )
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ConfigError(f"{name} is {_shown(value)}", hint="a list of destination names")
-        return name, [item.strip() for item in items if item.strip()]
-
-
-def _shown(value: object) -> str:
-    """A value as a message may show it: tables and lists may hold secrets."""
-    if isinstance(value, (dict, list)):
-        return "a table" if isinstance(value, dict) else "a list"
-    return repr(value)
-
-
-def _number_hint(kind: type[int | float], minimum: float) -> str:
-    if kind is int:
-        return f"a whole number of at least {minimum:.0f}"
-    return f"a number of at least {minimum:g}"
-
-
-_BOOLEANS: Final = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
+def _layers() -> Layers:
+    return Layers(_read_config_file(), _config_place(), os.environ)
 
 
 def config_path() -> Path:
@@ -336,8 +257,12 @@ def _destination(name: str, table: dict[str, Any]) -> Destination:
 
 def interpreter(settings: Settings) -> str | None:
     """The Python for the background process; None where there is none (uWSGI, frozen apps)."""
-    if settings.python:
-        return settings.python
+    return _interpreter(settings.python)
+
+
+def _interpreter(chosen: str | None) -> str | None:
+    if chosen:
+        return chosen
     executable = sys.executable
     if executable and "python" in Path(executable).name.lower() and not getattr(sys, "frozen", False):
         return executable
@@ -370,6 +295,38 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if environment.get("HUSH_CONFIG"):
         environment["HUSH_CONFIG"] = str(config_path())
     return environment
+
+
+class ForeignCode(NamedTuple):
+    """How a process for code of others is started.
+
+    Attributes:
+        python: The interpreter; None where there is none.
+        import_path: Where else than among the interpreter's own packages modules may lie.
+        environment: Of the process, with the OTel SDK switched off: what delivers makes no spans.
+        tracer_modules: As in Settings.
+    """
+
+    python: str | None
+    import_path: list[str]
+    environment: dict[str, str]
+    tracer_modules: tuple[str, ...]
+
+
+def foreign_code() -> ForeignCode:
+    """As settings are now: a changed file counts for the next process.
+
+    Raises:
+        ConfigError: A setting cannot work.
+    """
+    layers = _layers()
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return ForeignCode(
+        _interpreter(layers.text("python")),
+        [str(Path(__file__).resolve().parents[1]), *(path for path in paths if path.startswith(os.sep))],
+        {**os.environ, "OTEL_SDK_DISABLED": "true"},
+        layers.modules("tracer_modules"),
+    )
 
 
 def chosen_configurator() -> str:

@@ -30,6 +30,11 @@ GRPC_REQUEST_BYTES: Final = 4 * 1024 * 1024
 LEAST_REQUEST_BYTES: Final = 1024
 """A limit below this would refuse spans without any content."""
 
+EXPORTER: Final = "otel:"
+"""Begins the types that are installed OpenTelemetry exporters; an entry point's name follows."""
+FOREIGN_TIMEOUT_S: Final = 30.0
+"""What code of others gets for one attempt. The exporters of OTLP take up to 10 s for themselves."""
+
 INSTALL_GRPC: Final = "pip install 'hush-otel[grpc]'"
 STREAMS: Final = ("stderr", "stdout")
 
@@ -59,6 +64,8 @@ _KEYS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
 }
 
 _REFERENCE_BEGINS: Final = "${"
+_ENTRY_POINT: Final = re.compile(r"[\w-][\w.-]*", re.ASCII)
+"""Packaging specification, "Entry points": the names that are recommended."""
 _URL: Final = re.compile(
     r"https?://(?:[^/?#\\]*@)?(?:\[[^\]]+\]|[^/?#\\:@\[\]\s]+)(?::[0-9]{0,5})?(?=[/?#]|$)", re.IGNORECASE
 )
@@ -82,12 +89,15 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
     """Check a configuration as far as that goes without its secrets and without the network.
 
     Args:
-        kind: The type. Types that are not built in pass: their deliveries are paused.
+        kind: The type. Types that are not built in pass: whether there is such a tracer is known to the
+            background process, which pauses their deliveries otherwise.
         config: The options, None standing for one that is left open.
 
     Raises:
         PermanentError: A key is unknown or a value can never work.
     """
+    if kind.startswith(EXPORTER):
+        _check_exporter(kind, config)
     if kind not in _KEYS:
         return
     check_keys(kind, config)
@@ -227,9 +237,9 @@ def max_request_bytes(setting: Setting, default: int = HTTP_REQUEST_BYTES) -> in
     return value
 
 
-def timeout_s(setting: Setting) -> float:
+def timeout_s(setting: Setting, default: float = DEFAULT_TIMEOUT_S) -> float:
     """Seconds above 0; None is the default."""
-    value = DEFAULT_TIMEOUT_S if setting[1] is None else setting[1]
+    value = default if setting[1] is None else setting[1]
     try:
         seconds = math.nan if isinstance(value, bool) else float(cast("str | float", value))
     except (TypeError, ValueError):
@@ -317,6 +327,28 @@ def stream(setting: Setting) -> str:
     if value is not None and value not in STREAMS:
         refuse(setting, f"{value!r} is not supported", "stderr or stdout")
     return str(value or STREAMS[0])
+
+
+# ------------------------------------------------------------------ installed exporters
+
+
+def exporter_name(kind: str) -> str:
+    """The entry point's name in a type that begins with `EXPORTER`."""
+    name = kind.removeprefix(EXPORTER)
+    if not _ENTRY_POINT.fullmatch(name):
+        refuse(("type", kind), f"{kind!r} names no exporter", f"for example {EXPORTER}console")
+    if name == "hush":
+        refuse(("type", kind), "otel:hush is hush-otel itself: every delivery would make the next one")
+    return name
+
+
+def _check_exporter(kind: str, config: Mapping[str, AttributeValue]) -> None:
+    exporter_name(kind)
+    for key, value in config.items():
+        if not key.isidentifier():
+            refuse((key, value), "cannot be an option: exporters take their options by name")
+        if key == "timeout_s" and not _refers(value):
+            timeout_s((key, value))
 
 
 _CHECKS: Final[dict[str, Callable[[Setting], object]]] = {

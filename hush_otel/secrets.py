@@ -72,6 +72,24 @@ def _file_secret(path: Path) -> str:
     return text.rstrip("\r\n")
 
 
+def values_of(config: AttributeValue) -> list[str]:
+    """The secrets in a configuration as whoever uses it knows them: literals, and what references stand for.
+
+    Raises:
+        PausedError: As `resolve`.
+    """
+    literals = [str(value) for _, value in split(config)[1]]
+    return literals + [_secret(name) for name in _references(config)]
+
+
+def _references(value: AttributeValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _REFERENCE.findall(value)
+    elif isinstance(value, (Mapping, list, tuple)):
+        for _, item in _items(value):
+            yield from _references(item)
+
+
 def mask(config: AttributeValue) -> AttributeValue:
     """A copy of `config` that may be shown: see `split`."""
     return split(config)[0]

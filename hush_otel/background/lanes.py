@@ -11,16 +11,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
-from hush_otel.destinations.base import Sender
+from hush_otel.destinations.base import RequestSender, Sender
 from hush_otel.destinations.registry import open_sender
 from hush_otel.errors import DeliveryError, PermanentError, RefusedError, RetryableError
 from hush_otel.model import Outcome, SpanData
 from hush_otel.store.outbox import Delivery, DestinationState
-from hush_otel.store.spans import Batch, SpanReader
+from hush_otel.store.spans import Batch
+from hush_otel.store.whole import RequestReader
 
 from .attempt import Attempt, NotTried, Packing, Report
+from .whole import try_whole
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ class Lane:
         self._results = results
         self._wake = wake
         self._jobs: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
-        self._sender: Sender | None = None
-        self._reader: SpanReader | None = None
+        self._sender: Sender | RequestSender | None = None
+        self._reader: RequestReader | None = None
         self._packing = Packing()
         self._failed = False
         """What was submitted before a failure was settled is handed back: who asks for a pause gets it."""
@@ -100,7 +102,9 @@ class Lane:
 
     def _attempt(self, deliveries: Sequence[Delivery]) -> list[Report]:
         try:
-            self._open()
+            sender = self._open()
+            if isinstance(sender, RequestSender):
+                return try_whole(self._send_whole, deliveries)
             batch = self._read(deliveries)
         except RefusedError as exc:
             if len(deliveries) > 1:
@@ -110,7 +114,7 @@ class Lane:
             return [Report(deliveries, Outcome(), exc)]
         return Attempt(self._send, deliveries, batch, self._packing).run()
 
-    def _open(self) -> Sender:
+    def _open(self) -> Sender | RequestSender:
         try:
             if self._sender is None:
                 self._sender = open_sender(self._state.config)
@@ -122,14 +126,25 @@ class Lane:
 
     def _read(self, deliveries: Sequence[Delivery]) -> Batch:
         try:
-            self._reader = self._reader or SpanReader(self._database)
+            self._reader = self._reader or RequestReader(self._database)
             return self._reader.read_batch(deliveries)
         except Exception as exc:
             raise self._failure(exc) from exc
 
     def _send(self, spans: Sequence[SpanData]) -> Outcome:
         try:
-            return self._open().send(spans)
+            return cast("Sender", self._open()).send(spans)
+        except DeliveryError:
+            raise
+        except Exception as exc:
+            raise self._failure(exc) from exc
+
+    def _send_whole(self, delivery: Delivery) -> Outcome | None:
+        try:
+            self._reader = self._reader or RequestReader(self._database)
+            request = self._reader.read_request(delivery)
+            sender = cast("RequestSender", self._open())
+            return None if request is None else sender.send_request(request)
         except DeliveryError:
             raise
         except Exception as exc:

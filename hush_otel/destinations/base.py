@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from hush_otel.model import Outcome, SpanData
+from hush_otel.model import Outcome, SpanData, WholeRequest
 
 
 class Sender(Protocol):
@@ -26,6 +26,23 @@ class Sender(Protocol):
             TooLargeError: The same, because it is too much at once. OversizeError: seen before it was sent.
             PermanentError: The receiver will never accept this request, or the configuration cannot work.
             PausedError: Nothing is accepted until a person acts: a key, a certificate, a name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections and files back. Idempotent; never raises."""
+        ...
+
+
+@runtime_checkable
+class RequestSender(Protocol):
+    """An open destination that takes requests whole; otherwise as `Sender`."""
+
+    def send_request(self, request: WholeRequest) -> Outcome:
+        """Make one attempt to hand over all of a request, as far as it has ended.
+
+        Raises:
+            DeliveryError: As `Sender.send`; a RefusedError is about the whole request.
         """
         ...
 

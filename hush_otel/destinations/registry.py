@@ -6,15 +6,16 @@ costs nothing until someone asks for it. A new type is one more line of `_FACTOR
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Final, TypeAlias, cast
 
-from hush_otel.destinations.base import Sender
+from hush_otel.destinations.base import RequestSender, Sender
 from hush_otel.errors import PausedError
 from hush_otel.model import DestinationConfig
+from hush_otel.options import EXPORTER
 
-Factory: TypeAlias = Callable[[DestinationConfig], Sender]
+Factory: TypeAlias = Callable[[DestinationConfig], Sender | RequestSender]
 """Checks a configuration, with its secrets still by reference, and opens it.
 
 Raises PermanentError with the name of a key that cannot work, PausedError for a secret or a file
@@ -28,15 +29,19 @@ _FACTORIES: Final = {
     "jaeger": "hush_otel.destinations.otlp:open_jaeger",
     "otlp": "hush_otel.destinations.otlp:open_otlp",
 }
+_EXPORTERS: Final = "hush_otel.destinations.foreign:open_exporter"
+_TRACERS: Final = "hush_otel.destinations.foreign:open_tracer"
 
 
 def known_types() -> list[str]:
-    """The types that `open_sender` opens, sorted. ``local`` is none: it stands for the store alone."""
+    """The built-in types, sorted. ``local`` is none: it stands for the store alone."""
     return sorted(_FACTORIES)
 
 
-def open_sender(config: DestinationConfig) -> Sender:
+def open_sender(config: DestinationConfig) -> Sender | RequestSender:
     """Open one destination.
+
+    A type that is neither built in nor begins with `EXPORTER` is the name of a tracer.
 
     Raises:
         PausedError: The type is unknown here or its library is not installed, or a secret or file that
@@ -45,11 +50,19 @@ def open_sender(config: DestinationConfig) -> Sender:
     """
     target = _FACTORIES.get(config.type)
     if target is None:
-        raise PausedError(
-            f"destination {config.name!r} has the unknown type {config.type!r}",
-            hint=f"known types: {', '.join(known_types())}",
-        )
+        target = _EXPORTERS if config.type.startswith(EXPORTER) else _TRACERS
     return _load(config, target)(config)
+
+
+def unknown_type(kind: str, tracers: Collection[str]) -> PausedError:
+    """What to say of a type that is neither built in nor one of these tracers."""
+    own = f"; tracers: {', '.join(sorted(tracers))}" if tracers else ""
+    return PausedError(
+        f"unknown type {kind!r}",
+        hint=f"known types: {', '.join(known_types())}, {EXPORTER}NAME{own}. A tracer of your own is found by"
+        " an entry point of the group hush_otel.tracers, or in a module that tracer_modules"
+        " (HUSH_TRACER_MODULES) names; register_tracer in the application alone is not seen here",
+    )
 
 
 def _load(config: DestinationConfig, target: str) -> Factory:

@@ -137,6 +137,17 @@ def test_forward_to_jaeger(user: User, receiver: OtlpReceiver) -> None:
     assert (request["status"], request["error_count"]) == ("flushed", 3)
 
 
+def test_own_tracer(user: User) -> None:
+    """The tracer of the script itself is called with the whole request, once."""
+    said = user.run_example("own_tracer.py")
+    assert said == "run-7  digest  3212 tokens  $0.0230\n"
+    assert (user.home / "costs.txt").read_text("utf-8") == said
+    sql = "SELECT destination, state, span_count FROM deliveries"
+    (delivery,) = user.rows(sql)
+    assert delivery["destination"].startswith("CostLedger#")
+    assert (delivery["state"], delivery["span_count"]) == ("delivered", 3)
+
+
 SNIPPETS = re.findall(
     r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
 )

@@ -62,6 +62,7 @@ SETTINGS: dict[str, tuple[str, Any, str, Any]] = {
     "retention_days": ("30", 30.0, "7", 7.0),
     "max_db_bytes": ("2097152", 2 * MIB, "4194304", 4 * MIB),
     "python": ('"/file/python"', "/file/python", "/env/python", "/env/python"),
+    "tracer_modules": ('["shop.tracing"]', ("shop.tracing",), "a, b.c", ("a", "b.c")),
 }
 
 

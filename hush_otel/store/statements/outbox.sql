@@ -187,6 +187,29 @@ WHERE (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE d
   AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
   AND (d.without_seqs IS NULL OR s.end_seq NOT IN (SELECT value FROM json_each(d.without_seqs)))
 
+-- name: request_of_delivery
+-- A delta is what follows an earlier delivery to the same destination.
+SELECT r.request_id, r.workflow_name, r.user_id, r.session_id, r.tags,
+       EXISTS (SELECT 1 FROM hush_deliveries o
+               WHERE o.request = d.request AND o.destination = d.destination AND o.to_seq <= d.from_seq)
+FROM hush_deliveries d JOIN hush_requests r ON r.id = d.request
+WHERE d.id = ?
+
+-- name: rows_of_request
+-- All that has ended of a delivery's request, up to the delivery, and which of it the delivery is about.
+SELECT {columns}, r.request_id, d.id, s.end_seq,
+       s.end_seq > d.from_seq
+           AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
+           AND (d.without_seqs IS NULL OR s.end_seq NOT IN (SELECT value FROM json_each(d.without_seqs))),
+       s.node, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd
+FROM hush_deliveries d
+CROSS JOIN hush_requests r ON r.id = d.request
+LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
+CROSS JOIN hush_spans s ON s.request = d.request AND s.end_seq > 0 AND s.end_seq <= d.to_seq
+CROSS JOIN hush_traces t ON t.id = s.trace
+WHERE d.id = ?
+  AND (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination))
+
 -- name: payloads_of_span
 SELECT l.key, p.json FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload WHERE l.span = ?
 

@@ -1,0 +1,124 @@
+"""One setting from two places: the environment, before the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from .errors import ConfigError
+
+
+class Layers:
+    """One parser for each kind of value; each returns what it was told, or its default.
+
+    Args:
+        file: The configuration file's content.
+        place: The file as messages call it.
+        environment: Variables. An empty one counts as unset.
+
+    Every method raises ConfigError, which names the variable or the key.
+    """
+
+    def __init__(self, file: Mapping[str, Any], place: str, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self._place = place
+        self._environment = environment
+
+    def raw(self, key: str) -> tuple[str, object]:
+        """Where a value stands, and the value."""
+        env = self._environment.get(f"HUSH_{key.upper()}")
+        if env:
+            return f"HUSH_{key.upper()}", env
+        return f"{key} in {self._place}", self.file.get(key)
+
+    def text(self, key: str) -> str | None:
+        """Any text."""
+        name, value = self.raw(key)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{name} is {_shown(value)}, not text")
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """One of these; the first is the default."""
+        name, value = self.raw(key)
+        if value is None:
+            return choices[0]
+        if value not in choices:
+            raise ConfigError(f"{name} is {_shown(value)}", hint=f"one of {', '.join(choices)}")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        """True or false, in words too."""
+        name, value = self.raw(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        text = str(value).strip().lower()
+        if text not in _BOOLEANS:
+            raise ConfigError(f"{name} is {_shown(value)}", hint="true or false")
+        return _BOOLEANS[text]
+
+    def number(
+        self, key: str, kind: type[int | float], default: float | None, *, minimum: float
+    ) -> float | None:
+        """A finite number of this kind."""
+        name, value = self.raw(key)
+        if value is None:
+            return default
+        try:
+            number = kind(cast("Any", value)) if not isinstance(value, bool) else None
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not minimum <= number < float("inf"):
+            raise ConfigError(f"{name} is {_shown(value)}", hint=_number_hint(kind, minimum))
+        return number
+
+    def names(self, key: str) -> tuple[str, list[str]]:
+        """Where they stand, and the names."""
+        name, value = self.raw(key)
+        items = value.split(",") if isinstance(value, str) else [] if value is None else value
+        if isinstance(items, dict):
+            raise ConfigError(
+                f"{name} is a table, not a list of destination names",
+                hint=f"a destination is defined in [destination.{next(iter(items), 'NAME')}], without the s",
+            )
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{name} is {_shown(value)}", hint="a list of destination names")
+        return name, [item.strip() for item in items if item.strip()]
+
+    def modules(self, key: str) -> tuple[str, ...]:
+        """Dotted names of modules."""
+        name, value = self.raw(key)
+        items = value.split(",") if isinstance(value, str) else [] if value is None else value
+        hint = "a list of modules to import, for example shop.tracing"
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{name} is {_shown(value)}", hint=hint)
+        modules = tuple(item.strip() for item in items if item.strip())
+        for module in modules:
+            if not all(part.isidentifier() for part in module.split(".")):
+                raise ConfigError(f"{name} names {module!r}, which is no module", hint=hint)
+        return modules
+
+
+def _shown(value: object) -> str:
+    """A value as a message may show it: tables and lists may hold secrets."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
+    return repr(value)
+
+
+def _number_hint(kind: type[int | float], minimum: float) -> str:
+    if kind is int:
+        return f"a whole number of at least {minimum:.0f}"
+    return f"a number of at least {minimum:g}"
+
+
+_BOOLEANS: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
