@@ -162,7 +162,7 @@ SINKS: Final[dict[str, Callable[[BinaryIO, Sequence[str]], RowSink]]] = {
 def otlp_lines(spans: Iterable[SpanData]) -> Iterator[bytes]:
     """ExportTraceServiceRequests as lines of JSON (OTLP specification, protocol/file-exporter.md)."""
     # Imported here: protobuf takes a while, and only this form needs it.
-    from hush_otel.destinations.otlp_encode import encode_json  # noqa: PLC0415
+    from hush_otel.destinations.otlp_json import encode_json  # noqa: PLC0415
 
     some: list[SpanData] = []
     for span in spans:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from hush_otel import secrets
-from hush_otel.destinations.otlp_encode import encode_json
+from hush_otel.destinations.otlp_json import encode_json
 from hush_otel.errors import PausedError, RetryableError
 from hush_otel.model import DestinationConfig, Outcome, SpanData
 from hush_otel.options import check_keys, file_path

@@ -158,9 +158,13 @@ def next_attempt(db: sqlite3.Connection, destination: int) -> float | None:
     return None if due is None else float(due)
 
 
+def _numbers(deliveries: Iterable[Delivery]) -> str:
+    return msgspec.json.encode([delivery.id for delivery in deliveries]).decode()
+
+
 def claim(db: sqlite3.Connection, deliveries: Iterable[Delivery]) -> None:
     """Count the attempt before it is made: a crash in its midst still counts."""
-    db.executemany(SQL["claim"], [(delivery.id,) for delivery in deliveries])
+    db.execute(SQL["claim"], (_numbers(deliveries),))
 
 
 def settle_delivered(
@@ -169,7 +173,7 @@ def settle_delivered(
     """The receiver accepted them, `rejected` of their spans excepted."""
     outcome = Outcome(rejected, message)
     note = note_of(outcome)
-    db.executemany(SQL["settle_delivered"], [(now, note, rejected, d.id) for d in deliveries])
+    db.execute(SQL["settle_delivered"], (now, note, rejected, _numbers(deliveries)))
     count_accepted(db, deliveries[0].destination, sum(d.span_count for d in deliveries), outcome, now)
 
 
@@ -200,13 +204,13 @@ def settle_retry(
     db: sqlite3.Connection, deliveries: Sequence[Delivery], message: str, at: float, now: float
 ) -> None:
     """Try them again at `at`."""
-    db.executemany(SQL["settle_retry"], [(at, message, d.id) for d in deliveries])
+    db.execute(SQL["settle_retry"], (at, message, _numbers(deliveries)))
     db.execute(SQL["note_error"], (message, now, deliveries[0].destination))
 
 
 def hand_back(db: sqlite3.Connection, deliveries: Sequence[Delivery]) -> None:
     """They were claimed and not tried."""
-    db.executemany(SQL["hand_back"], [(d.id,) for d in deliveries])
+    db.execute(SQL["hand_back"], (_numbers(deliveries),))
 
 
 def forget_superseded(db: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
@@ -252,7 +256,7 @@ def pause(
 ) -> None:
     """Nothing reaches the destination until somebody acts, or a probe after `probe_s` gets through."""
     destination = deliveries[0].destination
-    db.executemany(SQL["settle_paused"], [(reason, d.id) for d in deliveries])
+    db.execute(SQL["settle_paused"], (reason, _numbers(deliveries)))
     db.execute(SQL["pause_deliveries"], (reason, destination))
     db.execute(SQL["pause"], (reason, now + probe_s, probe_s, destination))
     db.execute(SQL["note_error"], (reason, now, destination))
@@ -262,7 +266,7 @@ def stay_paused(
     db: sqlite3.Connection, deliveries: Sequence[Delivery], words: str, now: float, probe_s: float
 ) -> None:
     """A probe has met something else that passes by itself: the reason stays."""
-    db.executemany(SQL["settle_paused"], [(words, d.id) for d in deliveries])
+    db.execute(SQL["settle_paused"], (words, _numbers(deliveries)))
     probe_later(db, deliveries[0].destination, now, probe_s)
     db.execute(SQL["note_error"], (words, now, deliveries[0].destination))
 

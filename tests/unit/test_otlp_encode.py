@@ -19,13 +19,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from hush_otel.destinations.otlp_encode import (
-    DEPTH_MARK,
-    MAX_DEPTH,
-    encode,
-    encode_json,
-    to_otlp_json,
-)
+from hush_otel.destinations.otlp_encode import encode
+from hush_otel.destinations.otlp_json import encode_json, to_otlp_json
+from hush_otel.destinations.otlp_wire import DEPTH_MARK, MAX_DEPTH
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, EventData, LinkData, Origin, SpanData
 from hush_otel.testing import attributes_of, decode_request
 

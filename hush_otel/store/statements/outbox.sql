@@ -81,19 +81,21 @@ SELECT min(next_attempt_at) FROM hush_deliveries INDEXED BY hush_deliveries_due
 WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
 
 -- name: claim
-UPDATE hush_deliveries SET state = 'sending', attempts = attempts + 1 WHERE id = ?
+-- One statement for all of them, like those that settle: sqlite3 gives up the GIL at each, and a lane that
+-- computes gives it back late.
+UPDATE hush_deliveries SET state = 'sending', attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: settle_delivered
-UPDATE hush_deliveries SET state = 'delivered', settled_at = ?, last_error = ?, rejected = ? WHERE id = ?
+UPDATE hush_deliveries SET state = 'delivered', settled_at = ?, last_error = ?, rejected = ? WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: settle_dead
 UPDATE hush_deliveries SET state = 'dead', settled_at = ?, last_error = ? WHERE id = ?
 
 -- name: settle_retry
-UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ?, last_error = ? WHERE id = ?
+UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ?, last_error = ? WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: settle_paused
-UPDATE hush_deliveries SET state = 'paused', last_error = ? WHERE id = ?
+UPDATE hush_deliveries SET state = 'paused', last_error = ? WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: count_delivered
 UPDATE hush_destinations SET delivered = delivered + ?, rejected = rejected + ? WHERE id = ?
@@ -119,7 +121,7 @@ DELETE FROM hush_deliveries WHERE id = ?
 UPDATE hush_deliveries AS d SET
     attempts = attempts - 1,
     state = iif((SELECT paused FROM hush_destinations WHERE id = d.destination) IS NULL, 'pending', 'paused')
-WHERE id = ?
+WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: trouble
 SELECT paused, hold_until, failures FROM hush_destinations WHERE id = ?
