@@ -128,10 +128,12 @@ def drain(database: str) -> dict[str, float]:
     `hush-otel drain` ends after it has queued 1,000 requests and leaves the rest to the background process;
     here they are queued too, also those that would wait a moment for late spans.
     """
+    from hush_otel.background.garbage import collect_seldom
     from hush_otel.background.service import elect
     from hush_otel.config import Settings
 
     settings = Settings.load(database)
+    collect_seldom()
     cpu, began = time.process_time(), time.perf_counter()
     service = elect(settings)
     assert service is not None

@@ -37,10 +37,12 @@ _LEAVE_AT_ONCE: Final = {"HUSH_IDLE_EXIT_S": "0", "HUSH_BACKGROUND": "external"}
 
 def relay(database: str) -> dict[str, float]:
     """The background process's own loop, until nothing is left to store or deliver."""
+    from hush_otel.background.garbage import collect_seldom
     from hush_otel.background.service import elect
     from hush_otel.config import Settings
 
     settings = Settings.load(database)
+    collect_seldom()
     cpu, began = time.process_time(), time.perf_counter()
     service = elect(settings)
     assert service is not None

@@ -37,19 +37,17 @@ def record_type(payload: bytes) -> int:
     return payload[1] if len(payload) > 1 and payload[0] >> 4 == _FIXARRAY else 0
 
 
-def span_key(payload: bytes) -> bytes | None:
-    """Trace id and span id of an encoded end or start, without decoding it; None where that takes decoding.
-
-    `[type, origin, trace id, span id, …]`: with an origin below 128 the ids lie at fixed places, each behind
-    its bin 8 head (msgpack specification, bin format family).
-    """
-    if payload[3:5] == _BIN_16 and payload[21:23] == _BIN_8:
-        return payload[5:21] + payload[23:31]
-    return None
+WHOSE: Final = slice(2, 31)
+"""What names the span in an encoded end or start, `[type, origin, trace id, span id, …]`: the origin in one
+byte, the ids each behind its two-byte head (msgpack specification, bin format family)."""
 
 
-_BIN_16: Final = b"\xc4\x10"
-_BIN_8: Final = b"\xc4\x08"
+def named_by_place(payload: bytes) -> bool:
+    """Whether `WHOSE` holds all of it: the origin takes one byte (below 128, positive fixint)."""
+    return payload[2] < _FIXINT_END
+
+
+_FIXINT_END: Final = 0x80
 
 
 class End(msgspec.Struct, array_like=True):

@@ -7,6 +7,7 @@ import logging
 from hush_otel.config import Settings
 from hush_otel.errors import HushError, StoreBusy
 
+from .garbage import collect_seldom
 from .service import StandBy, elect, run_process
 from .signals import stopped_by_signals
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 def run(settings: Settings) -> int:
     """Work until there is nothing left to do. Returns the exit code."""
     told = StandBy()
+    collect_seldom()
     try:
         with stopped_by_signals(told.stop):
             service = told.service = elect(settings, lambda: told.stopped)

@@ -260,9 +260,10 @@ class Drain:
         self, db: sqlite3.Connection, source: Source, found: Frames, into: list[Arrival], now: float
     ) -> int | None:
         """Decode frames; returns the offset at which the rest must wait, if any."""
-        ended = _ended_keys(found)
+        places, writer_id = source.places, source.writer_id
+        ended = _ended(found)
         for offset, payload in found.frames:
-            if payload[1] == records.START and records.span_key(payload) in ended:
+            if payload[1] == records.START and payload[records.WHOSE] in ended:
                 continue  # its end, which says it all, is in the same batch
             record, inner = decode(payload), payload
             if record is not None and record.type == records.AGAIN:
@@ -284,7 +285,8 @@ class Drain:
             if record.type == records.ORIGIN:
                 source.define(record)
             else:
-                into.append(Arrival(record, source.writer_id, self._place(db, source, record, now)))
+                place = places.get(record.origin) if record.type in _SPANS else None
+                into.append(Arrival(record, writer_id, place or self._place(db, source, record, now)))
         return None
 
     def _place(
@@ -370,14 +372,17 @@ class Drain:
         self.sources.clear()
 
 
-_WITH_ORIGIN: Final = frozenset({records.END, records.START, records.NODE})
+_SPANS: Final = frozenset({records.END, records.START})
+_WITH_ORIGIN: Final = _SPANS | {records.NODE}
 
 
-def _ended_keys(found: Frames) -> set[bytes | None]:
+def _ended(found: Frames) -> set[bytes]:
     """Spans whose own end is among the frames: their starts say nothing more."""
-    keys = {records.span_key(payload) for _, payload in found.frames if payload[1] == records.END}
-    keys.discard(None)
-    return keys
+    return {
+        payload[records.WHOSE]
+        for _, payload in found.frames
+        if payload[1] == records.END and records.named_by_place(payload)
+    }
 
 
 def _is_of_the_database(exc: Exception) -> bool:

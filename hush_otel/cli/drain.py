@@ -20,10 +20,12 @@ def command(db: str | None, as_json: bool) -> None:
     nothing was ever recorded.
     """
     # Imported here: the other commands and --help need none of what the background process loads.
+    from hush_otel.background.garbage import collect_seldom  # noqa: PLC0415
     from hush_otel.background.service import drain_once  # noqa: PLC0415
 
     settings = Settings.load(db)
     require_something(settings)
+    collect_seldom()
     report = drain_once(settings)
     if as_json:
         print_json(

@@ -12,6 +12,7 @@ vendor's dialect that is more than other key names is a file of its own beside t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import Final
 
@@ -132,9 +133,8 @@ COUNTED: Final = frozenset({"llm", "generation", "embedding"})
 
 _TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
-_KIND_KEYS: Final = frozenset((*_KINDS, _NODE_TYPE))
 _KEYS: Final = (
-    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW)) | _TOKEN_KEYS | _COST_KEYS | _KIND_KEYS
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW)) | _TOKEN_KEYS | _COST_KEYS | {*_KINDS, _NODE_TYPE}
 )
 
 
@@ -146,12 +146,10 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
         name: The span's name: ``chat gpt-4o`` tells the kind of a GenAI span that does not (GenAI
             semantic conventions: a span is named ``{operation} {model}``).
     """
-    if _KEYS.isdisjoint(attributes):
+    keys = tuple(attributes)
+    plan = _plans.get(keys) or _remember(keys)
+    if not plan.has_any:
         return NOTHING
-    keys = _KEYS.intersection(attributes)
-    plan = _plans.get(keys)
-    if plan is None:
-        plan = _remember(keys)
     prompt = completion = total = cost = None
     if plan.has_tokens:
         prompt, completion, total = _tokens(attributes, plan)
@@ -166,7 +164,7 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
         cost,
         _first_text(attributes, plan.user),
         _first_text(attributes, plan.session),
-        _node_type(attributes, name) if plan.has_kind or model is not None else None,
+        _node_type(attributes, plan.kinds, name) if plan.kinds or model is not None else None,
         _first_text(attributes, plan.request),
         _first_text(attributes, plan.workflow),
     )
@@ -186,20 +184,33 @@ class _Plan(msgspec.Struct, frozen=True):
     tokens: tuple[tuple[str, str], ...]
     totals: tuple[str, ...]
     has_tokens: bool
+    kinds: tuple[str, ...]
     has_cost: bool
-    has_kind: bool
+    has_any: bool
 
 
-_plans: dict[frozenset[str], _Plan] = {}
+_plans: dict[tuple[str, ...], _Plan] = {}
+"""By a span's keys in their order. Building the tuple and finding it here takes less time than a look at them."""
 MAX_PLANS: Final = 1000
+MAX_PLAN_KEYS: Final = 100
 """An app that composes its attributes at random must not fill the memory."""
 
 
-def _remember(keys: frozenset[str]) -> _Plan:
+def _remember(attributes: tuple[str, ...]) -> _Plan:
+    plan = _plan(_KEYS.intersection(attributes))
+    if len(_plans) >= MAX_PLANS:
+        _plans.clear()
+    if len(attributes) <= MAX_PLAN_KEYS:
+        _plans[attributes] = plan
+    return plan
+
+
+@lru_cache(MAX_PLANS)
+def _plan(keys: frozenset[str]) -> _Plan:
     def present(candidates: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(key for key in candidates if key in keys)
 
-    plan = _Plan(
+    return _Plan(
         present(_MODEL),
         present(_USER),
         present(_SESSION),
@@ -208,13 +219,10 @@ def _remember(keys: frozenset[str]) -> _Plan:
         tuple(pair for pair in _TOKENS if not keys.isdisjoint(pair)),
         present(_TOTAL),
         not _TOKEN_KEYS.isdisjoint(keys),
+        present((_NODE_TYPE, *_KINDS)),
         not _COST_KEYS.isdisjoint(keys),
-        not _KIND_KEYS.isdisjoint(keys),
+        bool(keys),
     )
-    if len(_plans) >= MAX_PLANS:
-        _plans.clear()
-    _plans[keys] = plan
-    return plan
 
 
 def countable(node_type: str | None, is_node: bool) -> bool:
@@ -321,13 +329,15 @@ def json_details(value: object) -> dict[str, object]:
         return {}
 
 
-def _node_type(attributes: Mapping[str, AttributeValue], name: str) -> str | None:
-    own = attributes.get(_NODE_TYPE)
-    if own and isinstance(own, str):
-        return own.strip().lower() or None
-    for key, words in _KINDS.items():
-        word = attributes.get(key)
-        if isinstance(word, str) and (kind := words.get(word.lower())) is not None:
+def _node_type(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...], name: str) -> str | None:
+    """By the first of `keys` whose word is known; the node's own key knows every word."""
+    for key in keys:
+        word = attributes[key]
+        if not word or not isinstance(word, str):
+            continue
+        if key == _NODE_TYPE:
+            return word.strip().lower() or None
+        if (kind := _KINDS[key].get(word.lower())) is not None:
             return kind
     if "gen_ai.request.model" in attributes:
         return _KINDS["gen_ai.operation.name"].get(name.partition(" ")[0])

@@ -213,6 +213,7 @@ class _Batch:
         self._mended: set[int] = set()
         self._occurrences: dict[tuple[int, str], int] = {}  # of nodes, by trace and key
         self._roots: set[tuple[int, bytes]] = set()
+        self._asked: tuple[bytes, int, int] | None = None
 
     def take(self, arrival: Arrival) -> None:
         """Sort a record by what must happen to it."""
@@ -340,7 +341,10 @@ class _Batch:
             # The root of this process's part only: it names the request until the real root is known.
             row.workflow_name = row.workflow_name or name
         if origin.route is not None:
-            self._ingest.routes.ask(self._db, writer_id, request, origin.route)
+            asks = writer_id, request, origin.route
+            if asks != self._asked:  # most spans are of the same request as the one before
+                self._ingest.routes.ask(self._db, *asks)
+                self._asked = asks
         return row, (trace.id, request, origin.origin, origin.route)
 
     def _insert(self, rows: list[SpanRow]) -> None:
@@ -596,6 +600,7 @@ class _Batch:
         """Two requests became one in the midst of this batch: what is remembered follows."""
         self._ingest.routes.save(self._db)
         self._ingest.routes.forget()
+        self._asked = None
         running = self._ingest.running(self._db)
         for key, was in running.items():
             if was.request == old:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 
@@ -265,38 +265,49 @@ class RollUp:
         values, promoted = row.values, row.promoted
         if not (was_running or was_error):
             self.nodes += 1
+        is_node = values[NODE] is not None
         if values[STATE] == 0:
             self.running += 1
         else:
             self.running -= was_running
-            self._add_end(values, promoted)
+            self.reach(values[END_SEQ], values[END_NS])
+            if promoted is not NOTHING and countable(promoted.node_type, is_node):
+                self._add_usage(promoted)
         if was_error or values[STATUS_CODE] == ERROR:
             self._add_error(values, was_error=was_error)
         start_ns = values[START_NS]
         if self.start_ns is None or start_ns < self.start_ns:
             self.start_ns = start_ns
-        if values[NODE] is not None:
+        if is_node:
             self.has_nodes = 1
-        self.root_name = self.root_name or row.root_name
-        self.workflow_name = self.workflow_name or row.workflow_name
-        self.user_id = self.user_id or promoted.user_id
-        self.session_id = self.session_id or promoted.session_id
-        self.writer_id = self.writer_id or row.writer_id
+        # Whoever says it first. Written only once: this runs for every span.
+        if not self.root_name:
+            self.root_name = row.root_name
+        if not self.workflow_name:
+            self.workflow_name = row.workflow_name
+        if not self.user_id:
+            self.user_id = promoted.user_id
+        if not self.session_id:
+            self.session_id = promoted.session_id
+        if self.writer_id is None:
+            self.writer_id = row.writer_id
 
-    def _add_end(self, values: tuple[Any, ...], promoted: Promoted) -> None:
-        self.reach(values[END_SEQ], values[END_NS])
-        if promoted is NOTHING or not countable(promoted.node_type, values[NODE] is not None):
-            return
-        self.prompt_tokens = _sum(self.prompt_tokens, promoted.prompt_tokens)
-        self.completion_tokens = _sum(self.completion_tokens, promoted.completion_tokens)
-        self.total_tokens = _sum(self.total_tokens, promoted.total_tokens)
-        self.cost_usd = _sum(self.cost_usd, promoted.cost_usd)
-        if promoted.cost_source is not None:
-            self.computed_usd = _sum(self.computed_usd, promoted.cost_usd)
+    def _add_usage(self, promoted: Promoted) -> None:
+        if promoted.prompt_tokens is not None:
+            self.prompt_tokens = (self.prompt_tokens or 0) + promoted.prompt_tokens
+        if promoted.completion_tokens is not None:
+            self.completion_tokens = (self.completion_tokens or 0) + promoted.completion_tokens
+        if promoted.total_tokens is not None:
+            self.total_tokens = (self.total_tokens or 0) + promoted.total_tokens
+        if promoted.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + promoted.cost_usd
+            if promoted.cost_source is not None:
+                self.computed_usd = (self.computed_usd or 0.0) + promoted.cost_usd
 
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""
-        self.max_seq = max(self.max_seq, seq)
+        if seq > self.max_seq:
+            self.max_seq = seq
         if end_ns is not None and (self.end_ns is None or end_ns > self.end_ns):
             self.end_ns = end_ns
 
@@ -304,15 +315,6 @@ class RollUp:
         self.errors += (values[STATUS_CODE] == ERROR) - was_error
         if values[STATUS_CODE] == ERROR and self.error_message is None:
             self.error_message = values[STATUS_MESSAGE] or ""
-
-
-Amount = TypeVar("Amount", int, float)
-
-
-def _sum(one: Amount | None, other: Amount | None) -> Amount | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one + other
 
 
 ERROR: Final = 2
