@@ -66,7 +66,10 @@ class Report(NamedTuple):
 
 
 class Packing:
-    """How many spans go into one request to a destination: as many as lately fitted."""
+    """How many spans go into one request to a destination: as many as lately fitted.
+
+    Shared by a lane's threads without a lock: what they overwrite of each other's comes again.
+    """
 
     def __init__(self) -> None:
         self.at_once = REQUEST_SPANS

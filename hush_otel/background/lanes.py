@@ -1,6 +1,8 @@
-"""Lanes: one thread a destination, so that a slow or dead one delays neither the drain nor the others.
+"""Lanes: a destination's own threads, so that a slow or dead one delays neither the drain nor the others.
 
-A lane reads spans, sends them, and reports; it never writes to the store.
+A lane reads spans, sends them, and reports; it never writes to the store. It has as many requests in flight
+as its sender allows. Deliveries of one request are never in two of them: the relay hands the next one out
+when the one before is settled.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, cast
@@ -26,8 +29,12 @@ from .whole import try_whole
 
 log = logging.getLogger(__name__)
 
-AHEAD: Final = 2
-"""Batches that a lane has at once: it sends one while the next is claimed. In order all the same."""
+AHEAD: Final = 1
+"""Batches that wait while the others are sent: whoever has sent one finds the next one claimed."""
+
+_READING: Final = threading.Lock()
+"""SQLite gives up the GIL at each row. Threads that read at the same time hand it to one another, and each
+row costs twice its time; they take turns by the batch instead."""
 
 
 class Result(NamedTuple):
@@ -35,10 +42,19 @@ class Result(NamedTuple):
 
     lane: Lane
     reports: Sequence[Report]
+    alone: bool
+    """Whether it was sent with nothing else in flight, to find out how the destination is."""
+
+
+class Job(NamedTuple):
+    """A batch that waits for a thread."""
+
+    deliveries: Sequence[Delivery]
+    alone: bool
 
 
 class Lane:
-    """One destination's thread. `submit` when `ready`; what came of it goes to `results`.
+    """One destination's threads. What came of each batch that is submitted goes to `results`.
 
     Args:
         state: The destination.
@@ -57,36 +73,74 @@ class Lane:
         self.digest = state.digest
         self.in_flight = 0
         """Submitted batches whose result is not settled yet."""
-        self._state = state
-        self._database = database
-        self._results = results
-        self._wake = wake
-        self._jobs: queue.SimpleQueue[Sequence[Delivery] | None] = queue.SimpleQueue()
-        self._sender: Sender | RequestSender | None = None
-        self._reader: RequestReader | None = None
-        self._packing = Packing()
-        self._failed = False
+        self.state = state
+        self.database = database
+        self.results = results
+        self.wake = wake
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.packing = Packing()
+        self.failed = False
         """What was submitted before a failure was settled is handed back: who asks for a pause gets it."""
-        self._thread = threading.Thread(target=self._run, name=f"hush-otel {state.config.name}", daemon=True)
-        self._thread.start()
+        self.max_in_flight = 1
+        """Requests that the destination takes side by side; known once it is open."""
+        self._threads: list[threading.Thread] = []
+        self._hiring = threading.Lock()
+        self._closed = False
 
-    def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Send these; one result follows."""
+    @property
+    def room(self) -> int:
+        """How many batches it may be given now."""
+        return self.max_in_flight + AHEAD - self.in_flight
+
+    def submit(self, deliveries: Sequence[Delivery], *, alone: bool = False) -> None:
+        """Send these; one result follows. With `alone`, nothing is in flight."""
         if not self.in_flight:
-            self._failed = False  # all that came of it is settled, and the thread waits
+            self.failed = False  # all that came of it is settled
         self.in_flight += 1
-        self._jobs.put(deliveries)
+        self.jobs.put(Job(deliveries, alone))
+        self._staff()
+
+    def opened(self, max_in_flight: int) -> None:
+        """Called by a thread that has opened a sender: what waits behind its own job may go, too."""
+        self.max_in_flight = max_in_flight
+        self._staff()
+
+    def _staff(self) -> None:
+        """As many threads as there is work for at once."""
+        with self._hiring:
+            while not self._closed and len(self._threads) < min(self.in_flight, self.max_in_flight):
+                name = f"hush-otel {self.state.config.name}"
+                thread = threading.Thread(target=Worker(self).run, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def close(self, timeout_s: float) -> None:
-        """End the thread after what it is sending, or leave it behind after `timeout_s`."""
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
+        """End its threads after what they are sending, or leave them behind after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        with self._hiring:
+            self._closed = True
+        for _ in self._threads:
+            self.jobs.put(None)
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
 
-    def _run(self) -> None:
+
+class Worker:
+    """One thread of a lane, with a connection and a reader of its own."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._state = lane.state
+        self._sender: Sender | RequestSender | None = None
+        self._reader: RequestReader | None = None
+
+    def run(self) -> None:
+        """Take jobs until there is a None."""
+        lane = self._lane
         try:
-            while (deliveries := self._jobs.get()) is not None:
-                self._results.put(Result(self, self._tried(deliveries)))
-                self._wake()
+            while (job := lane.jobs.get()) is not None:
+                lane.results.put(Result(lane, self._tried(job.deliveries), job.alone))
+                lane.wake()
         finally:
             if self._reader is not None:
                 self._reader.close()
@@ -94,10 +148,11 @@ class Lane:
                 self._sender.close()
 
     def _tried(self, deliveries: Sequence[Delivery]) -> list[Report]:
-        if self._failed:
+        if self._lane.failed:
             return [Report(deliveries, Outcome(), NotTried("the destination has failed before its turn"))]
         reports = self._attempt(deliveries)
-        self._failed = any(report.stops_others for report in reports)
+        if any(report.stops_others for report in reports):
+            self._lane.failed = True
         return reports
 
     def _attempt(self, deliveries: Sequence[Delivery]) -> list[Report]:
@@ -112,12 +167,13 @@ class Lane:
             return [Report(deliveries, Outcome(), exc)]
         except DeliveryError as exc:
             return [Report(deliveries, Outcome(), exc)]
-        return Attempt(self._send, deliveries, batch, self._packing).run()
+        return Attempt(self._send, deliveries, batch, self._lane.packing).run()
 
     def _open(self) -> Sender | RequestSender:
         try:
             if self._sender is None:
                 self._sender = open_sender(self._state.config)
+                self._lane.opened(self._sender.max_in_flight)
         except DeliveryError:
             raise
         except Exception as exc:
@@ -126,8 +182,9 @@ class Lane:
 
     def _read(self, deliveries: Sequence[Delivery]) -> Batch:
         try:
-            self._reader = self._reader or RequestReader(self._database)
-            return self._reader.read_batch(deliveries)
+            self._reader = self._reader or RequestReader(self._lane.database)
+            with _READING:
+                return self._reader.read_batch(deliveries)
         except Exception as exc:
             raise self._failure(exc) from exc
 
@@ -141,7 +198,7 @@ class Lane:
 
     def _send_whole(self, delivery: Delivery) -> Outcome | None:
         try:
-            self._reader = self._reader or RequestReader(self._database)
+            self._reader = self._reader or RequestReader(self._lane.database)
             request = self._reader.read_request(delivery)
             sender = cast("RequestSender", self._open())
             return None if request is None else sender.send_request(request)

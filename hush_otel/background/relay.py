@@ -17,7 +17,7 @@ from hush_otel.store.database import Database
 
 from .attempt import REQUEST_SPANS
 from .clock import Clock
-from .lanes import AHEAD, Lane, Result
+from .lanes import Lane, Result
 from .settling import LONGEST_BACKOFF_S, Settling
 
 CLAIM_AT_ONCE: Final = 256
@@ -95,7 +95,7 @@ class Relay:
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:
         lane = self._lane(state)
         in_trouble = bool(state.paused or state.failures)
-        if lane is None or lane.in_flight >= (1 if in_trouble else AHEAD):
+        if lane is None or (lane.in_flight if in_trouble else lane.room <= 0):
             return False
         if state.hold_until > now:
             if not state.paused:
@@ -107,7 +107,7 @@ class Relay:
         deliveries = self._claim(state, now, 1 if in_trouble else CLAIM_AT_ONCE)
         if deliveries:
             self._sending += len(deliveries)
-            lane.submit(deliveries)
+            lane.submit(deliveries, alone=in_trouble)
         else:
             self._wake_at(self._database.read(lambda db: outbox.next_attempt(db, state.id)))
         return bool(deliveries)
@@ -162,7 +162,7 @@ class Relay:
     def _record(self, db: sqlite3.Connection, results: list[Result], now: float) -> None:
         for result in results:
             for report in result.reports:
-                self._settling.record(db, report, now)
+                self._settling.record(db, report, now, may_resume=result.alone)
 
     def close(self) -> None:
         """Let requests in flight finish for a moment, and record what came of them."""

@@ -45,8 +45,12 @@ class Settling:
         self._max_age_s = max_age_s
         self._clock = clock
 
-    def record(self, db: sqlite3.Connection, report: Report, now: float) -> None:
-        """One report, at `now` in unix seconds."""
+    def record(self, db: sqlite3.Connection, report: Report, now: float, *, may_resume: bool) -> None:
+        """One report, at `now` in unix seconds.
+
+        Only what was sent alone may tell that trouble is over: what was sent before another request met it
+        says nothing about now.
+        """
         if report.division is not None:
             (delivery,) = report.deliveries
             left = divide(db, delivery, report.division, report.outcome, now)
@@ -54,7 +58,7 @@ class Settling:
         deliveries, error = report.deliveries, report.error
         if error is None:
             outbox.settle_delivered(db, deliveries, report.outcome.rejected, report.outcome.message, now)
-            if outbox.is_troubled(db, deliveries[0].destination):
+            if may_resume and outbox.is_troubled(db, deliveries[0].destination):
                 outbox.resume(db, deliveries[0].destination, now)
         elif isinstance(error, NotTried):
             outbox.hand_back(db, deliveries)
@@ -84,9 +88,13 @@ class Settling:
         if outbox.is_paused(db, destination):
             outbox.stay_paused(db, report.deliveries, str(error), now, PROBE_S)
             return
-        wait = backoff_s(outbox.failures(db, destination))
-        if isinstance(error, RetryableError) and error.retry_after_s is not None:
-            wait = max(wait, error.retry_after_s)
+        wish = error.retry_after_s if isinstance(error, RetryableError) else None
+        held_s = outbox.held_until(db, destination) - now
+        if held_s > 0 and (wish or 0.0) <= held_s:
+            # Of several requests in flight another one has met it before: the same failure, counted once.
+            outbox.settle_retry(db, report.deliveries, str(error), now + held_s, now)
+            return
+        wait = max(backoff_s(outbox.failures(db, destination)), wish or 0.0)
         outbox.settle_retry(db, report.deliveries, str(error), now + wait, now)
         outbox.hold(db, destination, now, wait)
         self._expire(db, destination, str(error), now)

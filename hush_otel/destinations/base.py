@@ -12,7 +12,15 @@ class Sender(Protocol):
     """An open destination.
 
     Used by one thread at a time, and not across a fork. Opening it reaches no network.
+
+    Attributes:
+        max_in_flight: So many senders of one destination may be open and sending side by side.
     """
+
+    @property
+    def max_in_flight(self) -> int:
+        """See above."""
+        ...
 
     def send(self, spans: Sequence[SpanData]) -> Outcome:
         """Make one attempt to hand over all of `spans` in one request.
@@ -37,6 +45,11 @@ class Sender(Protocol):
 @runtime_checkable
 class RequestSender(Protocol):
     """An open destination that takes requests whole; otherwise as `Sender`."""
+
+    @property
+    def max_in_flight(self) -> int:
+        """As of a `Sender`."""
+        ...
 
     def send_request(self, request: WholeRequest) -> Outcome:
         """Make one attempt to hand over all of a request, as far as it has ended.

@@ -39,6 +39,9 @@ def open_console(config: DestinationConfig) -> ConsoleSender:
 class ConsoleSender:
     """A `base.Sender` that prints. The stream is looked up for each batch and never closed."""
 
+    max_in_flight: Final = 1
+    """In order."""
+
     def __init__(self, stream: str) -> None:
         self._stream = stream
 

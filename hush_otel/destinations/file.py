@@ -46,6 +46,9 @@ def open_file(config: DestinationConfig) -> FileSender:
 class FileSender:
     """A `base.Sender` that appends. Opens the file for each batch, so it may be moved away at any time."""
 
+    max_in_flight: Final = 1
+    """In order."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
 

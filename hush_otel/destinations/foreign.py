@@ -62,6 +62,8 @@ def open_tracer(config: DestinationConfig) -> TracerSender:
 class ExporterSender:
     """A `base.Sender` over a SpanExporter."""
 
+    max_in_flight: Final = 1
+
     def __init__(self, code: _Code) -> None:
         self._code = code
 
@@ -86,6 +88,8 @@ class ExporterSender:
 
 class TracerSender:
     """A `base.RequestSender` over a tracer."""
+
+    max_in_flight: Final = 1
 
     def __init__(self, code: _Code) -> None:
         self._code = code

@@ -1,7 +1,7 @@
 """Spans to one OTLP request, as protobuf.
 
-The fast path checks nothing: `otlp_wire` raises at what the format cannot carry. Only then is the span repaired and
-written again, so that no span ever fails to encode.
+The fast path checks nothing: `otlp_wire` raises at what the format cannot carry. Only then is the span
+repaired and written again, so that no span ever fails to encode.
 
 Source: opentelemetry-proto v1.x `trace_service.proto`, `trace.proto`.
 """
@@ -29,10 +29,10 @@ _Content: TypeAlias = tuple[bytes, bytes]
 
 
 def encode(spans: Sequence[SpanData]) -> bytes:
-    """One serialised ExportTraceServiceRequest: a ResourceSpans per distinct resource, a ScopeSpans per scope in it.
+    """One serialised ExportTraceServiceRequest: a ResourceSpans for each resource, in it one for each scope.
 
-    Spans keep their order within each scope. Never raises for the content of spans (`otlp_repair` says what becomes
-    of it). Ids are sent as given.
+    Spans keep their order within each scope. Never raises for the content of spans (`otlp_repair` says what
+    becomes of it). Ids are sent as given.
     """
     scopes = _Scopes()
     targets: dict[int, list[bytes]] = {}

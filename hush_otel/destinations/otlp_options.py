@@ -36,6 +36,7 @@ from hush_otel.options import (
     gzip,
     header_map,
     insecure,
+    max_in_flight,
     max_request_bytes,
     no_url,
     pem_path,
@@ -73,6 +74,7 @@ class OtlpOptions:
         timeout_s: Bound of one attempt.
         gzip: Compress requests.
         max_request_bytes: Above it no request is sent; before compression.
+        max_in_flight: Requests side by side.
     """
 
     label: str
@@ -81,6 +83,7 @@ class OtlpOptions:
     timeout_s: float
     gzip: bool
     max_request_bytes: int
+    max_in_flight: int
 
     def request_headers(self) -> dict[str, str]:
         """The headers of one request, by lowercase name, with secrets as they are now.
@@ -162,6 +165,7 @@ def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> H
         timeout_s=timeout_s(source.find("timeout_s")),
         gzip=gzip(source.find("compression")),
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), HTTP_REQUEST_BYTES),
+        max_in_flight=max_in_flight(source.find("max_in_flight")),
     )
     options.request_headers()
     return options
@@ -186,6 +190,7 @@ def read_grpc_options(config: DestinationConfig, environment: Mapping[str, str])
         timeout_s=timeout_s(source.find("timeout_s")),
         gzip=gzip(source.find("compression")),
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), GRPC_REQUEST_BYTES),
+        max_in_flight=max_in_flight(source.find("max_in_flight")),
     )
     options.request_headers()
     return options

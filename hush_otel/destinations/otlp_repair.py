@@ -1,7 +1,7 @@
 """What protobuf cannot carry, made so that it can: no span ever fails to be sent because of its content.
 
-Times and counts are clamped to their unsigned range, integers beyond 64 bit become strings, lone surrogates U+FFFD,
-what is nested too deep `DEPTH_MARK`.
+Times and counts are clamped to their unsigned range, integers beyond 64 bit become strings, lone surrogates
+U+FFFD, what is nested too deep `DEPTH_MARK`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hush_otel.model import AttributeValue, EventData, LinkData, Origin, SpanDat
 
 
 def repaired_span(span: SpanData) -> SpanData:
+    """A copy that can be written."""
     return msgspec.structs.replace(
         span,
         trace_id=bytes(span.trace_id),
@@ -56,6 +57,7 @@ def _repaired_link(link: LinkData) -> LinkData:
 
 
 def repaired_origin(origin: Origin) -> Origin:
+    """A copy that can be written."""
     return Origin(
         resource=_map(origin.resource, 1),
         resource_schema_url=_text(origin.resource_schema_url),

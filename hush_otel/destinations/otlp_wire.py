@@ -1,10 +1,11 @@
 """One span, resource or scope in protobuf's wire format, written by hand.
 
-The protobuf runtime makes a Python object of every field; that takes more than twice as long. Nothing is checked
-here for its own sake: what the format cannot carry raises, and `otlp_encode` repairs it.
+The protobuf runtime makes a Python object of every field; that takes twice as long. Nothing is checked here
+for its own sake: what the format cannot carry raises, and `otlp_encode` repairs it.
 
-Sources: opentelemetry-proto v1.x `trace.proto`, `common.proto`, `resource.proto` (the field numbers); Protocol
-Buffers, "Encoding" (tags, varints, length-delimited records; fields at their default may be left out).
+Sources: opentelemetry-proto v1.x `trace.proto`, `common.proto`, `resource.proto` (the field numbers);
+Protocol Buffers, "Encoding" (tags, varints, length-delimited records; fields at their default may be left
+out).
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class _Texts:
 
 # ------------------------------------------------------------------ values and attributes
 
-# `common.proto`: KeyValue {key = 1, value = 2}; AnyValue {string = 1, bool = 2, int = 3, double = 4, array = 5,
-# kvlist = 6, bytes = 7}; ArrayValue and KeyValueList {values = 1}.
+# `common.proto`: KeyValue {key = 1, value = 2}; AnyValue {string = 1, bool = 2, int = 3, double = 4,
+# array = 5, kvlist = 6, bytes = 7}; ArrayValue and KeyValueList {values = 1}.
 _KEY: Final = _Texts(b"\x0a")
 _keys: Final = _KEY.known
 _VALUE_TAG: Final = b"\x12"
@@ -149,7 +150,7 @@ def _value(value: object, depth: int) -> bytes:
     return _VALUE.of(len(inner)) + inner
 
 
-def _any_value(value: object, depth: int) -> bytes:
+def _any_value(value: object, depth: int) -> bytes:  # noqa: PLR0911 - one for each type
     if value is None:
         return b""
     if isinstance(value, str):
@@ -195,8 +196,8 @@ def _write_items(parts: list[bytes], items: Sequence[AttributeValue], depth: int
 # ------------------------------------------------------------------ spans
 
 # `trace.proto`, Span: trace_id = 1, span_id = 2, trace_state = 3, parent_span_id = 4, name = 5, kind = 6,
-# start = 7, end = 8, attributes = 9, dropped = 10, events = 11, dropped = 12, links = 13, dropped = 14, status = 15,
-# flags = 16.
+# start = 7, end = 8, attributes = 9, dropped = 10, events = 11, dropped = 12, links = 13, dropped = 14,
+# status = 15, flags = 16.
 _ids: Final = struct.Struct("<2s16s2s8s").pack
 _ids_and_parent: Final = struct.Struct("<2s16s2s8s2s8s").pack
 _times_and_flags: Final = struct.Struct("<BQBQ2sI").pack

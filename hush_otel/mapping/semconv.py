@@ -134,7 +134,10 @@ COUNTED: Final = frozenset({"llm", "generation", "embedding"})
 _TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
 _KEYS: Final = (
-    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW)) | _TOKEN_KEYS | _COST_KEYS | {*_KINDS, _NODE_TYPE}
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW))
+    | _TOKEN_KEYS
+    | _COST_KEYS
+    | {*_KINDS, _NODE_TYPE}
 )
 
 
@@ -190,7 +193,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
 
 _plans: dict[tuple[str, ...], _Plan] = {}
-"""By a span's keys in their order. Building the tuple and finding it here takes less time than a look at them."""
+"""By a span's keys in their order: to find the tuple here takes less time than to look at each."""
 MAX_PLANS: Final = 1000
 MAX_PLAN_KEYS: Final = 100
 """An app that composes its attributes at random must not fill the memory."""

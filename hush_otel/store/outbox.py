@@ -241,6 +241,11 @@ def failures(db: sqlite3.Connection, destination: int) -> int:
     return int(db.execute(SQL["trouble"], (destination,)).fetchone()[2])
 
 
+def held_until(db: sqlite3.Connection, destination: int) -> float:
+    """Until when nothing is sent to it, in unix seconds."""
+    return float(db.execute(SQL["trouble"], (destination,)).fetchone()[1])
+
+
 def hold(db: sqlite3.Connection, destination: int, now: float, wait_s: float) -> None:
     """Send nothing to a destination for so long: one more failure in a row."""
     db.execute(SQL["hold"], (now + wait_s, wait_s, destination))

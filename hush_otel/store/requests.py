@@ -280,17 +280,12 @@ class RollUp:
             self.start_ns = start_ns
         if is_node:
             self.has_nodes = 1
-        # Whoever says it first. Written only once: this runs for every span.
-        if not self.root_name:
-            self.root_name = row.root_name
-        if not self.workflow_name:
-            self.workflow_name = row.workflow_name
-        if not self.user_id:
-            self.user_id = promoted.user_id
-        if not self.session_id:
-            self.session_id = promoted.session_id
-        if self.writer_id is None:
-            self.writer_id = row.writer_id
+        # Whoever says it first.
+        self.root_name = self.root_name or row.root_name
+        self.workflow_name = self.workflow_name or row.workflow_name
+        self.user_id = self.user_id or promoted.user_id
+        self.session_id = self.session_id or promoted.session_id
+        self.writer_id = self.writer_id or row.writer_id
 
     def _add_usage(self, promoted: Promoted) -> None:
         if promoted.prompt_tokens is not None:
@@ -306,8 +301,7 @@ class RollUp:
 
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""
-        if seq > self.max_seq:
-            self.max_seq = seq
+        self.max_seq = max(self.max_seq, seq)
         if end_ns is not None and (self.end_ns is None or end_ns > self.end_ns):
             self.end_ns = end_ns
 

@@ -129,7 +129,7 @@ def test_what_was_ready_to_follow_a_failure_is_not_sent(yard: Yard, receiver: Ot
     receiver._server.answer = slow
     receiver.respond(503, {"Retry-After": "60"}, times=1)
     for n in range(2):
-        yard.take([f"{n}-{m}" for m in range(300)], lab(receiver.endpoint))
+        yard.take([f"{n}-{m}" for m in range(300)], lab(receiver.endpoint, max_in_flight=1))
     yard.queue()
     yard.run_until(lambda: yard.relay._sending == 2, "two batches in the lane")
     go.set()

@@ -68,12 +68,15 @@ WHERE EXISTS (SELECT 1 FROM hush_deliveries d INDEXED BY hush_deliveries_due
               WHERE d.destination = x.id AND d.state IN ('pending', 'sending', 'paused'))
 
 -- name: due_deliveries
+-- In the order of their requests: what follows a delivery that is being sent waits for it.
 SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id
 FROM hush_deliveries d INDEXED BY hush_deliveries_due
 JOIN hush_requests r ON r.id = d.request
 LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
 WHERE d.destination = ? AND d.state IN ('pending', 'sending', 'paused') AND d.next_attempt_at <= ?
   AND d.state = 'pending'
+  AND NOT EXISTS (SELECT 1 FROM hush_deliveries o INDEXED BY hush_deliveries_request
+                  WHERE o.request = d.request AND o.destination = d.destination AND o.state = 'sending')
 ORDER BY d.next_attempt_at, d.id LIMIT ?
 
 -- name: next_attempt

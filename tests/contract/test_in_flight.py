@@ -1,0 +1,192 @@
+"""Several requests in flight at one destination: side by side, in order where it matters, one trouble at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inprocess import rows
+from relaying import DEADLINE_S, Yard, end_of
+
+from hush_otel import Destination
+from hush_otel.testing import OtlpReceiver
+
+MOMENT_S = 0.01
+
+
+class Gate:
+    """A receiver that answers when the test lets it; requests are numbered as they come."""
+
+    def __init__(self, receiver: OtlpReceiver) -> None:
+        self.receiver = receiver
+        self._answer = receiver._server.answer
+        self._changed = threading.Condition()
+        self._may_go: set[int] = set()
+        self.came = 0
+        self.inside = 0
+        self.most = 0
+        receiver._server.answer = self._wait
+
+    def _wait(self, *request: Any) -> Any:
+        with self._changed:
+            number = self.came
+            self.came += 1
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self._changed.wait_for(lambda: number in self._may_go, DEADLINE_S)
+            self.inside -= 1
+        return self._answer(*request)
+
+    def let_go(self, *numbers: int) -> None:
+        """Answer these, now or when they come."""
+        with self._changed:
+            self._may_go.update(numbers)
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """A receiver that accepts everything until told otherwise."""
+    with OtlpReceiver() as running:
+        yield running
+
+
+@pytest.fixture
+def gate(receiver: OtlpReceiver) -> Iterator[Gate]:
+    """Its gate, closed; open at the end, so that nobody is left waiting."""
+    one = Gate(receiver)
+    yield one
+    one.let_go(*range(100))
+
+
+@pytest.fixture
+def yard(tmp_path: Path, gate: Gate) -> Iterator[Yard]:
+    """A database and its relay."""
+    with Yard(tmp_path / "t.db") as one:
+        yield one
+        gate.let_go(*range(100))
+
+
+def lab(receiver: OtlpReceiver, **options: Any) -> Destination:
+    """The receiver as a destination."""
+    return Destination("otlp", name="lab", endpoint=receiver.endpoint, **options)
+
+
+def take_batches(yard: Yard, receiver: OtlpReceiver, count: int, **options: Any) -> None:
+    """Requests so large that no two go together."""
+    for n in range(count):
+        yard.take([f"{n}-{m}" for m in range(300)], lab(receiver, **options))
+    yard.queue()
+
+
+def test_as_many_requests_as_allowed_are_in_flight(yard: Yard, receiver: OtlpReceiver, gate: Gate) -> None:
+    """Three at once, the others wait; all arrive."""
+    take_batches(yard, receiver, 8, max_in_flight=3)
+    yard.run_until(lambda: gate.inside == 3, "three requests at the receiver")
+    yard.run_until(lambda: yard.relay._sending == 4, "one more that waits in the lane")
+    gate.let_go(*range(10))
+    yard.settle()
+    assert gate.most == 3
+    assert yard.states() == {"delivered": 8}
+
+
+def test_a_destination_that_takes_one_request_at_a_time_gets_no_more(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """max_in_flight = 1."""
+    take_batches(yard, receiver, 4, max_in_flight=1)
+    yard.run_until(lambda: yard.relay._sending == 2, "one that waits in the lane")
+    gate.let_go(*range(4))
+    yard.settle()
+    assert gate.most == 1
+    assert yard.states() == {"delivered": 4}
+
+
+def test_what_comes_later_of_a_request_waits_for_what_is_being_sent(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """A late span of a request is sent when the request has been answered, though others overtake it."""
+    trace = (77).to_bytes(16, "big")
+    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    yard.queue()
+    yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
+    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    yard.time.pass_by(10)
+    yard.take(["other"], lab(receiver))
+    yard.queue()
+    assert yard.states() == {"sending": 1, "pending": 2}
+    yard.run_until(lambda: gate.inside == 2, "the other request at the receiver")
+    assert yard.states() == {"sending": 2, "pending": 1}
+    gate.let_go(1)
+    yard.run_until(lambda: yard.states() == {"delivered": 1, "sending": 1, "pending": 1}, "it is delivered")
+    gate.let_go(0, 2)
+    yard.settle()
+    assert [span.name for span in receiver.spans()] == ["other", "early", "late"]
+
+
+def test_failures_of_requests_in_flight_together_count_as_one(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """An outage met by three requests at once is waited for as long as one met by one."""
+    receiver.respond(503)
+    take_batches(yard, receiver, 3)
+    yard.run_until(lambda: gate.inside == 3, "three requests at the receiver")
+    gate.let_go(*range(3))
+    yard.settle()
+    lab_now = yard.destination()
+    assert lab_now["failures"] == 1
+    assert lab_now["hold_until"] - yard.time.wall_s <= 1.0
+    assert yard.states() == {"pending": 3}
+
+
+def test_an_acceptance_of_something_sent_before_does_not_end_a_pause_that_the_receiver_asked_for(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """Retry-After holds the whole destination, whatever is answered to what was under way."""
+    receiver.respond(429, {"Retry-After": "600"}, times=1)
+    take_batches(yard, receiver, 3, max_in_flight=2)
+    yard.run_until(lambda: gate.inside == 2, "two requests at the receiver")
+    gate.let_go(0)
+    yard.run_until(lambda: yard.destination()["failures"] == 1, "the pause")
+    gate.let_go(*range(1, 10))
+    yard.settle()
+    assert yard.states() == {"delivered": 1, "pending": 2}
+    yard.time.pass_by(600 - MOMENT_S)
+    yard.settle()
+    assert yard.states() == {"delivered": 1, "pending": 2}
+    yard.time.pass_by(2 * MOMENT_S)
+    yard.settle()
+    assert yard.states() == {"delivered": 3}
+
+
+def test_a_longer_pause_asked_for_by_the_second_of_two_answers_counts(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """The longest wish holds; it is still one failure more at most for each answer that asks for longer."""
+    receiver.respond(503, {"Retry-After": "10"}, times=1)
+    receiver.respond(503, {"Retry-After": "900"}, times=1)
+    take_batches(yard, receiver, 2, max_in_flight=2)
+    yard.run_until(lambda: gate.inside == 2, "two requests at the receiver")
+    gate.let_go(0)
+    yard.run_until(lambda: yard.destination()["failures"] == 1, "the first pause")
+    gate.let_go(1)
+    yard.settle()
+    assert yard.destination()["hold_until"] - yard.time.wall_s == pytest.approx(900)
+
+
+def test_requests_in_flight_are_sent_again_by_the_next_process_and_keep_their_order(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """A lease ends with its holder, however many it held."""
+    receiver.respond(503, times=2)
+    take_batches(yard, receiver, 4)
+    yard.run_until(lambda: gate.inside == 4, "four requests at the receiver")
+    assert rows(yard.path, "SELECT count(*) FROM deliveries WHERE state = 'sending'") == [(4,)]
+    gate.let_go(*range(100))
+    yard.restart()
+    yard.time.pass_by(1000)
+    yard.settle()
+    assert yard.states() == {"delivered": 4}
