@@ -15,9 +15,9 @@ from .background.client import BackgroundClient, owner_of_another_spool, owner_p
 from .capture.exporter import SpoolingSpanExporter
 from .capture.nodes import NodeTraces
 from .capture.processor import SpoolingSpanProcessor
-from .config import Settings
+from .config import Settings, vendor_defaults
 from .errors import ConfigError
-from .model import Destination
+from .model import TRACER_ALIASES, Destination
 from .spool.directory import SpoolDirectory
 from .spool.filesystem import append_mode
 from .spool.process import on_fork
@@ -288,7 +288,8 @@ class TraceStore:
         Args:
             request_id: As given to `insert_node_trace`, or the trace id in hex of OTel spans.
             tracer_type: A destination of the configuration file by its name, or a type: ``otlp``, ``jaeger``,
-                ``console``, ``file``, ``local`` (store only), or one of the seed's names.
+                ``langfuse``, ``phoenix``, … (docs/destinations.md), ``console``, ``file``, ``local`` (store
+                only), or one of the seed's names.
             tracer_config: What the type needs: endpoint, headers, … Beside a name from the file each entry
                 replaces the file's; None takes the definition as it is.
             tags: Kept with the request.
@@ -299,10 +300,11 @@ class TraceStore:
         """
         settings = self._attachment.settings
         known = settings.known_destinations.get(tracer_type) if type(tracer_type) is str else None
-        if known is None:
-            self._nodes.mark(request_id, tracer_type, tracer_config, tags)
-        else:
-            self._nodes.mark(request_id, known.type, tracer_config, tags, known.config)
+        kind = tracer_type if known is None else known.type
+        config = {} if known is None else known.config
+        if type(kind) is str:
+            config = vendor_defaults(TRACER_ALIASES.get(kind, kind), config)
+        self._nodes.mark(request_id, kind, tracer_config, tags, config)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until all of this process's records are in SQLite.

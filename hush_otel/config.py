@@ -17,8 +17,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError, PermanentError
 from .layers import Layers
-from .model import Destination
-from .options import EXPORTER, check
+from .model import AttributeValue, Destination
+from .options import EXPORTER, check, check_complete
+from .presets import PRESETS, completed
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -115,10 +116,10 @@ class Settings:
 
         Raises:
             ConfigError: A name is neither in the configuration file nor a known type, or an option of a
-                destination cannot work.
+                destination is missing or cannot work.
         """
         asked = resolve_destinations(destinations, self.known_destinations, "destinations")
-        return tuple(d for d in (asked or self.destinations) if d.type != "local")
+        return tuple(_completed(d) for d in (asked or self.destinations) if d.type != "local")
 
 
 def resolve_destinations(
@@ -134,7 +135,8 @@ def resolve_destinations(
             shown = repr(item) if isinstance(item, str) else f"of type {type(item).__name__}"
             raise ConfigError(
                 f"{key} names the destination {shown}, which {_config_place()} does not define",
-                hint=f"known: {', '.join(sorted({*known, *BARE_TYPES}))}, {EXPORTER}NAME",
+                hint=f"known: {', '.join(sorted(known)) or 'none'};"
+                f" types by themselves: {', '.join(sorted(BARE_TYPES))}, {EXPORTER}NAME",
             )
         _check_options(destination, f"destination {destination.name!r}")
         found[destination.name] = destination
@@ -156,8 +158,26 @@ def _check_options(destination: Destination, place: str) -> None:
         raise ConfigError(f"{place}: {exc.message}", hint=exc.hint) from None
 
 
-BARE_TYPES: Final = frozenset({"otlp", "jaeger", "console", "local"})
-"""Types that work without configuration: OTel's standard variables or local defaults fill them."""
+def vendor_defaults(kind: str, config: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """A destination's options with what the environment says by the vendor's conventional variables."""
+    return completed(kind, config, os.environ)
+
+
+def _completed(destination: Destination) -> Destination:
+    """By the same name. What its vendor requires and nobody has said is an error."""
+    config = vendor_defaults(destination.type, destination.config)
+    try:
+        check(destination.type, config)  # a variable may be wrong, too
+        check_complete(destination.type, config)
+    except PermanentError as exc:
+        raise ConfigError(f"destination {destination.name!r}: {exc.message}", hint=exc.hint) from None
+    if config == destination.config:
+        return destination
+    return Destination(destination.type, name=destination.name, **cast("dict[str, Any]", config))
+
+
+BARE_TYPES: Final = frozenset({"otlp", "console", "local", *PRESETS})
+"""Types that work without configuration: standard variables or local defaults fill them."""
 
 
 def spool_beside(db_path: Path) -> Path:

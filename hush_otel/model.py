@@ -142,12 +142,47 @@ class LinkData(msgspec.Struct, array_like=True):
     dropped_attributes: int = 0
 
 
+class RequestFacts(msgspec.Struct, frozen=True, eq=False):
+    """What the store knows of a request, for vendors that want it on every span. One object per request."""
+
+    workflow_name: str | None = None
+    tags: tuple[str, ...] = ()
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+class SpanFacts(msgspec.Struct, frozen=True, eq=False):
+    """What the store knows of a span beside its attributes: the columns of the view `node_traces`.
+
+    Attributes:
+        is_node: It was a node trace: its tokens and cost count whatever its type.
+        node_type: Lower case: llm, embedding, chain, tool, agent, retriever, …
+        cost_usd: As given, else as computed when it was stored.
+        request: Of the request it belongs to.
+    """
+
+    is_node: bool = False
+    node_type: str | None = None
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_usd: float | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    request: RequestFacts = RequestFacts()
+
+
+NO_FACTS: Final = SpanFacts()
+
+
 class SpanData(msgspec.Struct):
     """One stored span, typed, as a destination receives it.
 
     Ids are 16 and 8 bytes; times unix nanoseconds; `kind` is OTLP's number (1 INTERNAL, 2 SERVER,
     3 CLIENT, 4 PRODUCER, 5 CONSUMER); `status_code` OTLP's (0 UNSET, 1 OK, 2 ERROR); `flags` OTLP's.
-    `origin` is shared: spans of one resource and scope hold the same object.
+    `origin` is shared: spans of one resource and scope hold the same object. `facts` are not sent by
+    themselves: dialects read them.
     """
 
     trace_id: bytes
@@ -169,6 +204,7 @@ class SpanData(msgspec.Struct):
     dropped_links: int
     origin: Origin
     request_id: str
+    facts: SpanFacts = NO_FACTS
 
 
 class NodeColumns(msgspec.Struct, array_like=True):

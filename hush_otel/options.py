@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from .errors import PermanentError
 from .model import AttributeValue
+from .presets import DIALECTS, PRESETS, Preset, address_options, missing
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
@@ -56,16 +57,19 @@ OTLP_KEYS: Final = frozenset(
         "insecure",
         "max_request_bytes",
         "max_in_flight",
+        "dialect",
     }
 )
 
 _KEYS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     # type: (as messages call it, its options)
     "console": ("a console destination", frozenset({"stream"})),
-    "file": ("a file destination", frozenset({"path"})),
-    "jaeger": ("an OTLP destination", OTLP_KEYS),
+    "file": ("a file destination", frozenset({"path", "dialect"})),
     "local": ("a local destination", frozenset()),
     "otlp": ("an OTLP destination", OTLP_KEYS),
+    **{
+        kind: (f"a {kind} destination", OTLP_KEYS | preset.options.keys()) for kind, preset in PRESETS.items()
+    },
 }
 
 _REFERENCE_BEGINS: Final = "${"
@@ -79,6 +83,7 @@ _GRPC_ENDPOINT: Final = re.compile(
     r"(?:(?P<scheme>https?)://(?:(?P<user>[^/?#\\@]*)@)?)?(?P<host>\[[^\]/?#]+\]|[^/?#\\:@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?/?",
     re.IGNORECASE,
 )
+_HOST_PART: Final = re.compile(r"[A-Za-z0-9.-]+")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2: token."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -107,9 +112,16 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
         return
     check_keys(kind, config)
     checks = _CHECKS | _GRPC_CHECKS if config.get("protocol") == "grpc" else _CHECKS
+    preset = PRESETS.get(kind)
     for key, value in config.items():
-        if value is not None and not _refers(value):
+        if value is None or _refers(value):
+            continue
+        if preset is not None and key in preset.options:
+            _vendor_option(preset, (key, value))
+        else:
             checks[key]((key, value))
+    if preset is not None:
+        check_vendor_protocol(kind, ("protocol", config.get("protocol")))
     over_http = "http/protobuf" if "endpoint" in config else None  # else a variable may say grpc
     if config.get("protocol", over_http) == "http/protobuf":
         refuse_insecure(("insecure", config.get("insecure")))
@@ -124,6 +136,45 @@ def check_keys(kind: str, config: Mapping[str, AttributeValue]) -> None:
     if unknown:
         hint = f"options: {', '.join(sorted(keys))}" if keys else "it has no options"
         refuse((unknown[0], None), f"is no option of {what}", hint)
+
+
+def check_complete(kind: str, config: Mapping[str, AttributeValue]) -> None:
+    """Refuse a configuration that lacks what its vendor requires.
+
+    Args:
+        kind: The type; those without a preset pass.
+        config: With what the vendor's variables say (`presets.completed`).
+    """
+    if kind not in PRESETS or (found := missing(kind, config)) is None:
+        return
+    name, option = found
+    variables = f", or set {' or '.join(option.variables)}" if option.variables else ""
+    refuse((name, None), f"a {kind} destination needs {option.what}", f"give {name}{variables}")
+
+
+def check_vendor_protocol(kind: str, setting: Setting) -> None:
+    """Refuse gRPC where the vendor has no such endpoint."""
+    if setting[1] == "grpc" and "grpc" not in PRESETS[kind].protocols:
+        refuse(setting, f"{PRESETS[kind].vendor} takes OTLP over HTTP only", "http/protobuf")
+
+
+def _vendor_option(preset: Preset, setting: Setting) -> None:
+    """Text; a part of a host name where it becomes one."""
+    name, value = setting
+    if name == "host":
+        _endpoint(setting)
+    elif isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        refuse(setting, "is no text", f"a {preset.vendor} destination takes {preset.options[name].what}")
+    elif name in address_options(preset) and not _HOST_PART.fullmatch(str(value)):
+        refuse(setting, f"{value!r} is no part of a host name", preset.options[name].what)
+
+
+def dialect(setting: Setting) -> str | None:
+    """The name of a dialect; None is the type's own."""
+    value = setting[1]
+    if value is not None and value not in DIALECTS:
+        refuse(setting, f"{value!r} is not known", f"one of {', '.join(DIALECTS)}")
+    return value
 
 
 def refuse(setting: Setting, what: str, hint: str = "") -> NoReturn:
@@ -379,6 +430,7 @@ _CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
     "max_in_flight": max_in_flight,
     "path": file_path,
     "stream": stream,
+    "dialect": dialect,
 }
 
 _GRPC_CHECKS: Final[dict[str, Callable[[Setting], object]]] = {

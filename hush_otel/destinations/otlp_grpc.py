@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, accepted, check_size, redacted, short
 from hush_otel.destinations.otlp_encode import encode
-from hush_otel.destinations.otlp_options import GrpcOptions, read_grpc_options
+from hush_otel.destinations.otlp_options import Basic, GrpcOptions, read_grpc_options
 from hush_otel.destinations.rpc_status import retry_delay_s
 from hush_otel.errors import (
     DeliveryError,
@@ -68,15 +68,17 @@ _opened_in: int | None = None
 """The process that has opened a channel."""
 
 
-def open_otlp_grpc(config: DestinationConfig, environment: Mapping[str, str]) -> OtlpGrpcSender:
-    """Check a configuration and open it; `environment` as for `read_grpc_options`.
+def open_otlp_grpc(
+    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+) -> OtlpGrpcSender:
+    """Check a configuration and open it; arguments as of `read_grpc_options`.
 
     Raises:
         PausedError: This process was forked from one that has used gRPC; or as `read_grpc_options`.
         PermanentError: As `read_grpc_options`.
     """
     global _opened_in  # noqa: PLW0603 - gRPC's own state is the process's, too
-    options = read_grpc_options(config, environment)
+    options = read_grpc_options(config, environment, basic)
     if _opened_in not in (None, os.getpid()):
         raise PausedError(
             "gRPC was in use when this process was forked, and does not work here",

@@ -31,7 +31,7 @@ from hush_otel.destinations.otlp_answers import (
     short,
 )
 from hush_otel.destinations.otlp_encode import encode
-from hush_otel.destinations.otlp_options import HttpOptions, read_options
+from hush_otel.destinations.otlp_options import Basic, HttpOptions, read_options
 from hush_otel.errors import (
     DeliveryError,
     PausedError,
@@ -58,9 +58,11 @@ _BY_CONTENT: Final[Mapping[int, type[PermanentError]]] = {400: RefusedError, 413
 """Bad data, and too much of it: a smaller request may be accepted."""
 
 
-def open_otlp_http(config: DestinationConfig, environment: Mapping[str, str]) -> OtlpHttpSender:
-    """Check a configuration and open it; raises as `read_options`."""
-    return OtlpHttpSender(read_options(config, environment))
+def open_otlp_http(
+    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+) -> OtlpHttpSender:
+    """Check a configuration and open it; arguments and errors as of `read_options`."""
+    return OtlpHttpSender(read_options(config, environment, basic))
 
 
 class OtlpHttpSender:

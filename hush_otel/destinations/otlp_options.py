@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 from urllib.parse import unquote
 
 from urllib3.exceptions import LocationParseError
@@ -63,6 +63,9 @@ _GENERIC: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 
 
+Basic: TypeAlias = tuple[AttributeValue, AttributeValue]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OtlpOptions:
     """A checked configuration, as far as it is the same for both protocols.
@@ -71,6 +74,7 @@ class OtlpOptions:
         label: The endpoint as error messages may show it.
         fixed_headers: As they are sent, by lowercase name.
         headers: From the configuration, references kept: `request_headers` puts the secrets in.
+        basic: User and password, references kept, unless `headers` say who it is.
         timeout_s: Bound of one attempt.
         gzip: Compress requests.
         max_request_bytes: Above it no request is sent; before compression.
@@ -84,6 +88,7 @@ class OtlpOptions:
     gzip: bool
     max_request_bytes: int
     max_in_flight: int
+    basic: Basic | None
 
     def request_headers(self) -> dict[str, str]:
         """The headers of one request, by lowercase name, with secrets as they are now.
@@ -93,7 +98,12 @@ class OtlpOptions:
             PermanentError: A header cannot be sent.
         """
         resolved = cast("Mapping[str, AttributeValue]", secrets.resolve(self.headers))
-        return {**self.fixed_headers, **checked_headers(("headers", resolved))}
+        return {**self.fixed_headers, **self._authorization(), **checked_headers(("headers", resolved))}
+
+    def _authorization(self) -> dict[str, str]:
+        if self.basic is None:
+            return {}
+        return {"authorization": _basic(":".join(str(secrets.resolve(part)) for part in self.basic))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +151,15 @@ def asks_for_grpc(config: DestinationConfig, environment: Mapping[str, str]) -> 
     return check_protocol(_Source(config.config, environment).find("protocol"))
 
 
-def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> HttpOptions:
+def read_options(
+    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+) -> HttpOptions:
     """Check a configuration for HTTP; keys that it lacks come from `environment`.
 
     Args:
         config: Of an OTLP type, secrets by reference.
         environment: OTel's standard variables, or nothing for types that do not read them.
+        basic: User and password where the vendor takes them, references kept.
 
     Raises:
         PermanentError: A key is unknown or a value cannot work; the message names it.
@@ -166,12 +179,15 @@ def read_options(config: DestinationConfig, environment: Mapping[str, str]) -> H
         gzip=gzip(source.find("compression")),
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), HTTP_REQUEST_BYTES),
         max_in_flight=max_in_flight(source.find("max_in_flight")),
+        basic=basic,
     )
     options.request_headers()
     return options
 
 
-def read_grpc_options(config: DestinationConfig, environment: Mapping[str, str]) -> GrpcOptions:
+def read_grpc_options(
+    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+) -> GrpcOptions:
     """Check a configuration for gRPC; otherwise as `read_options`."""
     check_keys("otlp", config.config)
     source = _Source(config.config, environment)
@@ -191,6 +207,7 @@ def read_grpc_options(config: DestinationConfig, environment: Mapping[str, str])
         gzip=gzip(source.find("compression")),
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), GRPC_REQUEST_BYTES),
         max_in_flight=max_in_flight(source.find("max_in_flight")),
+        basic=basic,
     )
     options.request_headers()
     return options

@@ -11,9 +11,11 @@ from importlib import import_module
 from typing import Final, TypeAlias, cast
 
 from hush_otel.destinations.base import RequestSender, Sender
-from hush_otel.errors import PausedError
+from hush_otel.destinations.translating import translating
+from hush_otel.errors import DeliveryError, PausedError
 from hush_otel.model import DestinationConfig
 from hush_otel.options import EXPORTER
+from hush_otel.presets import PRESETS
 
 Factory: TypeAlias = Callable[[DestinationConfig], Sender | RequestSender]
 """Checks a configuration, with its secrets still by reference, and opens it.
@@ -26,8 +28,8 @@ _FACTORIES: Final = {
     # type: "module:factory"
     "console": "hush_otel.destinations.console:open_console",
     "file": "hush_otel.destinations.file:open_file",
-    "jaeger": "hush_otel.destinations.otlp:open_jaeger",
     "otlp": "hush_otel.destinations.otlp:open_otlp",
+    **dict.fromkeys(PRESETS, "hush_otel.destinations.vendors:open_vendor"),
 }
 _EXPORTERS: Final = "hush_otel.destinations.foreign:open_exporter"
 _TRACERS: Final = "hush_otel.destinations.foreign:open_tracer"
@@ -51,7 +53,14 @@ def open_sender(config: DestinationConfig) -> Sender | RequestSender:
     target = _FACTORIES.get(config.type)
     if target is None:
         target = _EXPORTERS if config.type.startswith(EXPORTER) else _TRACERS
-    return _load(config, target)(config)
+    sender = _load(config, target)(config)
+    if isinstance(sender, RequestSender):
+        return sender
+    try:
+        return translating(sender, config)
+    except DeliveryError:
+        sender.close()
+        raise
 
 
 def unknown_type(kind: str, tracers: Collection[str]) -> PausedError:

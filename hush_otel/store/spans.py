@@ -11,7 +11,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from hush_otel.model import AttributeValue, EventData, LinkData, Origin, SpanData, SpanState
+from hush_otel.model import (
+    AttributeValue,
+    EventData,
+    LinkData,
+    Origin,
+    RequestFacts,
+    SpanData,
+    SpanFacts,
+    SpanState,
+)
 
 from .outbox import Delivery
 from .statements import load_statements
@@ -19,7 +28,8 @@ from .statements import load_statements
 COLUMNS: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
     "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
-    "s.state, s.large, s.id"
+    "s.state, s.large, s.id, s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
+    "s.total_tokens, s.cost_usd, s.user_id, s.session_id, r.workflow_name, r.tags, r.user_id, r.session_id"
 )
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
 
@@ -53,6 +63,7 @@ _LINKS: Final = msgspec.json.Decoder(list[_Link])
 _DROPPED: Final = msgspec.json.Decoder(tuple[int, int, int])
 _SCOPE: Final = msgspec.json.Decoder(_Scope)
 _TEXT: Final = msgspec.json.Decoder(str)
+_TAGS: Final = msgspec.json.Decoder(list[str])
 _EXACT: Final = msgspec.msgpack.Decoder(
     tuple[dict[Any, Any], list[list[Any]], list[list[Any]]], ext_hook=lambda *_: None
 )
@@ -83,6 +94,8 @@ class SpanReader:
             check_same_thread=False,
         )
         self._origins: dict[int, Origin] = {}
+        self._request_columns: tuple[str, list[Any]] | None = None
+        self._request_facts = RequestFacts()
 
     def read(self, deliveries: Iterable[Delivery]) -> list[SpanData]:
         """The spans of these deliveries, in the order of a `Batch`."""
@@ -101,7 +114,7 @@ class SpanReader:
         (
             trace_id, span_id, parent_span_id, flags, trace_state, name, kind, start_ns, end_ns,
             status_code, status_message, attributes, events, links, dropped, exact, origin,
-            state, large, number, request_id, _, _,
+            state, large, number, *facts, request_id, _, _,
         ) = row  # fmt: skip
         typed, typed_events, typed_links = _content(attributes, events, links, exact)
         if large is not None:
@@ -130,7 +143,25 @@ class SpanReader:
             dropped_links=dropped_links,
             origin=self._origin(origin),
             request_id=request_id,
+            facts=self._facts(request_id, facts),
         )
+
+    def _facts(self, request_id: str, columns: list[Any]) -> SpanFacts:
+        is_node, node_type, model, prompt, completion, total, cost, user, session, *of_request = columns
+        request = self._request(request_id, of_request)
+        return SpanFacts(
+            bool(is_node), node_type, model, prompt, completion, total, cost, user, session, request
+        )
+
+    def _request(self, request_id: str, columns: list[Any]) -> RequestFacts:
+        """Spans of a request come one after the other, and share its facts."""
+        if self._request_columns != (request_id, columns):
+            workflow_name, tags, user_id, session_id = columns
+            self._request_columns = (request_id, columns)
+            self._request_facts = RequestFacts(
+                workflow_name, tuple(_TAGS.decode(tags)) if tags else (), user_id, session_id
+            )
+        return self._request_facts
 
     def _origin(self, number: int) -> Origin:
         found = self._origins.get(number)

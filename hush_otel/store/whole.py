@@ -9,9 +9,9 @@ import msgspec
 from hush_otel.model import NodeColumns, WholeRequest
 
 from .outbox import Delivery
-from .spans import SQL, SpanReader
+from .spans import COLUMNS, SQL, SpanReader
 
-_SPAN_COLUMNS: Final = 23
+_SPAN_COLUMNS: Final = len(COLUMNS.split(", ")) + 3
 """What `SpanReader` makes a span of; the columns of NodeColumns follow."""
 _STATE: Final = 17
 _TAGS: Final = msgspec.json.Decoder(list[str])

@@ -426,7 +426,7 @@ def test_close_closes_the_channel_and_is_idempotent(receiver: GrpcReceiver) -> N
     """A closed sender has no channel; closing twice is as good as once."""
     sender = open_grpc(receiver.endpoint)
     sender.send(SPANS)
-    channel = sender._channel
+    channel = sender._sender._channel
     sender.close()
     sender.close()
     with pytest.raises(ValueError, match="closed channel"):

@@ -551,7 +551,7 @@ def test_b16_a_mark_that_cannot_work(tracer_type: str, config: Any, state: str, 
     assert [row[0] for row in found] == [state], found
     assert found[0][1]
     if state == "paused":
-        assert "known types: console, file, jaeger, otlp" in found[0][1]
+        assert "known types: " in found[0][1]
     assert rows(app.db_path, "SELECT completed_by FROM requests WHERE request_id = 'r'") == [("mark",)]
 
 

@@ -1,0 +1,77 @@
+"""On the way out: the vendor's dialect on every span, and what the destination says of the resource.
+
+Around any sender. Original attributes are never changed or left out; other destinations see nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from hush_otel import secrets
+from hush_otel.destinations.base import Sender
+from hush_otel.mapping.dialects.catalogue import Dialect, dialect_named, translated
+from hush_otel.model import AttributeValue, DestinationConfig, Origin, Outcome, SpanData
+from hush_otel.options import EXPORTER, dialect
+from hush_otel.presets import DEFAULT_DIALECTS, PRESETS, filled
+
+
+def _resource(config: DestinationConfig) -> dict[str, AttributeValue]:
+    """What a destination's options say about the resource: the vendor's project, environment, release."""
+    preset = PRESETS.get(config.type)
+    if preset is None:
+        return {}
+    options = cast("Mapping[str, AttributeValue]", secrets.resolve(config.config))
+    named = {key: filled(template, options) for key, template in preset.resource.items()}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def translating(sender: Sender, config: DestinationConfig) -> Sender:
+    """The sender, with the dialect that its configuration asks for, else its type's own.
+
+    Raises:
+        PermanentError: The dialect is not known.
+        PausedError: A secret that an option refers to is missing.
+    """
+    if config.type.startswith(EXPORTER):  # its options are all its own
+        return TranslatingSender(sender, None, {})
+    name = dialect(("dialect", config.config.get("dialect"))) or DEFAULT_DIALECTS.get(config.type, "none")
+    return TranslatingSender(sender, dialect_named(name), _resource(config))
+
+
+class TranslatingSender:
+    """A `base.Sender` around another one."""
+
+    def __init__(
+        self, sender: Sender, dialect: Dialect | None, resource: Mapping[str, AttributeValue]
+    ) -> None:
+        self._sender = sender
+        self._dialect = dialect
+        self._resource = resource
+        self._origins: dict[int, tuple[Origin, Origin]] = {}
+
+    def send(self, spans: Sequence[SpanData]) -> Outcome:
+        """Translate and send. Returns and raises as `base.Sender.send`."""
+        return self._sender.send([self._translated(span) for span in spans])
+
+    def _translated(self, span: SpanData) -> SpanData:
+        if self._dialect is not None:
+            span = translated(self._dialect, span)
+        if self._resource:
+            span = msgspec.structs.replace(span, origin=self._origin(span.origin))
+        return span
+
+    def _origin(self, origin: Origin) -> Origin:
+        """One object for each of the store's: the encoder tells resources apart by that."""
+        found = self._origins.get(id(origin))
+        if found is None:
+            changed = msgspec.structs.replace(origin, resource={**self._resource, **origin.resource})
+            # The original is kept, too: its id must not become another's.
+            found = self._origins[id(origin)] = origin, changed
+        return found[1]
+
+    def close(self) -> None:
+        """Close the sender. Idempotent."""
+        self._sender.close()

@@ -1,0 +1,239 @@
+"""What a span means, in whatever convention it was written: read once, for all dialects.
+
+Sources of the keys: OpenTelemetry GenAI semantic conventions and their older names; OpenInference; Langfuse;
+OpenLLMetry (``traceloop.*``, ``gen_ai.prompt.N``); pydantic-ai. Where a span has several, the first wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from hush_otel.mapping.jsontext import json_text
+from hush_otel.mapping.semconv import Promoted, countable, promote
+from hush_otel.mapping.usage import Usage, usage_of
+from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
+
+_KINDS: Final = frozenset(
+    {
+        *("llm", "embedding", "tool", "agent", "retriever", "reranker"),
+        *("guardrail", "evaluator", "prompt", "chain", "event"),
+    }
+)
+_WORDS: Final = {"generation": "llm", "retrieval": "retriever", "workflow": "chain"}
+"""What people write as a node type, by the word for it here."""
+
+_INPUT: Final = (
+    *("input.value", "gen_ai.input.messages", "gen_ai.tool.call.arguments", "langfuse.observation.input"),
+    *("traceloop.entity.input", "mlflow.spanInputs", "gen_ai.prompt", "pydantic_ai.all_messages"),
+)
+_OUTPUT: Final = (
+    *("output.value", "gen_ai.output.messages", "gen_ai.tool.call.result", "langfuse.observation.output"),
+    *("traceloop.entity.output", "mlflow.spanOutputs", "gen_ai.completion", "final_result"),
+)
+_PARAMETERS: Final = "llm.invocation_parameters"
+_REQUEST: Final = "gen_ai.request."
+_TAGS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags")
+_OURS: Final = "hush."
+_SAID_ELSEWHERE: Final = frozenset(
+    f"hush.{name}"
+    for name in (
+        *("request_id", "workflow_name", "start_time", "end_time", "duration_ms"),
+        *("contain_generation", "cost_usd"),
+    )
+)
+"""Kept verbatim on a span; vendors have a place of their own for it."""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Counts of a model call; the details are parts of `input` and `output`.
+
+    Attributes:
+        input: Including cached ones.
+        output: Including reasoning.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def exclusive(self) -> dict[str, int]:
+        """Parts that exclude each other: uncached input, reads, writes, output without reasoning, reasoning.
+
+        A detail that exceeds its whole was not counted in it: some instrumentations of Anthropic's API report
+        cached tokens apart. Then the whole is taken for the rest.
+        """
+        cached, reasoning = self.cache_read + self.cache_write, self.reasoning
+        parts = {
+            "input": _rest(self.input, cached),
+            "cache_read": self.cache_read or None,
+            "cache_write": self.cache_write or None,
+            "output": _rest(self.output, reasoning),
+            "reasoning": reasoning or None,
+        }
+        return {name: count for name, count in parts.items() if count is not None}
+
+
+def _rest(whole: int | None, part: int) -> int | None:
+    return whole if whole is None or part > whole else whole - part
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What is known of a span.
+
+    Attributes:
+        kind: llm, embedding, tool, agent, retriever, reranker, guardrail, evaluator, prompt, chain, event;
+            empty where nothing tells.
+        counts: Whether its tokens and cost count: it is a model call, or a node trace. What frameworks repeat
+            on the agents and chains around a call does not.
+        tokens: None when there are none.
+        input: As text; `output` alike. What is no text is JSON.
+        parameters: Temperature and the like.
+        metadata: The user's.
+        node: What only node traces have and no vendor has a place for: ``hush.*`` without the prefix.
+        error: None when it has not failed.
+    """
+
+    kind: str
+    counts: bool
+    model: str | None
+    provider: str | None
+    tokens: Tokens | None
+    cost_usd: float | None
+    user_id: str | None
+    session_id: str | None
+    workflow_name: str | None
+    tags: tuple[str, ...]
+    input: str | None
+    output: str | None
+    parameters: dict[str, Any]
+    metadata: dict[str, Any]
+    node: dict[str, AttributeValue]
+    error: str | None
+
+
+def meaning_of(span: SpanData) -> Meaning:
+    """What a span means; never raises for what is in it."""
+    attributes = span.attributes
+    facts = span.facts if span.facts is not NO_FACTS else _facts(promote(attributes, span.name))
+    kind, usage = _kind(facts, attributes), usage_of(attributes)
+    return Meaning(
+        kind=kind,
+        counts=countable(kind, facts.is_node),
+        model=facts.model,
+        provider=usage.provider,
+        tokens=_tokens(facts, usage),
+        cost_usd=facts.cost_usd,
+        user_id=facts.user_id or facts.request.user_id,
+        session_id=facts.session_id or facts.request.session_id,
+        workflow_name=facts.request.workflow_name,
+        tags=facts.request.tags or _tags(attributes),
+        input=_content(attributes, _INPUT),
+        output=_content(attributes, _OUTPUT),
+        parameters=_parameters(attributes),
+        metadata=_object(attributes.get("metadata")),
+        node=_node(attributes),
+        error=_error(span),
+    )
+
+
+def _facts(promoted: Promoted) -> SpanFacts:
+    """For a span that no store has seen."""
+    return SpanFacts(
+        node_type=promoted.node_type,
+        model=promoted.model,
+        prompt_tokens=promoted.prompt_tokens,
+        completion_tokens=promoted.completion_tokens,
+        total_tokens=promoted.total_tokens,
+        cost_usd=promoted.cost_usd,
+        user_id=promoted.user_id,
+        session_id=promoted.session_id,
+    )
+
+
+def _kind(facts: SpanFacts, attributes: Mapping[str, AttributeValue]) -> str:
+    word = facts.node_type or ""
+    word = _WORDS.get(word, word)
+    if word not in _KINDS:  # a node type of the author's own: the span's kind says what it comes nearest to
+        word = str(attributes.get("openinference.span.kind", "")).lower()
+    return word if word in _KINDS else ""
+
+
+def _tokens(facts: SpanFacts, usage: Usage) -> Tokens | None:
+    if facts.prompt_tokens is None and facts.completion_tokens is None and facts.total_tokens is None:
+        return None
+    return Tokens(
+        facts.prompt_tokens,
+        facts.completion_tokens,
+        facts.total_tokens,
+        usage.details.get("cache_read_tokens", 0),
+        usage.details.get("cache_write_tokens", 0),
+        usage.details.get("output_reasoning_tokens", 0),
+    )
+
+
+def _tags(attributes: Mapping[str, AttributeValue]) -> tuple[str, ...]:
+    for key in _TAGS:
+        value = attributes.get(key)
+        if isinstance(value, (list, tuple)) and value:
+            return tuple(str(tag) for tag in value)
+    return ()
+
+
+def _content(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        value = attributes.get(key)
+        if value is not None:
+            return value if isinstance(value, str) else json_text(value)
+    return None
+
+
+def _parameters(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
+    """Temperature and the like."""
+    if _PARAMETERS in attributes:
+        return _object(attributes[_PARAMETERS])
+    return {
+        key.removeprefix(_REQUEST): value
+        for key, value in attributes.items()
+        if key.startswith(_REQUEST) and key != "gen_ai.request.model"
+    }
+
+
+def _object(value: object) -> dict[str, Any]:
+    """A JSON object, as text or as it is; empty for anything else."""
+    found = parsed(value) if isinstance(value, str) else value
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; the text itself when it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return text
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON object or list: a bare number or word is text to a reader."""
+    return text.lstrip()[:1] in {"{", "["} and not isinstance(parsed(text), str)
+
+
+def _node(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    return {
+        key.removeprefix(_OURS): value
+        for key, value in attributes.items()
+        if key.startswith(_OURS) and key not in _SAID_ELSEWHERE
+    }
+
+
+def _error(span: SpanData) -> str | None:
+    return span.status_message if span.status_code == ERROR else None
+
+
+ERROR: Final = 2
+"""OTLP's status code."""

@@ -1,0 +1,206 @@
+"""Chat messages: from any convention, to OpenInference's flat keys or to the GenAI conventions' JSON.
+
+Sources: OpenInference semantic conventions (``llm.input_messages.N.message.…``); GenAI semantic conventions,
+"input messages JSON schema" (``parts``); OpenLLMetry (``gen_ai.prompt.N.role``); OpenAI's and Anthropic's
+request bodies, which applications log as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from hush_otel.mapping.jsontext import json_text
+from hush_otel.model import AttributeValue
+
+from .meaning import Meaning, parsed
+
+MAX_MESSAGES: Final = 1000
+"""Of one span: each becomes several attributes, and the key of each is a text of its own."""
+
+_FLAT: Final = re.compile(r"([0-9]{1,6})\.(?:message\.)?(.+)")
+_CALL: Final = re.compile(r"tool_calls\.([0-9]{1,6})\.(?:tool_call\.)?(?:function\.)?(id|name|arguments)")
+
+
+class ToolCall(NamedTuple):
+    """A model's wish to call a tool; `arguments` as JSON text."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+class Message(NamedTuple):
+    """One message. `answers` is the id of the tool call that it answers."""
+
+    role: str
+    content: str | None
+    calls: tuple[ToolCall, ...] = ()
+    answers: str | None = None
+    finish_reason: str | None = None
+
+
+def input_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
+    """What a model was sent; empty where no messages can be told apart."""
+    keys = ("gen_ai.input.messages", "llm.input_messages.", "gen_ai.prompt.")
+    return _messages(attributes, keys, meaning.input, "user")
+
+
+def output_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
+    """What a model answered."""
+    keys = ("gen_ai.output.messages", "llm.output_messages.", "gen_ai.completion.")
+    return _messages(attributes, keys, meaning.output, "assistant")
+
+
+def _messages(
+    attributes: Mapping[str, AttributeValue], keys: tuple[str, str, str], content: str | None, role: str
+) -> list[Message]:
+    whole = attributes.get(keys[0])
+    if whole is not None:
+        return _from_value(parsed(whole) if isinstance(whole, str) else whole)
+    for prefix in keys[1:]:
+        found = _from_flat(attributes, prefix)
+        if found:
+            return found
+    if content is None:
+        return []
+    value = parsed(content)
+    found = _from_value(value)
+    return found or ([Message(role, value)] if isinstance(value, str) else [])
+
+
+def _from_flat(attributes: Mapping[str, AttributeValue], prefix: str) -> list[Message]:
+    fields: dict[int, dict[str, AttributeValue]] = {}
+    for key, value in attributes.items():
+        if key.startswith(prefix) and (at := _FLAT.fullmatch(key, len(prefix))) is not None:
+            fields.setdefault(int(at[1]), {})[at[2]] = value
+    return [_flat_message(fields[number]) for number in sorted(fields)[:MAX_MESSAGES]]
+
+
+def _flat_message(fields: Mapping[str, AttributeValue]) -> Message:
+    calls: dict[int, dict[str, Any]] = {}
+    texts = []
+    for key, value in fields.items():
+        if (call := _CALL.fullmatch(key)) is not None:
+            calls.setdefault(int(call[1]), {})[call[2]] = value
+        elif key.endswith("message_content.text"):
+            texts.append(str(value))
+    content = fields.get("content", "\n".join(texts) or None)
+    return Message(
+        str(fields.get("role", "user")),
+        None if content is None else _text(content),
+        tuple(_call(calls[number]) for number in sorted(calls)),
+        _optional(fields.get("tool_call_id")),
+        _optional(fields.get("finish_reason")),
+    )
+
+
+def _from_value(value: Any) -> list[Message]:
+    """Messages of a JSON value: a list of them, an object that holds such a list, or one message."""
+    if isinstance(value, Mapping):
+        inner = value.get("messages", value.get("message"))
+        if inner is not None and inner is not value:
+            return _from_value(inner)
+        value = [value]
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not value:
+        return []
+    if not all(isinstance(item, Mapping) and isinstance(item.get("role"), str) for item in value):
+        return []
+    return [_message(item) for item in value[:MAX_MESSAGES]]
+
+
+def _message(value: Mapping[str, Any]) -> Message:
+    parts = value.get("parts", value.get("content"))
+    calls = [_call(call) for call in _list(value.get("tool_calls"))]
+    texts: list[str] = []
+    answers = _optional(value.get("tool_call_id"))
+    if isinstance(parts, Sequence) and not isinstance(parts, (str, bytes)):
+        for part in parts:
+            answers = _part(part, texts, calls) or answers
+    elif parts is not None:
+        texts.append(_text(parts))
+    content = "\n".join(texts) if texts else None
+    return Message(value["role"], content, tuple(calls), answers, _optional(value.get("finish_reason")))
+
+
+def _part(part: Any, texts: list[str], calls: list[ToolCall]) -> str | None:
+    """Put one part of a message where it belongs; gives the id of the call that it answers, if it does."""
+    if not isinstance(part, Mapping):
+        texts.append(_text(part))
+        return None
+    kind = part.get("type")
+    if kind in {"tool_call", "tool_use"}:
+        calls.append(_call({**part, "arguments": part.get("arguments", part.get("input"))}))
+    elif kind in {"tool_call_response", "tool_result"}:
+        texts.append(_text(part.get("result", part.get("response", part.get("content", "")))))
+        return _optional(part.get("id", part.get("tool_use_id")))
+    else:
+        texts.append(_text(part.get("content", part.get("text", dict(part)))))
+    return None
+
+
+def _call(value: Any) -> ToolCall:
+    fields = dict(value) if isinstance(value, Mapping) else {}
+    function = fields.get("function")
+    named = function if isinstance(function, Mapping) else fields
+    arguments = named.get("arguments")
+    return ToolCall(
+        _optional(fields.get("id")),
+        str(named.get("name", "")),
+        "{}" if arguments is None else _text(arguments),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def flat(prefix: str, messages: Sequence[Message]) -> dict[str, AttributeValue]:
+    """As OpenInference's attributes; `prefix` is ``llm.input_messages`` or ``llm.output_messages``."""
+    found: dict[str, AttributeValue] = {}
+    for number, message in enumerate(messages):
+        at = f"{prefix}.{number}.message."
+        found[at + "role"] = message.role
+        if message.content is not None:
+            found[at + "content"] = message.content
+        if message.answers is not None:
+            found[at + "tool_call_id"] = message.answers
+        for index, call in enumerate(message.calls):
+            wish = f"{at}tool_calls.{index}.tool_call."
+            found[wish + "function.name"] = call.name
+            found[wish + "function.arguments"] = call.arguments
+            if call.id is not None:
+                found[wish + "id"] = call.id
+    return found
+
+
+def as_json(messages: Sequence[Message]) -> str:
+    """As the JSON text of ``gen_ai.input.messages`` and ``gen_ai.output.messages``."""
+    return msgspec.json.encode([_genai(message) for message in messages]).decode()
+
+
+def _genai(message: Message) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    if message.answers is not None:
+        parts.append({"type": "tool_call_response", "id": message.answers, "result": message.content or ""})
+    elif message.content is not None:
+        parts.append({"type": "text", "content": message.content})
+    parts += [
+        {"type": "tool_call", "id": call.id, "name": call.name, "arguments": parsed(call.arguments)}
+        for call in message.calls
+    ]
+    found: dict[str, Any] = {"role": message.role, "parts": parts}
+    if message.finish_reason is not None:
+        found["finish_reason"] = message.finish_reason
+    return found
