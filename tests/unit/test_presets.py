@@ -117,9 +117,7 @@ def test_a_template_is_filled_once() -> None:
 # ------------------------------------------------------------------ at construction
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"), [(kind, key) for kind in PRESETS for key in needed(kind)], ids=str
-)
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind in PRESETS for key in needed(kind)], ids=str)
 def test_a_missing_option_is_named(kind: str, key: str) -> None:
     """With the variables that may say it instead."""
     given = {name: value for name, value in needed(kind).items() if name != key}
