@@ -18,8 +18,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from .errors import ConfigError, PermanentError
 from .layers import Layers
 from .model import AttributeValue, Destination
-from .options import EXPORTER, check, check_complete
-from .presets import PRESETS, completed
+from .options import EXPORTER, check
+from .presets import PRESETS, check_complete, completed
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -173,7 +173,8 @@ def _completed(destination: Destination) -> Destination:
         raise ConfigError(f"destination {destination.name!r}: {exc.message}", hint=exc.hint) from None
     if config == destination.config:
         return destination
-    return Destination(destination.type, name=destination.name, **cast("dict[str, Any]", config))
+    options: dict[str, Any] = config
+    return Destination(destination.type, name=destination.name, **options)
 
 
 BARE_TYPES: Final = frozenset({"otlp", "console", "local", *PRESETS})

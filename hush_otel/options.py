@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from .errors import PermanentError
 from .model import AttributeValue
-from .presets import DIALECTS, PRESETS, Preset, address_options, missing
+from .presets import DIALECTS, PRESETS, Preset, address_options
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
@@ -136,20 +136,6 @@ def check_keys(kind: str, config: Mapping[str, AttributeValue]) -> None:
     if unknown:
         hint = f"options: {', '.join(sorted(keys))}" if keys else "it has no options"
         refuse((unknown[0], None), f"is no option of {what}", hint)
-
-
-def check_complete(kind: str, config: Mapping[str, AttributeValue]) -> None:
-    """Refuse a configuration that lacks what its vendor requires.
-
-    Args:
-        kind: The type; those without a preset pass.
-        config: With what the vendor's variables say (`presets.completed`).
-    """
-    if kind not in PRESETS or (found := missing(kind, config)) is None:
-        return
-    name, option = found
-    variables = f", or set {' or '.join(option.variables)}" if option.variables else ""
-    refuse((name, None), f"a {kind} destination needs {option.what}", f"give {name}{variables}")
 
 
 def check_vendor_protocol(kind: str, setting: Setting) -> None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from .errors import PermanentError
 from .model import AttributeValue
 
 Evidence: TypeAlias = Literal["tested", "documented", "unconfirmed"]
@@ -375,7 +376,7 @@ def address_options(preset: Preset) -> set[str]:
     return set(_NAMED.findall(preset.endpoint))
 
 
-def missing(kind: str, config: Mapping[str, AttributeValue]) -> tuple[str, Option] | None:
+def _missing(kind: str, config: Mapping[str, AttributeValue]) -> tuple[str, Option] | None:
     """The first required option that is open. What only the default endpoint needs is not, beside another."""
     preset = PRESETS[kind]
     in_endpoint = set() if config.get("endpoint") is None else address_options(preset)
@@ -383,3 +384,20 @@ def missing(kind: str, config: Mapping[str, AttributeValue]) -> tuple[str, Optio
         if option.required and config.get(name) is None and name not in in_endpoint:
             return name, option
     return None
+
+
+def check_complete(kind: str, config: Mapping[str, AttributeValue]) -> None:
+    """Refuse a configuration that lacks what its vendor requires.
+
+    Args:
+        kind: The type; those without a preset pass.
+        config: With what the vendor's variables say (`completed`).
+
+    Raises:
+        PermanentError: The message begins with the key.
+    """
+    if kind not in PRESETS or (found := _missing(kind, config)) is None:
+        return
+    name, option = found
+    variables = f", or set {' or '.join(option.variables)}" if option.variables else ""
+    raise PermanentError(f"{name}: a {kind} destination needs {option.what}", hint=f"give {name}{variables}")

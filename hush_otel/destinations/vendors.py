@@ -13,8 +13,8 @@ from hush_otel.destinations.base import Sender
 from hush_otel.destinations.otlp import open_with
 from hush_otel.destinations.otlp_options import Basic
 from hush_otel.model import AttributeValue, DestinationConfig
-from hush_otel.options import OTLP_KEYS, check, check_complete, header_map
-from hush_otel.presets import PRESETS, Preset, filled, joined
+from hush_otel.options import OTLP_KEYS, check, header_map
+from hush_otel.presets import PRESETS, Preset, check_complete, filled, joined
 
 
 def open_vendor(config: DestinationConfig) -> Sender:
