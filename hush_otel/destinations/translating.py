@@ -51,6 +51,7 @@ class TranslatingSender:
         self._dialect = dialect
         self._resource = resource
         self._origins: dict[int, tuple[Origin, Origin]] = {}
+        self.max_in_flight = sender.max_in_flight
 
     def send(self, spans: Sequence[SpanData]) -> Outcome:
         """Translate and send. Returns and raises as `base.Sender.send`."""
