@@ -19,6 +19,7 @@ from hush_otel.diagnostics import guard
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import lock_file
+from hush_otel.spool.syscalls import has_ended
 from hush_otel.version import __version__
 
 LAUNCH_AGAIN_S: Final = (1.0, 30.0)
@@ -129,7 +130,7 @@ class BackgroundClient:
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
-        self._launched = [pid for pid in self._launched if not _has_ended(pid)]
+        self._launched = [pid for pid in self._launched if not has_ended(pid)]
 
     def _ask_older_to_leave(self, owner: str) -> None:
         """A newer version asks the older process to hand over; its successor reads all formats.
@@ -154,13 +155,6 @@ def version_key(version: str) -> tuple[int, ...]:
     """Versions in order; anything unreadable sorts first."""
     parts = version.split(".")[:3]
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True  # the app has reaped it, or reaps none
 
 
 def _start_process(python: str, settings: Settings, options: tuple[str, ...]) -> int:

@@ -16,6 +16,7 @@ from hush_otel.errors import SpoolError
 from hush_otel.private import make_private_directory
 
 from . import format as layout
+from .status import total_size
 
 SEGMENT_SUFFIX = ".seg"
 OWNER_SUFFIX = ".owner"
@@ -107,13 +108,7 @@ class SpoolDirectory(NamedTuple):
 
     def size_bytes(self) -> int:
         """Sum of all segment files."""
-        total = 0
-        for entry in self._entries(SEGMENT_SUFFIX):
-            try:
-                total += entry.stat().st_size
-            except OSError:
-                continue  # unlinked meanwhile
-        return total
+        return total_size(self.path, SEGMENT_SUFFIX)
 
     def undrained_bytes(self) -> int:
         """The same without what is drained of them; slower, because it looks into each."""
@@ -145,19 +140,6 @@ def _undrained_bytes(path: Path) -> int:
         return 0
     finally:
         os.close(fd)
-
-
-def inode_of(fd: int) -> tuple[int, int] | None:
-    """Which file a descriptor number stands for: (device, inode); None when it is closed.
-
-    An app that becomes a daemon closes descriptors it does not know, ours among them, and may get the
-    same numbers for its own files. So a number is compared before it is written to or closed.
-    """
-    try:
-        status = os.fstat(fd)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def id_of(path: Path) -> bytes:

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from . import syscalls
-from .directory import inode_of
+from .status import inode_of
 
 
 class Doorbell:
@@ -85,10 +85,10 @@ class Doorbell:
 
 def _open_fifo(path: Path) -> int:
     try:
-        os.mkfifo(path, 0o600)
+        syscalls.make_fifo(path)
     except FileExistsError:
         pass
-    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = syscalls.open_file(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
         raise FileExistsError(f"{path} is no FIFO")

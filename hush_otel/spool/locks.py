@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from . import syscalls
+from .status import inode_at, inode_of
+
 _LINUX: Final = sys.platform == "linux"
 # struct flock: Linux {type, whence, start, len, pid}; macOS and the BSDs {start, len, pid, type, whence}.
 _FLOCK: Final = struct.Struct("hhqqi4x" if _LINUX else "qqihh")
@@ -30,19 +33,19 @@ class LockFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self.fd = syscalls.open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
 
     def try_lock(self, byte: int = OWNER_BYTE) -> bool:
         """Take the lock if it is free. Taking it again in the same process succeeds."""
         try:
-            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            syscalls.record_lock(self.fd, fcntl.F_SETLK, _flock(fcntl.F_WRLCK, byte))
         except OSError:
             return False
         return True
 
     def unlock(self, byte: int = OWNER_BYTE) -> None:
         """Give the lock up."""
-        fcntl.lockf(self.fd, fcntl.LOCK_UN, 1, byte)
+        syscalls.record_lock(self.fd, fcntl.F_SETLK, _flock(fcntl.F_UNLCK, byte))
 
     def holder(self, byte: int = OWNER_BYTE) -> int:
         """The pid of the *other* process that holds the lock; 0 when none does.
@@ -82,11 +85,8 @@ def lock_file(path: Path) -> LockFile:
 
 def _still_there(lock: LockFile) -> bool:
     """False when the path was deleted or replaced: a lock on the old inode protects nothing."""
-    try:
-        here, there = os.fstat(lock.fd), lock.path.stat()
-    except OSError:
-        return False
-    return (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)
+    there = inode_at(lock.path)
+    return there is not None and there == inode_of(lock.fd)
 
 
 def is_locked_elsewhere(path: Path) -> bool:
@@ -103,10 +103,13 @@ def is_locked_elsewhere(path: Path) -> bool:
 
 def _holder(fd: int, byte: int) -> int:
     """Ask by F_GETLK, never by acquiring: a probe that wins would look like an owner to others."""
-    if _LINUX:
-        query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, query))
-    else:
-        query = _FLOCK.pack(byte, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
-        _, _, pid, kind, _ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, query))
+    answer = _FLOCK.unpack(syscalls.record_lock(fd, fcntl.F_GETLK, _flock(fcntl.F_WRLCK, byte)))
+    kind, pid = (answer[0], answer[4]) if _LINUX else (answer[3], answer[2])
     return 0 if kind == fcntl.F_UNLCK else (pid or -1)
+
+
+def _flock(kind: int, byte: int) -> bytes:
+    """One byte of a file, as the call wants it."""
+    if _LINUX:
+        return _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
+    return _FLOCK.pack(byte, 1, 0, kind, os.SEEK_SET)

@@ -9,7 +9,9 @@ import os
 from collections.abc import Callable
 
 from . import format as layout
+from . import syscalls
 from .segment import MappedSegment, WrittenSegment
+from .status import exists
 
 
 class PastSegments:
@@ -43,12 +45,12 @@ class PastSegments:
 
     def forget_unlinked(self) -> None:
         """Unlinked from a spool that is there, so drained: should it be removed later, these are not lost."""
-        self.sealed = [segment for segment in self.sealed if segment.path.exists()]
+        self.sealed = [segment for segment in self.sealed if exists(segment.path)]
 
     def take_removed(self) -> int:
         """Forget all, because the spool was removed; how many segments went with it."""
         sealed, self.sealed = self.sealed, []
-        return sum(not segment.path.exists() for segment in sealed)
+        return sum(not exists(segment.path) for segment in sealed)
 
     def are_drained(self) -> bool:
         """Whether every record in them is committed in SQLite."""
@@ -64,12 +66,12 @@ class PastSegments:
     def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
         """A sealed segment's header tells; one unlinked from a spool that is there was drained and synced."""
         try:
-            fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = syscalls.open_file(segment.path, os.O_RDONLY)
         except FileNotFoundError:
             return self._is_spool_there()
         except OSError:
             return False
         try:
-            return int.from_bytes(os.pread(fd, 8, layout.DRAINED_AT), "little") >= segment.offset
+            return int.from_bytes(syscalls.pread(fd, 8, layout.DRAINED_AT), "little") >= segment.offset
         finally:
-            os.close(fd)
+            syscalls.close(fd)

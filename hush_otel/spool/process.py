@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from . import syscalls
+
 _LINUX: Final = sys.platform == "linux"
 
 _MADV_WIPEONFORK: Final = 18
@@ -27,7 +29,7 @@ def process_start(pid: int) -> int:
     """
     if _LINUX:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
+            stat = syscalls.read_file(Path(f"/proc/{pid}/stat"), 4096)
         except OSError:
             return 0
         fields = stat[stat.rindex(b")") + 2 :].split()

@@ -17,9 +17,10 @@ from zlib import crc32
 
 from . import format as layout
 from . import syscalls
-from .directory import SpoolDirectory, inode_of
+from .directory import SpoolDirectory
 from .filesystem import Append
 from .locks import LockFile
+from .status import inode_of
 
 
 class Segment(Protocol):
@@ -72,7 +73,7 @@ class Identity:
     """
 
     def __init__(self, directory: SpoolDirectory, process_start: int) -> None:
-        self.writer_id: Final = os.urandom(16)
+        self.writer_id: Final = syscalls.random_id()
         self.pid: Final = os.getpid()
         self.process_start: Final = process_start
         claim = directory.claim(self.writer_id)
@@ -81,7 +82,7 @@ class Identity:
             self._inode = inode_of(self._lock.fd)
             self._lock.try_lock()
             own_ids.add(self.writer_id)
-            claim.rename(directory.owner(self.writer_id))
+            syscalls.rename(claim, directory.owner(self.writer_id))
         except BaseException:
             claim.unlink(missing_ok=True)
             own_ids.discard(self.writer_id)
@@ -110,13 +111,13 @@ def create(
         OSError: No space, no permission, no descriptors. Nothing is left behind, nor is it when a signal
             handler raises: of a segment that nobody has, nobody would say that it ends.
     """
-    segment_id = os.urandom(16)
+    segment_id = syscalls.random_id()
     temporary, path = directory.temporary(segment_id, identity.writer_id), directory.segment(segment_id)
     segment: MappedSegment | WrittenSegment | None = None
     fd = -1
     try:
         fd = syscalls.open_new(temporary)
-        os.fchmod(fd, 0o600)  # whatever the umask has made of it
+        syscalls.make_private(fd)
         if mode is Append.MAP:
             syscalls.allocate(fd, capacity)
             _touch(fd, capacity)

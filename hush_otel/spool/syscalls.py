@@ -10,6 +10,7 @@ Only for calls that do not wait: local files, non-blocking descriptors. Errors a
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -18,24 +19,25 @@ from typing import Any, Final
 _libc: Final = ctypes.PyDLL(None, use_errno=True)
 
 
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    function = getattr(_libc, name, None)
-    if function is not None:
-        function.restype = result
-        function.argtypes = arguments
-    return function
+def function(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of the C library; None where it has none of that name."""
+    found = getattr(_libc, name, None)
+    if found is not None:
+        found.restype = result
+        found.argtypes = arguments
+    return found
 
 
 # off_t is a long wherever the plain symbols are used (64-bit systems; 32-bit ones without large files).
-_open: Final = _function("open", ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
-_close: Final = _function("close", ctypes.c_int, ctypes.c_int)
-_rename: Final = _function("rename", ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
-_write: Final = _function("write", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-_pwrite: Final = _function(
+_open: Final = function("open", ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
+_close: Final = function("close", ctypes.c_int, ctypes.c_int)
+_rename: Final = function("rename", ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
+_write: Final = function("write", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_pwrite: Final = function(
     "pwrite", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long
 )
-_allocate: Final = _function("posix_fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
-_mmap: Final = _function(
+_allocate: Final = function("posix_fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+_mmap: Final = function(
     "mmap",
     ctypes.c_void_p,
     ctypes.c_void_p,
@@ -45,7 +47,17 @@ _mmap: Final = _function(
     ctypes.c_int,
     ctypes.c_long,
 )
-_munmap: Final = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_fchmod: Final = function("fchmod", ctypes.c_int, ctypes.c_int, ctypes.c_uint)
+_read: Final = function("read", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_pread: Final = function(
+    "pread", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long
+)
+_fcntl: Final = function("fcntl", ctypes.c_int, ctypes.c_int, ctypes.c_int)
+_mkdir: Final = function("mkdir", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_mkfifo: Final = function("mkfifo", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_waitpid: Final = function("waitpid", ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_getrandom: Final = function("getrandom", ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
+_munmap: Final = function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
 
@@ -60,6 +72,80 @@ def open_new(path: Path) -> int:
     if fd < 0:
         raise _failed(ctypes.get_errno(), path)
     return fd
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file, private where `flags` have it made; returns its descriptor, which no child inherits."""
+    fd: int = _open(os.fsencode(path), flags | os.O_CLOEXEC, ctypes.c_uint(0o600))
+    if fd < 0:
+        raise _failed(ctypes.get_errno(), path)
+    return fd
+
+
+def make_private(fd: int) -> None:
+    """Mode 0600, whatever the umask has made of it."""
+    if _fchmod(fd, 0o600):
+        raise _failed(ctypes.get_errno())
+
+
+def make_directory(path: Path) -> None:
+    """Mode 0700, less what the umask takes."""
+    if _mkdir(os.fsencode(path), 0o700):
+        raise _failed(ctypes.get_errno(), path)
+
+
+def make_fifo(path: Path) -> None:
+    """Mode 0600, less what the umask takes."""
+    if _mkfifo(os.fsencode(path), 0o600):
+        raise _failed(ctypes.get_errno(), path)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a file."""
+    fd = open_file(path, os.O_RDONLY)
+    try:
+        buffer = ctypes.create_string_buffer(most)
+        count: int = _read(fd, buffer, most)
+        if count < 0:
+            raise _failed(ctypes.get_errno(), path)
+        return buffer.raw[:count]
+    finally:
+        _close(fd)
+
+
+def pread(fd: int, size: int, offset: int) -> bytes:
+    """Bytes of a file; fewer at its end."""
+    buffer = ctypes.create_string_buffer(size)
+    count: int = _pread(fd, buffer, size, offset)
+    if count < 0:
+        raise _failed(ctypes.get_errno())
+    return buffer.raw[:count]
+
+
+def record_lock(fd: int, command: int, query: bytes) -> bytes:
+    """fcntl(2) with a struct flock; returns what the call made of it."""
+    buffer = ctypes.create_string_buffer(query, len(query))
+    if _fcntl(fd, command, buffer) < 0:
+        raise _failed(ctypes.get_errno())
+    return buffer.raw
+
+
+def random_id() -> bytes:
+    """16 bytes from the kernel."""
+    if _getrandom is not None:
+        buffer = ctypes.create_string_buffer(ID_BYTES)
+        if _getrandom(buffer, ID_BYTES, 0) == ID_BYTES:
+            return buffer.raw
+    return os.urandom(ID_BYTES)
+
+
+ID_BYTES: Final = 16
+
+
+def has_ended(pid: int) -> bool:
+    """Reap a child if it has ended; True as well when it is no child any more."""
+    found: int = _waitpid(pid, None, os.WNOHANG)
+    return found == pid or (found < 0 and ctypes.get_errno() == errno.ECHILD)
 
 
 def close(fd: int) -> None:

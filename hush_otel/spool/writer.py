@@ -31,6 +31,7 @@ from .filesystem import Append
 from .past import PastSegments
 from .process import ForkMark, on_fork, process_start, run_fork_hooks
 from .segment import Identity, MappedSegment, SegmentLost, WrittenSegment, create, own_ids
+from .status import exists
 
 CHECK_INTERVAL_S: Final = 0.5
 """How often an app that goes on writing asks whether somebody drains: a dead one is back in a second."""
@@ -257,7 +258,7 @@ class SpoolWriter:
             try:
                 self._past.settle()
                 segment = self._segment
-                if segment is not None and not segment.path.exists():
+                if segment is not None and not exists(segment.path):
                     self._start_over(segment)
                 elif self._past.sealed and self._spool_is_there():
                     self._past.forget_unlinked()
@@ -268,12 +269,12 @@ class SpoolWriter:
     def _spool_is_there(self) -> bool:
         """False when somebody removed the spool under us, be it that another process made it again."""
         if self._identity is None:
-            return self.directory.path.exists()
-        return self.directory.owner(self._identity.writer_id).exists()
+            return exists(self.directory.path)
+        return exists(self.directory.owner(self._identity.writer_id))
 
     def _lose(self, segment: MappedSegment | WrittenSegment) -> None:
         """It cannot be written to any more. What it holds is drained, when its file is still there."""
-        if segment.path.exists():
+        if exists(segment.path):
             self._leave()
         else:
             self._start_over(segment)

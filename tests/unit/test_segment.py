@@ -16,7 +16,7 @@ from inprocess import open_descriptors
 
 from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
-from hush_otel.spool.directory import SpoolDirectory, inode_of
+from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.locks import OWNER_BYTE, LockFile
 from hush_otel.spool.reader import SegmentReader, Stop
@@ -28,6 +28,7 @@ from hush_otel.spool.segment import (
     create,
     own_ids,
 )
+from hush_otel.spool.status import inode_of
 
 CAPACITY = 64 * 1024
 Make = Callable[[], MappedSegment | WrittenSegment]

@@ -1,0 +1,103 @@
+"""What the filesystem says about files, by our own calls and by Python's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hush_otel.spool import status
+from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.filesystem import Append
+from hush_otel.spool.format import MAX_SEGMENT_BYTES
+from hush_otel.spool.writer import SpoolWriter
+
+LONG_S = 2.0
+
+
+@pytest.fixture(params=["our own calls", "Python's"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways, on every machine."""
+    if request.param == "Python's":
+        monkeypatch.setattr(status, "_fstat", None)
+        monkeypatch.setattr(status, "_stat", None)
+
+
+@pytest.mark.usefixtures("way")
+def test_inode_of_tells_files_apart_and_a_closed_number(tmp_path: Path) -> None:
+    """Device and inode as os.stat has them; None for a number that stands for nothing."""
+    path = tmp_path / "a"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    found = path.stat()
+    assert status.inode_of(fd) == status.inode_at(path) == (found.st_dev, found.st_ino)
+    os.close(fd)
+    assert status.inode_of(fd) is None
+    assert status.inode_at(tmp_path / "nothing") is None
+
+
+@pytest.mark.usefixtures("way")
+def test_total_size_adds_up_the_files_with_the_suffix(tmp_path: Path) -> None:
+    """Large ones, too; nothing for a directory that is not there."""
+    (tmp_path / "one.seg").write_bytes(b"x" * 10)
+    (tmp_path / "zwei-ä.seg").write_bytes(b"x" * 7)
+    (tmp_path / "other.owner").write_bytes(b"x" * 99)
+    (tmp_path / "gone.seg").symlink_to(tmp_path / "nothing")
+    with (tmp_path / "large.seg").open("wb") as file:
+        file.truncate(5 * 2**30)
+    assert status.total_size(tmp_path, ".seg") == 17 + 5 * 2**30
+    assert status.total_size(tmp_path / "nothing", ".seg") == 0
+
+
+def test_exists_follows_links_and_takes_what_it_may_not_look_at_for_there(tmp_path: Path) -> None:
+    """As Path.exists."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    assert status.exists(tmp_path / "file")
+    assert not status.exists(tmp_path / "dangling")
+    assert not status.exists(tmp_path / "nothing")
+    assert not status.exists(tmp_path / "file" / "below")
+
+
+@contextmanager
+def cpu_bound_thread() -> Iterator[None]:
+    """Beside a thread that takes the GIL when it can, and keeps it for seconds."""
+    before, stop = sys.getswitchinterval(), threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            pass
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    sys.setswitchinterval(LONG_S)
+    Path.cwd()  # gives the GIL up, and gets it back: from here on the other thread has to ask for it
+    try:
+        yield
+    finally:
+        stop.set()
+        sys.setswitchinterval(before)
+        thread.join()
+
+
+@pytest.mark.skipif(not status._stat, reason="an unknown machine: Python's own calls give the GIL up")
+def test_a_roll_keeps_the_gil(tmp_path: Path) -> None:
+    """Whoever gives it up beside a CPU-bound thread waits a switch interval for it: here, two seconds."""
+    writer = SpoolWriter(SpoolDirectory(tmp_path / "spool"), Append.MAP, 2**30, lambda: None)
+    payload = b"\x91\x01" + b"x" * 60_000
+    for _ in range(10):
+        writer.append(payload)
+    rolls = writer._ordinal
+    with cpu_bound_thread():
+        began = time.monotonic()
+        for _ in range(2 * MAX_SEGMENT_BYTES // len(payload)):
+            writer.append(payload)
+        took = time.monotonic() - began
+    writer.release()
+    assert writer._ordinal >= rolls + 2
+    assert took < LONG_S
