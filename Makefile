@@ -12,7 +12,7 @@ OLDEST := .venv-oldest
 PRICES := .venv-prices
 JOBS ?= 4
 
-.PHONY: demo test test-peers test-oldest bench prices lint types imports clean
+.PHONY: demo soak test test-peers test-oldest bench prices lint types imports clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -29,6 +29,11 @@ test-peers: $(VENV)/.installed $(RECEIVERS)/.installed $(PHOENIX)/.installed $(M
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone tests/unit tests/recovery
 	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider -m 'not alone' tests/unit tests/recovery
+
+# Everything is killed at random, and nothing may be lost: `make soak MINUTES=20`.
+MINUTES ?= 3
+soak: $(VENV)/.installed
+	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py
