@@ -293,6 +293,7 @@ RETRIED = {
     "speaks for us": "something else than our side answered",
     "floods": "after 20 MB",
     "forks": "I am the parent",
+    "forks past the hooks": "I am the parent",
     "forks and stays": "no answer within 2 s",
     "leaves a thread": "it stays",
 }

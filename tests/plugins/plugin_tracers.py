@@ -79,6 +79,13 @@ def _fork(_config: Any) -> None:
         raise RuntimeError("I am the parent")
 
 
+def _fork_past_the_hooks(_config: Any) -> None:
+    """The same without the interpreter's hooks."""
+    if ctypes.PyDLL(None).fork():
+        time.sleep(0.2)  # the copy has its turn, and may say what it wants
+        raise RuntimeError("I am the parent")
+
+
 def _fork_and_stay(config: Any) -> None:
     """A copy that stays for ever, holding all it has; then hang."""
     if not (pid := os.fork()):
@@ -147,6 +154,7 @@ _WAYS = {
     "speaks for us": _say_in_our_pipes,
     "floods": _flood,
     "forks": _fork,
+    "forks past the hooks": _fork_past_the_hooks,
     "forks and stays": _fork_and_stay,
     "leaves a thread": _hang_in_a_thread,
 }
