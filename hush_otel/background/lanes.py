@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from hush_otel.destinations.base import RequestSender, Sender
-from hush_otel.destinations.registry import open_sender
+from hush_otel.destinations.registry import open_sender, takes_requests
 from hush_otel.errors import DeliveryError, PermanentError, RefusedError, RetryableError
 from hush_otel.model import Outcome, SpanData
 from hush_otel.store.outbox import Delivery, DestinationState
 from hush_otel.store.spans import Batch
 from hush_otel.store.whole import RequestReader
 
-from .attempt import Attempt, NotTried, Packing, Report
-from .whole import try_whole
+from .attempt import Attempt, NotTried, Packing, Report, SpansGone
 
 log = logging.getLogger(__name__)
+
+CLAIM_AT_ONCE: Final = 256
+"""Deliveries in one batch at most; their spans are bounded by REQUEST_SPANS."""
 
 AHEAD: Final = 1
 """Batches that wait while the others are sent: whoever has sent one finds the next one claimed."""
@@ -83,6 +85,8 @@ class Lane:
         """What was submitted before a failure was settled is handed back: who asks for a pause gets it."""
         self.max_in_flight = 1
         """Requests that the destination takes side by side; known once it is open."""
+        self.at_once = 1 if takes_requests(state.config.type) else CLAIM_AT_ONCE
+        """Deliveries in one batch at most: one where each is sent, and answered, by itself."""
         self._threads: list[threading.Thread] = []
         self._hiring = threading.Lock()
         self._closed = False
@@ -159,7 +163,7 @@ class Worker:
         try:
             sender = self._open()
             if isinstance(sender, RequestSender):
-                return try_whole(self._send_whole, deliveries)
+                return [self._attempt_whole(delivery) for delivery in deliveries]  # there is one
             batch = self._read(deliveries)
         except RefusedError as exc:
             if len(deliveries) > 1:
@@ -168,6 +172,15 @@ class Worker:
         except DeliveryError as exc:
             return [Report(deliveries, Outcome(), exc)]
         return Attempt(self._send, deliveries, batch, self._lane.packing).run()
+
+    def _attempt_whole(self, delivery: Delivery) -> Report:
+        try:
+            outcome = self._send_whole(delivery)
+        except DeliveryError as exc:
+            return Report([delivery], Outcome(), exc)
+        if outcome is None:
+            return Report([delivery], Outcome(), SpansGone("none of its spans is found"))
+        return Report([delivery], outcome, None)
 
     def _open(self) -> Sender | RequestSender:
         try:

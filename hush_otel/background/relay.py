@@ -20,8 +20,6 @@ from .clock import Clock
 from .lanes import Lane, Result
 from .settling import LONGEST_BACKOFF_S, Settling
 
-CLAIM_AT_ONCE: Final = 256
-"""Deliveries in one attempt at most; their spans are bounded by REQUEST_SPANS."""
 CLOSE_S: Final = 2.0
 """What a request in flight gets to finish at shutdown; unfinished it is sent once more."""
 
@@ -104,7 +102,7 @@ class Relay:
         if state.paused:
             self._database.write(lambda db: outbox.probe(db, state.id, now))
         # What is in trouble is tried with one delivery: nobody helps a receiver up with all that has waited.
-        deliveries = self._claim(state, now, 1 if in_trouble else CLAIM_AT_ONCE)
+        deliveries = self._claim(state, now, 1 if in_trouble else lane.at_once)
         if deliveries:
             self._sending += len(deliveries)
             lane.submit(deliveries, alone=in_trouble)
@@ -167,6 +165,8 @@ class Relay:
     def close(self) -> None:
         """Let requests in flight finish for a moment, and record what came of them."""
         deadline = time.monotonic() + CLOSE_S
+        for lane in self._lanes.values():
+            lane.close(0)  # all of them begin to end at once
         for lane in self._lanes.values():
             lane.close(max(deadline - time.monotonic(), 0))
         self._settle(self._clock.now())

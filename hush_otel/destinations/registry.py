@@ -50,10 +50,8 @@ def open_sender(config: DestinationConfig) -> Sender | RequestSender:
             the configuration refers to is missing.
         PermanentError: The configuration cannot work; the message names the key.
     """
-    target = _FACTORIES.get(config.type)
-    if target is None:
-        target = _EXPORTERS if config.type.startswith(EXPORTER) else _TRACERS
-    sender = _load(config, target)(config)
+    foreign = _TRACERS if takes_requests(config.type) else _EXPORTERS
+    sender = _load(config, _FACTORIES.get(config.type, foreign))(config)
     if isinstance(sender, RequestSender):
         return sender
     try:
@@ -61,6 +59,11 @@ def open_sender(config: DestinationConfig) -> Sender | RequestSender:
     except DeliveryError:
         sender.close()
         raise
+
+
+def takes_requests(kind: str) -> bool:
+    """Whether a type's sender is a RequestSender: tracers' are."""
+    return kind not in _FACTORIES and not kind.startswith(EXPORTER)
 
 
 def unknown_type(kind: str, tracers: Collection[str]) -> PausedError:

@@ -185,14 +185,17 @@ def test_an_exporter_is_shut_down_with_its_lane(yard: Yard, out: Path) -> None:
     assert processes_naming(lab.name) == []
 
 
-def test_one_that_hangs_at_shutdown_is_killed(yard: Yard, out: Path) -> None:
-    """It holds nobody up for longer than its second."""
-    lab = Destination("otel:hangs-at-shutdown", name=f"lab-{out.parent.name}", path=str(out))
-    yard.take(["a"], lab)
+def test_those_that_hang_at_shutdown_are_killed(yard: Yard, out: Path) -> None:
+    """They are told at the same time, and hold nobody up for longer than their second."""
+    places = [out.parent / str(number) / "out.jsonl" for number in range(3)]
+    name = f"lab-{out.parent.name}"
+    for number, place in enumerate(places):
+        place.parent.mkdir()
+        yard.take(["a"], Destination("otel:hangs-at-shutdown", name=f"{name}-{number}", path=str(place)))
     yard.deliver()
     yard.relay.close()
-    assert out.with_name("shutting down").exists()
-    assert processes_naming(lab.name) == []
+    assert all(place.with_name("shutting down").exists() for place in places)
+    assert processes_naming(name) == []
 
 
 def test_two_destinations_have_a_process_each(yard: Yard, out: Path) -> None:
