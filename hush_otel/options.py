@@ -95,6 +95,11 @@ Setting: TypeAlias = tuple[str, AttributeValue]
 """A key or variable as error messages call it, and its value."""
 
 
+def is_built_in(kind: str) -> bool:
+    """Whether a type's options are known here."""
+    return kind in _KEYS
+
+
 def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
     """Check a configuration as far as that goes without its secrets and without the network.
 

@@ -212,7 +212,8 @@ class Worker:
     def _send_whole(self, delivery: Delivery) -> Outcome | None:
         try:
             self._reader = self._reader or RequestReader(self._lane.database)
-            request = self._reader.read_request(delivery)
+            with _READING:
+                request = self._reader.read_request(delivery)
             sender = cast("RequestSender", self._open())
             return None if request is None else sender.send_request(request)
         except DeliveryError:

@@ -85,10 +85,11 @@ def _refusal(error: DeliveryError) -> Answer:
 
 
 def _die_with(lifeline: int) -> None:
-    """End the process group when the other end of the lifeline is gone, as it is when its owner was killed.
+    """Have the process group end with the lifeline: its other end is gone when the owner is, killed or not.
 
     The kernel's signal also reaches code that keeps the GIL for ever; the thread is for systems without it.
     """
+    os.set_inheritable(lifeline, False)  # it had to be for us to get it
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)

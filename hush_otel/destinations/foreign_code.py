@@ -60,7 +60,8 @@ def described(value: object) -> str:
     """An exception by its type and words, anything else by its text; what cannot be shown, by its type."""
     name = type(value).__name__
     try:
-        words = str(value)[:MAX_WORDS]
+        # Lone surrogates, as in names of files, go through no pipe.
+        words = str(value)[:MAX_WORDS].encode("utf-8", "replace").decode()
     except Exception:  # noqa: BLE001 - their __str__
         return name
     if not isinstance(value, BaseException):

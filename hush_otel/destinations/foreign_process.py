@@ -25,8 +25,10 @@ import msgspec
 from hush_otel import config as settings
 from hush_otel.diagnostics import say
 from hush_otel.errors import ConfigError, PausedError, RetryableError
+from hush_otel.spool.process import on_fork
 
 from .foreign_wire import HEADER, MAX_ANSWER_BYTES, Answer, decode_answer, frame
+from .otlp_answers import short
 
 ENTRY: Final = (
     "import sys; sys.path.extend(sys.argv[3:]); "
@@ -56,12 +58,20 @@ class Words:
         self._kept = b""
         self._more = 0
         self._again = 0.0
+        self._tail = b""
 
     def take(self, data: bytes) -> None:
         """Some output."""
+        self._tail = (self._tail + data)[-KEPT_BYTES:]
         room = KEPT_BYTES - len(self._kept)
         self._kept += data[:room]
         self._more += max(len(data) - room, 0)
+
+    def last_line(self) -> str:
+        """The last that was taken, from then on forgotten here."""
+        text, self._tail = self._clean(self._tail.decode("utf-8", "replace")), b""
+        lines = [line for line in text.splitlines() if line.strip()]
+        return short(lines[-1]) if lines else ""
 
     def tell(self, *, last: bool = False) -> None:
         """Log what was taken, unless that was done within the last minute; the last of it in any case."""
@@ -103,6 +113,12 @@ class ForeignProcess:
         self._err = self._process.stderr.fileno()
         for ours in (self._in, self._out, self._err):
             os.set_blocking(ours, False)
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """In a child of ours, as in thread mode: it is not the child's, and must not live as long as that."""
+        if self._lifeline is not None:
+            self._let_go()
 
     @property
     def is_usable(self) -> bool:
@@ -116,6 +132,7 @@ class ForeignProcess:
             RetryableError: It crashed, hung or said something else. It is killed: another process is needed.
         """
         self._number += 1
+        self._words.last_line()  # what it printed before says nothing about this
         try:
             return self._exchange(frame(self._number, question), timeout_s)
         except BaseException:
@@ -138,10 +155,14 @@ class ForeignProcess:
             return
         self._end_group()
         self._read_words()
+        self._let_go()
+
+    def _let_go(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        os.close(self._lifeline)
+        if self._lifeline is not None:
+            os.close(self._lifeline)
         self._lifeline = None
 
     def _await_end(self, deadline: float) -> None:
@@ -235,11 +256,14 @@ class ForeignProcess:
     def _ending(self) -> str:
         """Why there is no answer any more. Killed or not, one that is ending already keeps its exit code."""
         code = self._end_group()
+        self._read_words()
         if code == -signal.SIGKILL:
             return "its process was killed, for want of memory or because it had closed its output"
-        if code is not None and code >= 0:
-            return f"its process ended by itself, with exit code {code}"
-        return f"its process was ended by {_signal_name(-(code or 0))}"
+        if code is None or code < 0:
+            return f"its process was ended by {_signal_name(-(code or 0))}"
+        line = self._words.last_line()
+        said = f"; it last printed: {line}" if line else ""
+        return f"its process ended by itself, with exit code {code}{said}"
 
     def _read_words(self) -> None:
         """What it has printed so far, and no end of it."""

@@ -11,6 +11,7 @@ import msgspec
 
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import TRACER_ALIASES, Destination, canonical_json
+from hush_otel.options import is_built_in
 from hush_otel.secrets import mask, split
 
 from .statements import load_statements
@@ -120,8 +121,10 @@ def destination_of_mark(tracer_type: str, config: dict[Any, Any]) -> Destination
     kind = TRACER_ALIASES.get(tracer_type, tracer_type)
     if kind == "local":
         return None
-    # A name would make two marks of different configurations one destination.
-    options = {key: value for key, value in _plain(config).items() if key not in ("name", "type")}
+    options = _plain(config)
+    if is_built_in(kind):
+        # Neither is an option; those of other people's code are for it to say.
+        options = {key: value for key, value in options.items() if key not in ("name", "type")}
     return Destination.from_config(kind, options)
 
 

@@ -279,6 +279,8 @@ def test_the_process_has_nothing_of_ours(yard: Yard, out: Path) -> None:
 RETRIED = {
     "raises": "raised ValueError: no thanks",
     "raises without words": "raised _UnspeakableError",
+    "raises surrogates": "raised OSError: no file ? here",
+    "exits in the midst of a sentence": "with exit code 5; it last printed: I leave because of nobody",
     "returns False": "flush returned False",
     "raises SystemExit": "raised SystemExit: 4",
     "raises KeyboardInterrupt": "raised KeyboardInterrupt",
@@ -398,12 +400,23 @@ def test_what_a_tracer_prints_is_logged_once_and_in_short(
     assert len(said[0]) < foreign_process.KEPT_BYTES + 500
 
 
-def test_a_secret_in_what_a_tracer_raises_is_hidden(yard: Yard, out: Path, tmp_path: Path) -> None:
-    """Its words are shown by status and kept in the database."""
-    yard.take(["a"], misbehaving(tmp_path, out, "raises", token="s3cr3t-value"))
+@pytest.mark.parametrize("way", ["raises", "exits in the midst of a sentence"])
+def test_a_secret_in_the_words_of_a_tracer_is_hidden(yard: Yard, out: Path, tmp_path: Path, way: str) -> None:
+    """They are shown by status and kept in the database."""
+    yard.take(["a"], misbehaving(tmp_path, out, way, token="s3cr3t-value"))
     yard.deliver()
     (reason,) = yard.errors("pending")
-    assert "no thanks, ***" in reason
+    assert "***" in reason
+    assert "s3cr3t" not in reason
+
+
+def test_a_marks_configuration_reaches_its_tracer_whole(yard: Yard, out: Path) -> None:
+    """Also what would be a destination's own words."""
+    yard.ingest(node("r-1", "flow"), mark("r-1", "Writes", path=str(out), name="n", type="t", endpoint=7))
+    yard.deliver()
+    assert [data["tracer_config"] for data in flushed(out)] == [
+        {"path": str(out), "name": "n", "type": "t", "endpoint": 7}
+    ]
 
 
 # Where there is no tracer.

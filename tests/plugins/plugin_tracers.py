@@ -129,6 +129,11 @@ def _hang_in_a_thread(_config: Any) -> None:
     raise RuntimeError("it stays")
 
 
+def _exit_with_words(config: Any) -> None:
+    print("I leave because of", config.get("token", "nobody"))
+    os._exit(5)
+
+
 class _UnspeakableError(Exception):
     def __str__(self) -> str:
         raise ValueError("no words")
@@ -137,6 +142,8 @@ class _UnspeakableError(Exception):
 _WAYS = {
     "raises": lambda config: _raise(ValueError(f"no thanks, {config.get('token', 'nobody')}")),
     "raises without words": lambda _: _raise(_UnspeakableError()),
+    "raises surrogates": lambda _: _raise(OSError("no file \ud800 here")),
+    "exits in the midst of a sentence": _exit_with_words,
     "returns False": lambda _: False,
     "raises SystemExit": lambda _: sys.exit(4),
     "raises KeyboardInterrupt": lambda _: _raise(KeyboardInterrupt()),

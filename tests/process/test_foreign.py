@@ -139,12 +139,15 @@ def test_what_tracers_print_is_bounded_in_the_log(lab: Lab) -> None:
     assert not output.exists() or "s3cr3t" not in output.read_text("utf-8", "replace")
 
 
-def test_in_thread_mode_it_ends_with_the_application(bench: Bench) -> None:
-    """The application is the owner, and is killed."""
+@pytest.mark.parametrize("forked", [False, True])
+def test_in_thread_mode_it_ends_with_the_application(bench: Bench, forked: bool) -> None:
+    """The application is the owner, and is killed; a child that it has forked, and that lives on, is not."""
     lab = Lab(bench, HUSH_BACKGROUND="thread")
     lab.mark("r-1", "Misbehaves", way="hangs", timeout_s=600)
     pid = lab.hanging()
     assert os.getpgid(pid) != os.getpgid(lab.app.pid)
+    if forked:
+        assert lab.app.ask("fork") != lab.app.pid
     lab.app.kill()
     eventually(lambda: not is_running(pid), what="its end")
 
