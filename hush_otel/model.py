@@ -207,47 +207,32 @@ class SpanData(msgspec.Struct):
     facts: SpanFacts = NO_FACTS
 
 
-class NodeColumns(msgspec.Struct, array_like=True):
-    """What the store knows of a span beside its OTel fields; see the view `node_traces`.
+class RowFacts(msgspec.Struct, array_like=True):
+    """What a row of a whole request is beside its span.
 
     Attributes:
         state: A `SpanState`.
         is_new: Whether this delivery is about it; the others were in earlier ones.
         node: A node trace's own columns, a JSON object; None for spans of OTel.
-        node_type: llm, tool, agent, …
-        model: The model that answered.
-        prompt_tokens: Tokens in.
-        completion_tokens: Tokens out.
-        total_tokens: Both.
-        cost_usd: US dollars.
     """
 
     state: int
     is_new: bool
     node: str | None = None
-    node_type: str | None = None
-    model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cost_usd: float | None = None
 
 
 class WholeRequest(msgspec.Struct):
     """A request as tracers of users get it: all of its rows that have ended, up to one delivery.
 
-    `nodes` says of each of `spans` what they do not. `is_delta`: an earlier delivery to the same
+    `rows` says of each of `spans` what they do not. `is_delta`: an earlier delivery to the same
     destination had some of it.
     """
 
     request_id: str
-    workflow_name: str | None
-    user_id: str | None
-    session_id: str | None
-    tags: list[str]
+    facts: RequestFacts
     is_delta: bool
     spans: list[SpanData]
-    nodes: list[NodeColumns]
+    rows: list[RowFacts]
 
 
 class DestinationConfig(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from hush_otel.codec import decode
-from hush_otel.model import EventData, LinkData, NodeColumns, Origin, SpanData
+from hush_otel.model import EventData, LinkData, Origin, RequestFacts, RowFacts, SpanData, SpanFacts
 
 HEADER: Final = struct.Struct(">QI")
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -22,6 +22,7 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 _ORIGIN: Final = SpanData.__struct_fields__.index("origin")
 _EVENTS: Final = SpanData.__struct_fields__.index("events")
 _LINKS: Final = SpanData.__struct_fields__.index("links")
+_FACTS: Final = SpanData.__struct_fields__.index("facts")
 
 
 class PackedSpans(msgspec.Struct, array_like=True):
@@ -57,13 +58,10 @@ class Flush(msgspec.Struct, tag="flush"):
     """Hand a request to the tracer; the fields are a WholeRequest's."""
 
     request_id: str
-    workflow_name: str | None
-    user_id: str | None
-    session_id: str | None
-    tags: list[str]
+    facts: RequestFacts
     is_delta: bool
     spans: PackedSpans
-    nodes: list[NodeColumns]
+    rows: list[RowFacts]
 
 
 class Close(msgspec.Struct, tag="close"):
@@ -101,17 +99,19 @@ def pack(spans: Sequence[SpanData]) -> PackedSpans:
     for span in spans:
         row = list(msgspec.structs.astuple(span))
         row[_ORIGIN], _ = origins.setdefault(id(span.origin), (len(origins), span.origin))
+        row[_FACTS] = msgspec.structs.astuple(span.facts)[:-1]
         rows.append(row)
     return PackedSpans([list(msgspec.structs.astuple(origin)) for _, origin in origins.values()], rows)
 
 
 def unpack(packed: PackedSpans) -> list[SpanData]:
-    """The spans that were packed, equal to them."""
+    """The spans that were packed, equal to them but for the facts of their request, which are one's."""
     origins = [Origin(*fields) for fields in packed.origins]
     spans = []
     for row in packed.rows:
         row[_ORIGIN] = origins[row[_ORIGIN]]
         row[_EVENTS] = [EventData(*event) for event in row[_EVENTS]]
         row[_LINKS] = [LinkData(*link) for link in row[_LINKS]]
+        row[_FACTS] = SpanFacts(*row[_FACTS])
         spans.append(SpanData(*row))
     return spans

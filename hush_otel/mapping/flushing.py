@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hush_otel.model import AttributeValue, NodeColumns, SpanData, SpanState, WholeRequest
+from hush_otel.model import AttributeValue, RowFacts, SpanData, SpanFacts, SpanState, WholeRequest
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INPUT: Final = (
@@ -60,7 +60,7 @@ def flush_data(request: WholeRequest, tracer_type: str, tracer_config: Mapping[s
         tracer_type: As the mark or the destination named it.
         tracer_config: With its secrets.
     """
-    nodes = [_node(span, columns) for span, columns in zip(request.spans, request.nodes, strict=True)]
+    nodes = [_node(span, row) for span, row in zip(request.spans, request.rows, strict=True)]
     names = _Names(request.spans, nodes)
     order = sorted(range(len(nodes)), key=lambda place: _when(nodes[place], request.spans[place]))
     for place in order:
@@ -70,12 +70,12 @@ def flush_data(request: WholeRequest, tracer_type: str, tracer_config: Mapping[s
         "tracer_type": tracer_type,
         "tracer_config": dict(tracer_config),
         "request_id": request.request_id,
-        "workflow_name": request.workflow_name,
-        "user_id": request.user_id,
-        "session_id": request.session_id,
-        "tags": request.tags,
+        "workflow_name": request.facts.workflow_name,
+        "user_id": request.facts.user_id,
+        "session_id": request.facts.session_id,
+        "tags": list(request.facts.tags),
         "is_delta": request.is_delta,
-        "new_nodes": [keys[place] for place in order if request.nodes[place].is_new],
+        "new_nodes": [keys[place] for place in order if request.rows[place].is_new],
         "execution_order": [
             {
                 "node": names.given[place],
@@ -86,22 +86,22 @@ def flush_data(request: WholeRequest, tracer_type: str, tracer_config: Mapping[s
             for place in order
         ],
         "nodes_trace_data": {
-            keys[place]: _trace_data(request.spans[place], request.nodes[place], nodes[place])
+            keys[place]: _trace_data(request.spans[place], request.rows[place], nodes[place])
             for place in order
         },
     }
 
 
-def _node(span: SpanData, columns: NodeColumns) -> _Node:
-    if columns.node is not None:
-        return _DECODE_NODE.decode(columns.node)
+def _node(span: SpanData, row: RowFacts) -> _Node:
+    if row.node is not None:
+        return _DECODE_NODE.decode(row.node)
     return _Node(
         span.name,
-        node_type=columns.node_type,
+        node_type=span.facts.node_type,
         start_time=_iso(span.start_ns),
         end_time=_iso(span.end_ns),
         duration_ms=(span.end_ns - span.start_ns) / 1e6,
-        contain_generation=columns.node_type in ("llm", "embedding"),
+        contain_generation=span.facts.node_type in ("llm", "embedding"),
     )
 
 
@@ -151,7 +151,7 @@ class _Names:
         return self.given[above]
 
 
-def _trace_data(span: SpanData, columns: NodeColumns, node: _Node) -> dict[str, Any]:
+def _trace_data(span: SpanData, row: RowFacts, node: _Node) -> dict[str, Any]:
     data = {
         "name": span.name,
         "start_time": node.start_time,
@@ -159,18 +159,18 @@ def _trace_data(span: SpanData, columns: NodeColumns, node: _Node) -> dict[str, 
         "duration_ms": node.duration_ms,
         "input": _content(span.attributes, _INPUT, "input.mime_type"),
         "output": _content(span.attributes, _OUTPUT, "output.mime_type"),
-        "model": columns.model,
-        "usage": _usage(columns),
-        "cost": columns.cost_usd,
+        "model": span.facts.model,
+        "usage": _usage(span.facts),
+        "cost": span.facts.cost_usd,
         "metadata": _metadata(node, span),
         "node_type": node.node_type,
         "error": span.status_message if span.status_code == _ERROR else None,
-        "interrupted": columns.state == SpanState.INTERRUPTED,
+        "interrupted": row.state == SpanState.INTERRUPTED,
         "trace_id": span.trace_id.hex(),
         "span_id": span.span_id.hex(),
         "parent_span_id": None if span.parent_span_id is None else span.parent_span_id.hex(),
     }
-    if columns.node is None:
+    if row.node is None:
         data["attributes"] = span.attributes
     return data
 
@@ -195,11 +195,11 @@ def _parsed(text: str) -> AttributeValue:
     return parsed
 
 
-def _usage(columns: NodeColumns) -> dict[str, int] | None:
+def _usage(facts: SpanFacts) -> dict[str, int] | None:
     counts = {
-        "prompt_tokens": columns.prompt_tokens,
-        "completion_tokens": columns.completion_tokens,
-        "total_tokens": columns.total_tokens,
+        "prompt_tokens": facts.prompt_tokens,
+        "completion_tokens": facts.completion_tokens,
+        "total_tokens": facts.total_tokens,
     }
     return {name: count for name, count in counts.items() if count is not None} or None
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
-from hush_otel.model import NodeColumns, WholeRequest
+from hush_otel.model import RowFacts, WholeRequest
 
 from .outbox import Delivery
 from .spans import COLUMNS, SQL, SpanReader
 
 _SPAN_COLUMNS: Final = len(COLUMNS.split(", ")) + 3
-"""What `SpanReader` makes a span of; the columns of NodeColumns follow."""
+"""What `SpanReader` makes a span of; whether it is new and its node follow."""
 _STATE: Final = 17
-_TAGS: Final = msgspec.json.Decoder(list[str])
 
 
 class RequestReader(SpanReader):
@@ -22,22 +19,13 @@ class RequestReader(SpanReader):
 
     def read_request(self, delivery: Delivery) -> WholeRequest | None:
         """The request of a delivery, up to it; None when no row is left that the delivery is about."""
-        spans, nodes = [], []
+        spans, rows = [], []
         for row in self._connection.execute(SQL["rows_of_request"], (delivery.id,)):
             spans.append(self._span(row[:_SPAN_COLUMNS]))
-            is_new, *columns = row[_SPAN_COLUMNS:]
-            nodes.append(NodeColumns(row[_STATE], bool(is_new), *columns))
-        head = self._connection.execute(SQL["request_of_delivery"], (delivery.id,)).fetchone()
-        if head is None or not any(node.is_new for node in nodes):
+            is_new, node = row[_SPAN_COLUMNS:]
+            rows.append(RowFacts(row[_STATE], bool(is_new), node))
+        if not any(row.is_new for row in rows):
             return None
-        request_id, workflow_name, user_id, session_id, tags, follows = head
-        return WholeRequest(
-            request_id,
-            workflow_name,
-            user_id,
-            session_id,
-            _TAGS.decode(tags) if tags else [],
-            bool(follows) or not all(node.is_new for node in nodes),
-            spans,
-            nodes,
-        )
+        (follows,) = self._connection.execute(SQL["follows_another"], (delivery.id,)).fetchone()
+        is_delta = bool(follows) or not all(row.is_new for row in rows)
+        return WholeRequest(spans[0].request_id, spans[0].facts.request, is_delta, spans, rows)

@@ -9,7 +9,7 @@ import pytest
 from test_readable import span_data
 
 from hush_otel.mapping.flushing import flush_data
-from hush_otel.model import NodeColumns, SpanData, WholeRequest
+from hush_otel.model import RequestFacts, RowFacts, SpanData, SpanFacts, WholeRequest
 
 SECOND_NS = 1_000_000_000
 
@@ -26,19 +26,19 @@ def span(number: int, name: str, parent: int | None = None, **fields: Any) -> Sp
     )
 
 
-def node(name: str, parent: str | None = None, *, is_new: bool = True, **fields: Any) -> NodeColumns:
+def node(name: str, parent: str | None = None, *, is_new: bool = True, **fields: Any) -> RowFacts:
     """What the store has of a node trace."""
     columns = {"node_name": name, "parent_name": parent, "contain_generation": 0, **fields}
-    return NodeColumns(1, is_new, json.dumps(columns))
+    return RowFacts(1, is_new, json.dumps(columns))
 
 
-OTEL = NodeColumns(1, True)
+OTEL = RowFacts(1, True)
 
 
-def flushed(*rows: tuple[SpanData, NodeColumns], is_delta: bool = False) -> dict[str, Any]:
+def flushed(*rows: tuple[SpanData, RowFacts], is_delta: bool = False) -> dict[str, Any]:
     """The flush_data of a request of these rows."""
     spans, nodes = [list(column) for column in zip(*rows, strict=True)]
-    request = WholeRequest("r", "flow", None, None, [], is_delta, spans, nodes)
+    request = WholeRequest("r", RequestFacts("flow"), is_delta, spans, nodes)
     return flush_data(request, "Mine", {"key": "value"})
 
 
@@ -146,9 +146,9 @@ def test_input_comes_out_of_its_json(attributes: dict[str, Any], content: Any) -
 
 def test_a_span_of_otel_has_times_attributes_and_what_was_found_in_them() -> None:
     """In the shape of a node."""
-    columns = NodeColumns(2, True, None, "llm", "m-1", 3, None, None, 0.5)
-    failed = span(1, "chat", attributes={"x": b"1"}, status_code=2, status_message="no")
-    data = flushed((failed, columns))
+    facts = SpanFacts(False, "llm", "m-1", 3, cost_usd=0.5)
+    failed = span(1, "chat", attributes={"x": b"1"}, status_code=2, status_message="no", facts=facts)
+    data = flushed((failed, RowFacts(2, True)))
     assert data["execution_order"][0]["contain_generation"] is True
     assert data["nodes_trace_data"]["chat"] == {
         "name": "chat",

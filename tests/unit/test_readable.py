@@ -25,7 +25,7 @@ from opentelemetry.trace import (
 
 from hush_otel.destinations.foreign_wire import Export, decode_question, encode, pack, unpack
 from hush_otel.destinations.readable import readable_spans
-from hush_otel.model import Origin, SpanData
+from hush_otel.model import Origin, SpanData, SpanFacts
 from hush_otel.store.history import HistoryReader
 
 STATE = TraceState([("vendor", "a=b"), ("other", "x")])
@@ -186,7 +186,9 @@ def test_spans_of_one_resource_share_it() -> None:
 def test_a_span_survives_the_pipe_unchanged() -> None:
     """Every field, every type of value."""
     values = {"a": [1, 1.0, True, None, "x", b"x"], "b": {"c": {"d": [b""]}}, "n": -(2**63), "": "no key"}
-    span = span_data(attributes=values, trace_state="a=b", parent_span_id=b"p" * 8)
+    span = span_data(
+        attributes=values, trace_state="a=b", parent_span_id=b"p" * 8, facts=SpanFacts(True, "llm")
+    )
     (back,) = through_the_pipe([span])
     assert repr(back) == repr(span)  # which tells 1 from 1.0 and True
 

@@ -192,13 +192,11 @@ WHERE (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE d
   AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
   AND (d.without_seqs IS NULL OR s.end_seq NOT IN (SELECT value FROM json_each(d.without_seqs)))
 
--- name: request_of_delivery
+-- name: follows_another
 -- A delta is what follows an earlier delivery to the same destination.
-SELECT r.request_id, r.workflow_name, r.user_id, r.session_id, r.tags,
-       EXISTS (SELECT 1 FROM hush_deliveries o
+SELECT EXISTS (SELECT 1 FROM hush_deliveries o
                WHERE o.request = d.request AND o.destination = d.destination AND o.to_seq <= d.from_seq)
-FROM hush_deliveries d JOIN hush_requests r ON r.id = d.request
-WHERE d.id = ?
+FROM hush_deliveries d WHERE d.id = ?
 
 -- name: rows_of_request
 -- All that has ended of a delivery's request, up to the delivery, and which of it the delivery is about.
@@ -206,7 +204,7 @@ SELECT {columns}, r.request_id, d.id, s.end_seq,
        s.end_seq > d.from_seq
            AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
            AND (d.without_seqs IS NULL OR s.end_seq NOT IN (SELECT value FROM json_each(d.without_seqs))),
-       s.node, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd
+       s.node
 FROM hush_deliveries d
 CROSS JOIN hush_requests r ON r.id = d.request
 LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
