@@ -143,12 +143,16 @@ class LinkData(msgspec.Struct, array_like=True):
 
 
 class RequestFacts(msgspec.Struct, frozen=True, eq=False):
-    """What the store knows of a request, for vendors that want it on every span. One object per request."""
+    """What the store knows of a request, for vendors that want it on every span. One object per request.
+
+    `metadata` is the root node's, JSON text, unless it is long.
+    """
 
     workflow_name: str | None = None
     tags: tuple[str, ...] = ()
     user_id: str | None = None
     session_id: str | None = None
+    metadata: str | None = None
 
 
 class SpanFacts(msgspec.Struct, frozen=True, eq=False):
@@ -159,6 +163,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
         node_type: Lower case: llm, embedding, chain, tool, agent, retriever, …
         cost_usd: As given, else as computed when it was stored.
         request: Of the request it belongs to.
+        context_id: A node trace's.
     """
 
     is_node: bool = False
@@ -171,6 +176,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
     user_id: str | None = None
     session_id: str | None = None
     request: RequestFacts = RequestFacts()
+    context_id: str | None = None
 
 
 NO_FACTS: Final = SpanFacts()
@@ -182,7 +188,8 @@ class SpanData(msgspec.Struct):
     Ids are 16 and 8 bytes; times unix nanoseconds; `kind` is OTLP's number (1 INTERNAL, 2 SERVER,
     3 CLIENT, 4 PRODUCER, 5 CONSUMER); `status_code` OTLP's (0 UNSET, 1 OK, 2 ERROR); `flags` OTLP's.
     `origin` is shared: spans of one resource and scope hold the same object. `facts` are not sent by
-    themselves: dialects read them.
+    themselves: dialects read them. `iteration` is a span that no row stands for (`mapping.iterations`): it is
+    sent before this one, in the same request, and not counted.
     """
 
     trace_id: bytes
@@ -205,6 +212,7 @@ class SpanData(msgspec.Struct):
     origin: Origin
     request_id: str
     facts: SpanFacts = NO_FACTS
+    iteration: SpanData | None = None
 
 
 class RowFacts(msgspec.Struct, array_like=True):

@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
+from hush_otel.mapping.iterations import Iteration, IterationNode, group_iterations
 from hush_otel.mapping.parents import PlacedNode, resolve_parents
 
 from . import text
@@ -74,17 +75,25 @@ class Line:
 def arrange(rows: Iterable[Row]) -> list[Node]:
     """The roots, with all others below them; every row exactly once, whatever the parents say.
 
+    Nodes of a loop's pass hang below a node for it, ``iteration[0]``, which no row stands for.
+
     A row whose parent is not stored stands at the root level with a note. So does the earliest of the rows
     whose parents form a cycle; the others hang below it.
     """
     nodes = sorted((Node(row) for row in rows), key=_execution_order)
     by_key = {node.key: node for node in nodes}
     named = _named_parents(nodes)
+    parents = {node.key: node.row["parent_span_id"] or named.get(str(node.row["span_id"])) for node in nodes}
+    passes = _passes(nodes, parents)
     roots: list[Node] = []
     for node in nodes:
-        parent_id = node.row["parent_span_id"] or named.get(str(node.row["span_id"]))
-        parent = by_key.get((node.row["trace_id"], parent_id))
+        parent = by_key.get((node.row["trace_id"], parents[node.key]))
         _note_missing_parent(node, parent)
+        group = passes.get(node.key)
+        if group is not None and parent is not None:
+            if not group.children:
+                parent.children.append(group)
+            parent = group
         (roots if parent is None else parent.children).append(node)
     return roots + _cut_cycles(nodes, roots)
 
@@ -124,6 +133,63 @@ def _named_parents(nodes: list[Node]) -> dict[str, str]:
         child.hex(): parent.hex()
         for child, (parent, missing) in resolved.items()
         if parent is not None and not missing
+    }
+
+
+def _passes(nodes: list[Node], parents: Mapping[Key, object]) -> dict[Key, Node]:
+    """The passes of loops, which no row stands for: a node's pass, by the node's key."""
+    rows = [node for node in nodes if node.row["is_node"]]
+    if all(node.row["context_id"] is None for node in rows):
+        return {}
+    found = group_iterations([_in_pass(node.row, parents[node.key]) for node in rows])
+    drawn: dict[bytes, Node] = {}
+    passes = {}
+    for node in rows:
+        group = found.of_node.get(bytes.fromhex(str(node.row["span_id"])))
+        if group is not None:
+            passes[node.key] = drawn.setdefault(group.span_id, Node(_pass_row(group, node.row)))
+    return passes
+
+
+def _in_pass(row: Row, parent: object) -> IterationNode:
+    placed = _placed(row)
+    return IterationNode(
+        span_id=placed.span_id,
+        parent_span_id=None if parent is None else bytes.fromhex(str(parent)),
+        node_name=placed.node_name,
+        parent_name=placed.parent_name,
+        context_id=placed.context_id,
+        start_ns=placed.start_ns,
+        end_ns=placed.end_ns,
+        end_seq=0,
+        prompt_tokens=_whole(row["prompt_tokens"]),
+        completion_tokens=_whole(row["completion_tokens"]),
+        total_tokens=_whole(row["total_tokens"]),
+        cost_usd=text.number(row["cost_usd"]),
+    )
+
+
+def _whole(value: object) -> int | None:
+    number = text.number(value)
+    return None if number is None else int(number)
+
+
+def _pass_row(group: Iteration, of_node: Row) -> Row:
+    return {
+        **dict.fromkeys(of_node),
+        "trace_id": of_node["trace_id"],
+        "span_id": group.span_id.hex(),
+        "parent_span_id": group.loop_id.hex(),
+        "name": group.name,
+        "node_name": group.name,
+        "start_ns": group.start_ns,
+        "duration_ms": (group.end_ns - group.start_ns) / 1e6,
+        "prompt_tokens": group.prompt_tokens,
+        "completion_tokens": group.completion_tokens,
+        "total_tokens": group.total_tokens,
+        "cost_usd": group.cost_usd,
+        "cost_source": of_node["cost_source"],
+        "status": "ok",
     }
 
 

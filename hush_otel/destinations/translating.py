@@ -5,7 +5,7 @@ Around any sender. Original attributes are never changed or left out; other dest
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -41,6 +41,14 @@ def translating(sender: Sender, config: DestinationConfig) -> Sender:
     return TranslatingSender(sender, dialect_named(name), _resource(config))
 
 
+def _with_iterations(spans: Sequence[SpanData]) -> Iterator[SpanData]:
+    """What is sent: a pass of a loop goes before the node that carries it."""
+    for span in spans:
+        if span.iteration is not None:
+            yield span.iteration
+        yield span
+
+
 class TranslatingSender:
     """A `base.Sender` around another one."""
 
@@ -55,7 +63,9 @@ class TranslatingSender:
 
     def send(self, spans: Sequence[SpanData]) -> Outcome:
         """Translate and send. Returns and raises as `base.Sender.send`."""
-        return self._sender.send([self._translated(span) for span in spans])
+        outcome = self._sender.send([self._translated(span) for span in _with_iterations(spans)])
+        # A receiver may refuse spans that no row stands for: the ledger knows nothing of them.
+        return outcome if outcome.rejected <= len(spans) else Outcome(len(spans), outcome.message)
 
     def _translated(self, span: SpanData) -> SpanData:
         if self._dialect is not None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hush_otel.mapping.nodes import root_span_id_of
 from hush_otel.model import (
     AttributeValue,
     EventData,
@@ -29,7 +30,8 @@ COLUMNS: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
     "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
     "s.state, s.large, s.id, s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
-    "s.total_tokens, s.cost_usd, s.user_id, s.session_id, r.workflow_name, r.tags, r.user_id, r.session_id"
+    "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', "
+    "r.workflow_name, r.tags, r.user_id, r.session_id"
 )
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
 
@@ -72,6 +74,10 @@ _EXACT_ORIGIN: Final = msgspec.msgpack.Decoder(
 )
 
 
+SHARED_METADATA_CHARS: Final = 4096
+"""Of a request's metadata that stands on each of its spans. Longer ones stay on their node alone."""
+
+
 class Batch(NamedTuple):
     """Deliveries' spans, one delivery after the other, each's in the order in which they ended.
 
@@ -94,7 +100,7 @@ class SpanReader:
             check_same_thread=False,
         )
         self._origins: dict[int, Origin] = {}
-        self._request_columns: tuple[str, list[Any]] | None = None
+        self._request_key: tuple[str, bytes | None, list[Any]] | None = None
         self._request_facts = RequestFacts()
 
     def read(self, deliveries: Iterable[Delivery]) -> list[SpanData]:
@@ -116,10 +122,8 @@ class SpanReader:
             status_code, status_message, attributes, events, links, dropped, exact, origin,
             state, large, number, *facts, request_id, _, _,
         ) = row  # fmt: skip
-        typed, typed_events, typed_links = _content(attributes, events, links, exact)
-        if large is not None:
-            texts = self._connection.execute(SQL["payloads_of_span"], (number,))
-            typed.update((key, _TEXT.decode(text)) for key, text in texts)
+        typed, typed_events, typed_links = stored_content(attributes, events, links, exact)
+        self._with_payloads(typed, large, number)
         if state == SpanState.INTERRUPTED:
             typed["hush.incomplete"] = True  # in the JSON, but not in an exact copy
         dropped_attributes, dropped_events, dropped_links = _DROPPED.decode(dropped) if dropped else (0, 0, 0)
@@ -143,25 +147,54 @@ class SpanReader:
             dropped_links=dropped_links,
             origin=self._origin(origin),
             request_id=request_id,
-            facts=self._facts(request_id, facts),
+            facts=self._facts(request_id, trace_id, facts),
         )
 
-    def _facts(self, request_id: str, columns: list[Any]) -> SpanFacts:
-        is_node, node_type, model, prompt, completion, total, cost, user, session, *of_request = columns
-        request = self._request(request_id, of_request)
+    def _with_payloads(
+        self, attributes: dict[str, AttributeValue], large: int | None, number: int
+    ) -> dict[str, AttributeValue]:
+        """Put long texts back that lie apart."""
+        if large is not None:
+            texts = self._connection.execute(SQL["payloads_of_span"], (number,))
+            attributes.update((key, _TEXT.decode(text)) for key, text in texts)
+        return attributes
+
+    def _facts(self, request_id: str, trace_id: bytes, columns: list[Any]) -> SpanFacts:
+        is_node, node_type, model, prompt, completion, total, cost, user, session, context_id = columns[:10]
+        request = self._request(request_id, trace_id if is_node else None, columns[10:])
         return SpanFacts(
-            bool(is_node), node_type, model, prompt, completion, total, cost, user, session, request
+            bool(is_node),
+            node_type,
+            model,
+            prompt,
+            completion,
+            total,
+            cost,
+            user,
+            session,
+            request,
+            context_id,
         )
 
-    def _request(self, request_id: str, columns: list[Any]) -> RequestFacts:
+    def _request(self, request_id: str, of_nodes: bytes | None, columns: list[Any]) -> RequestFacts:
         """Spans of a request come one after the other, and share its facts."""
-        if self._request_columns != (request_id, columns):
+        key = (request_id, of_nodes, columns)
+        if self._request_key != key:
             workflow_name, tags, user_id, session_id = columns
-            self._request_columns = (request_id, columns)
+            self._request_key = key
             self._request_facts = RequestFacts(
-                workflow_name, tuple(_TAGS.decode(tags)) if tags else (), user_id, session_id
+                workflow_name,
+                tuple(_TAGS.decode(tags)) if tags else (),
+                user_id,
+                session_id,
+                None if of_nodes is None else self._root_metadata(request_id, of_nodes),
             )
         return self._request_facts
+
+    def _root_metadata(self, request_id: str, trace_id: bytes) -> str | None:
+        key = (trace_id, root_span_id_of(request_id))
+        row = self._connection.execute(SQL["node_metadata"], key).fetchone()
+        return row[0] if row and row[0] and len(row[0]) <= SHARED_METADATA_CHARS else None
 
     def _origin(self, number: int) -> Origin:
         found = self._origins.get(number)
@@ -183,7 +216,7 @@ class SpanReader:
         self._connection.close()
 
 
-def _content(
+def stored_content(
     attributes: str, events: str | None, links: str | None, exact: bytes | None
 ) -> tuple[dict[str, AttributeValue], list[EventData], list[LinkData]]:
     """From the typed copy where there is one; else JSON carries every type."""

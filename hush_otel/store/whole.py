@@ -6,16 +6,17 @@ from typing import Final
 
 from hush_otel.model import RowFacts, WholeRequest
 
+from .iterations import IterationReader
 from .outbox import Delivery
-from .spans import COLUMNS, SQL, SpanReader
+from .spans import COLUMNS, SQL
 
 _SPAN_COLUMNS: Final = len(COLUMNS.split(", ")) + 3
 """What `SpanReader` makes a span of; whether it is new and its node follow."""
 _STATE: Final = 17
 
 
-class RequestReader(SpanReader):
-    """A SpanReader that reads whole requests, too."""
+class RequestReader(IterationReader):
+    """Reads whole requests, too: without iterations, which tracers make themselves of contexts."""
 
     def read_request(self, delivery: Delivery) -> WholeRequest | None:
         """The request of a delivery, up to it; None when no row is left that the delivery is about."""

@@ -143,10 +143,12 @@ def test_show_places_live_nodes_by_name(db: Path) -> None:
     assert [line.split("  ")[0].rstrip() for line in out.split("\n\n")[1].splitlines()] == [
         "✓ nodes",
         "├─ ✓ load (nodes.load)",
-        "│",
+        "│",  # iteration[0]
+        "│",  # item
         "└─ ✓ price (nodes.price)",
         "✓ child (nodes.child)",
     ]
+    assert "└─ ✓ iteration[0]" in out
     assert "└─ ✓ item (nodes.load.item) [0]" in out
     assert "parent nodes.gone not stored" in out
 

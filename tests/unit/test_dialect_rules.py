@@ -9,7 +9,7 @@ import pytest
 from dialect_samples import CHAT, SAMPLES, node, span
 
 from hush_otel.mapping.dialects.catalogue import dialect_named, translated
-from hush_otel.model import SpanData
+from hush_otel.model import RequestFacts, SpanData, SpanFacts
 
 KIND = "openinference.span.kind"
 
@@ -127,6 +127,16 @@ def test_langfuse_trace_keys_stand_on_every_span(sample: str) -> None:
     assert found["langfuse.trace.tags"] == ["prod", "team:search"]
     assert (found["user.id"], found["session.id"]) == ("ada", "session-1")
     assert found["langfuse.trace.metadata.request_id"] == "run-1"
+
+
+def test_langfuse_the_roots_metadata_is_the_traces() -> None:
+    """On every span, where the store shares it; on the root in any case."""
+    found = sent("langfuse", SAMPLES["node: root"])
+    assert found["langfuse.trace.metadata.tier"] == "gold"
+    shared = SpanFacts(request=RequestFacts(metadata='{"tier":"gold","shape":{"w":1}}'))
+    found = sent("langfuse", span("x", facts=shared))
+    assert found["langfuse.trace.metadata.tier"] == "gold"
+    assert found["langfuse.trace.metadata.shape"] == '{"w":1}'
 
 
 def test_langfuse_errors_have_level_and_message() -> None:

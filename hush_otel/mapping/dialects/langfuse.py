@@ -68,7 +68,10 @@ def langfuse(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
 
 
 def _trace(span: SpanData, meaning: Meaning) -> dict[str, Any]:
+    of_root = meaning.metadata if span.parent_span_id is None else {}
+    metadata = {**meaning.trace_metadata, **of_root}
     return {
+        **{f"langfuse.trace.metadata.{key}": _plain(value) for key, value in metadata.items()},
         "langfuse.trace.name": meaning.workflow_name,
         "langfuse.trace.tags": list(meaning.tags) or None,
         "langfuse.trace.metadata.request_id": span.request_id,

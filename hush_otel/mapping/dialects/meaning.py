@@ -94,7 +94,7 @@ class Meaning(msgspec.Struct, frozen=True):
         tokens: None when there are none.
         input: As text; `output` alike. What is no text is JSON.
         parameters: Temperature and the like.
-        metadata: The user's.
+        metadata: The user's; `trace_metadata` is the request's, where it is not long.
         node: What only node traces have and no vendor has a place for: ``hush.*`` without the prefix.
         error: None when it has not failed.
     """
@@ -113,6 +113,7 @@ class Meaning(msgspec.Struct, frozen=True):
     output: str | None
     parameters: dict[str, Any]
     metadata: dict[str, Any]
+    trace_metadata: dict[str, Any]
     node: dict[str, AttributeValue]
     error: str | None
 
@@ -137,6 +138,7 @@ def meaning_of(span: SpanData) -> Meaning:
         output=_content(attributes, _OUTPUT),
         parameters=_parameters(attributes),
         metadata=_object(attributes.get("metadata")),
+        trace_metadata=_object(facts.request.metadata),
         node=_node(attributes),
         error=_error(span),
     )

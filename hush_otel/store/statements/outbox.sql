@@ -213,6 +213,26 @@ CROSS JOIN hush_traces t ON t.id = s.trace
 WHERE d.id = ?
   AND (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination))
 
+-- name: nodes_of_trace
+-- What iterations are made of: nothing long.
+SELECT s.span_id, s.parent_span_id, s.node ->> 'node_name', s.node ->> 'parent_name', s.node ->> 'context_id',
+       s.start_ns, s.end_ns, s.end_seq, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd
+FROM hush_traces t
+JOIN hush_spans s ON s.trace = t.id
+WHERE t.trace_id = ? AND s.end_seq > 0 AND s.node IS NOT NULL
+
+-- name: node_content
+SELECT s.attributes, NULL, NULL, s.exact, s.large, s.id
+FROM hush_traces t
+JOIN hush_spans s ON s.trace = t.id
+WHERE t.trace_id = ? AND s.span_id = ?
+
+-- name: node_metadata
+SELECT s.node ->> 'metadata'
+FROM hush_traces t
+JOIN hush_spans s ON s.trace = t.id
+WHERE t.trace_id = ? AND s.span_id = ?
+
 -- name: payloads_of_span
 SELECT l.key, p.json FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload WHERE l.span = ?
 
