@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "retry": "Send deliveries again that are dead or paused, or wait for their next try.",
     "replay": "Send requests of the past to a destination, with their own ids.",
     "reprice": "Compute costs anew that no app has given, by today's price table.",
+    "explain": "Show what a vendor would get of a request, and send nothing.",
     "export": "Write requests of the past into a file, or to standard output (PATH is -).",
     "audit": "Check that nothing has disappeared: the loss ledger.",
     "run": "Run the background process in the foreground.",

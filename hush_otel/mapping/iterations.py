@@ -5,8 +5,8 @@
 A group is never stored: it is made anew from the nodes whenever it is looked at, with the same id. What it
 rolls up (time, tokens, cost) is all that is below it; nobody counts it again, since the nodes have it.
 
-The first of its nodes to end carries the group: with that node it is sent, once. What ends later and belongs to
-it hangs below it, too, but is not in its sums any more.
+The first of its nodes to end carries the group: with that node it is sent, once. What ends later and belongs
+to it hangs below it, too, but is not in its sums any more.
 """
 
 from __future__ import annotations

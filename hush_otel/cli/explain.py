@@ -1,0 +1,249 @@
+"""`hush-otel explain --to NAME ID`: what a vendor would get of a request. Nothing is sent."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, Final, NamedTuple
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.errors import HushError, PermanentError
+from hush_otel.mapping.dialects.catalogue import additions, dialect_named, translated
+from hush_otel.mapping.dialects.meaning import meaning_of
+from hush_otel.mapping.dialects.remarks import Remark, remarks
+from hush_otel.model import TRACER_ALIASES, AttributeValue, SpanData
+from hush_otel.options import (
+    GRPC_REQUEST_BYTES,
+    HTTP_REQUEST_BYTES,
+    dialect,
+    max_request_bytes,
+)
+from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
+from hush_otel.store.history import HistoryReader
+from hush_otel.store.reading import Reader, find_request
+
+from . import text
+from .output import console, to_json
+from .waiting import open_reader
+
+TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
+"""What can be explained: types whose spans are translated here."""
+
+WORDS: Final = {"drop": "not kept", "double": "counted twice", "cut": "cut"}
+
+
+class Target(NamedTuple):
+    """Where the spans would go."""
+
+    name: str
+    type: str
+    config: Mapping[str, AttributeValue]
+    dialect: str
+
+    @property
+    def limit_bytes(self) -> int:
+        """Above which nothing is sent."""
+        grpc = self.config.get("protocol") == "grpc"
+        default = GRPC_REQUEST_BYTES if grpc else HTTP_REQUEST_BYTES
+        return max_request_bytes(("max_request_bytes", self.config.get("max_request_bytes")), default)
+
+
+class Explained(NamedTuple):
+    """One span on its way out."""
+
+    span: SpanData
+    added: dict[str, AttributeValue]
+    remarks: list[Remark]
+    size_bytes: int
+
+
+@click.command("explain")
+@click.option("--to", "name", required=True, metavar="NAME", help="A destination by its name, or a type.")
+@click.argument("request_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One object: to, spans, remarks.")
+@click.pass_obj
+def command(db: str | None, name: str, request_id: str, as_json: bool) -> None:
+    """Show what a vendor would get of a request, and send nothing.
+
+    Also what it would lose, count twice or cut, as far as that is known.
+
+    NAME is a destination of the configuration file or of the database, or a type such as langfuse, phoenix,
+    mlflow, langsmith: it need not be configured. ID is a request id, the beginning of one, or a trace id in
+    hex.
+    """
+    settings = Settings.load(db)
+    with open_reader(settings) as reader:
+        found = find_request(reader, request_id)
+        target = _target(settings, reader, name)
+        row = reader.row("request_number", request_id=found)
+        with closing(HistoryReader(settings.db_path)) as history:
+            spans = history.spans_of(row["id"]) if row else iter(())
+            explained = (_explained(target, span) for span in spans)
+            if as_json:
+                for part in _json_parts(target, found, explained):
+                    sys.stdout.write(part)
+            else:
+                _render(console(), target, found, explained)
+
+
+def _target(settings: Settings, reader: Reader, name: str) -> Target:
+    """By its name in the file, in the database, or as a type.
+
+    Raises:
+        HushError: It is none of them, or of a type that is not translated here.
+    """
+    known = settings.known_destinations.get(name)
+    row = reader.row("destination", name=name)
+    if known is not None:
+        kind, config = known.type, dict(known.config)
+    elif row is not None:
+        kind, config = row["type"], msgspec.json.decode(row["config"])
+    else:
+        kind, config = TRACER_ALIASES.get(name, name), {}
+    if kind not in TYPES:
+        raise HushError(
+            _why_not(name, kind, known=known is not None or row is not None), hint=_hint(settings, reader)
+        )
+    try:
+        chosen = dialect(("dialect", config.get("dialect"))) or DEFAULT_DIALECTS.get(kind, "none")
+    except PermanentError as exc:
+        raise HushError(f"destination {name!r}: {exc.message}", hint=exc.hint) from None
+    return Target(name, kind, config, chosen)
+
+
+def _why_not(name: str, kind: str, *, known: bool) -> str:
+    if kind == "local":
+        return "local is the store itself: nothing is sent there"
+    if known:
+        return f"destination {name!r} has the type {kind!r}, which gets what was recorded"
+    return f"{name!r} is neither a destination nor a type of one"
+
+
+def _hint(settings: Settings, reader: Reader) -> str:
+    stored = {str(row["name"]) for row in reader.each("destination_names")}
+    names = ", ".join(sorted({*settings.known_destinations, *stored})) or "none"
+    return f"types: {', '.join(TYPES)}; destinations: {names}"
+
+
+def _explained(target: Target, span: SpanData) -> Explained:
+    # Imported here: protobuf takes a while, and `--help` does without.
+    from hush_otel.destinations.otlp_encode import encode  # noqa: PLC0415
+
+    found = dialect_named(target.dialect)
+    added = {} if found is None else additions(found, span)
+    sent = span if found is None else translated(found, span)
+    size = len(encode([sent]))
+    noted = remarks(target.type, target.dialect, span, sent)
+    if size > target.limit_bytes:
+        words = f"{size} bytes are above what one request may have ({target.limit_bytes}): it is not sent"
+        noted.append(Remark("drop", "", words))
+    return Explained(sent, added, noted, size)
+
+
+# ------------------------------------------------------------------ as JSON
+
+
+def _json_parts(target: Target, request_id: str, explained: Iterator[Explained]) -> Iterator[str]:
+    counts: Counter[str] = Counter()
+    yield f'{{"request_id":{to_json(request_id)},"to":{to_json(_said(target))},"spans":['
+    for index, one in enumerate(explained):
+        counts.update(remark.kind for remark in one.remarks)
+        yield ("," if index else "") + to_json(_span_json(one))
+    yield f'],"remarks":{to_json({kind: counts[kind] for kind in WORDS})}}}\n'
+
+
+def _said(target: Target) -> dict[str, Any]:
+    preset = PRESETS.get(target.type)
+    return {
+        "name": target.name,
+        "type": target.type,
+        "vendor": preset.vendor if preset else None,
+        "dialect": target.dialect,
+        "evidence": preset.evidence if preset else None,
+    }
+
+
+def _span_json(one: Explained) -> dict[str, Any]:
+    span = one.span
+    return {
+        "name": span.name,
+        "span_id": span.span_id.hex(),
+        "parent_span_id": span.parent_span_id.hex() if span.parent_span_id else None,
+        "attributes": _shown(span.attributes),
+        "added": sorted(one.added),
+        "size_bytes": one.size_bytes,
+        "remarks": [remark._asdict() for remark in one.remarks],
+    }
+
+
+def _shown(value: Any) -> Any:
+    """As the JSON of the views: what JSON has no word for is text."""
+    if isinstance(value, Mapping):
+        return {str(key): _shown(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+    return value
+
+
+# ------------------------------------------------------------------ for people
+
+
+def _render(out: Console, target: Target, request_id: str, explained: Iterator[Explained]) -> None:
+    said = _said(target)
+    vendor = f"{said['vendor']}, {said['evidence']}" if said["vendor"] else target.type
+    title = Text(text.clean(request_id), style="bold")
+    title.append(f" → {text.clean(target.name)}", style="bold")
+    title.append(f"  {vendor}; dialect {target.dialect}; nothing is sent", style="not bold bright_black")
+    out.print(title)
+    counts: Counter[str] = Counter()
+    spans = 0
+    for one in explained:
+        spans += 1
+        counts.update(remark.kind for remark in one.remarks)
+        out.print()
+        _render_span(out, one)
+    out.print()
+    out.print(Text(_summary(spans, counts)))
+
+
+def _render_span(out: Console, one: Explained) -> None:
+    out.print(
+        Text(text.clean(one.span.name, limit=80), style="bold") + Text(f"  {_meant(one.span)}", style="cyan")
+    )
+    for key, value in one.added.items():
+        line = Text(f"  + {text.clean(key, limit=80)} ", style="green")
+        out.print(line.append(text.clean(_plain(value), limit=100), style="default"))
+    for remark in one.remarks:
+        about = f" {text.clean(remark.key, limit=80)}" if remark.key else ""
+        line = Text(f"  ! {WORDS[remark.kind]}{about}: ", style="yellow")
+        out.print(line.append(text.clean(remark.words, limit=300), style="default"))
+
+
+def _meant(span: SpanData) -> str:
+    meaning = meaning_of(span)
+    tokens = meaning.tokens
+    parts = [
+        meaning.kind or "span",
+        text.clean(meaning.model or "", limit=60) if meaning.counts else "",
+        text.tokens(tokens.input, tokens.output, tokens.total) if tokens and meaning.counts else "",
+        text.cost(meaning.cost_usd) if meaning.counts else "",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _plain(value: AttributeValue) -> str:
+    return value if isinstance(value, str) else to_json(_shown(value))
+
+
+def _summary(spans: int, counts: Counter[str]) -> str:
+    noted = ", ".join(f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind])
+    return f"{text.plural(spans, 'span')}; {noted or 'nothing to remark'}"
