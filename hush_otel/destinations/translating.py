@@ -44,9 +44,11 @@ def translating(sender: Sender, config: DestinationConfig) -> Sender:
 def _with_iterations(spans: Sequence[SpanData]) -> Iterator[SpanData]:
     """What is sent: a pass of a loop goes before the node that carries it."""
     for span in spans:
-        if span.iteration is not None:
+        if span.iteration is None:
+            yield span
+        else:
             yield span.iteration
-        yield span
+            yield msgspec.structs.replace(span, iteration=None)
 
 
 class TranslatingSender:
