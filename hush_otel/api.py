@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from . import failpoints
 from .background.client import BackgroundClient, owner_of_another_spool, owner_pid
 from .capture.exporter import SpoolingSpanExporter
 from .capture.nodes import NodeTraces
@@ -122,6 +123,7 @@ def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
     No lock, which a forked child could find taken for ever: of two made at once, neither of which has
     written yet, setdefault keeps one.
     """
+    failpoints.check()
     settings = Settings.load(db_path)
     found = _attachments.get(settings.db_path)
     return found or _attachments.setdefault(settings.db_path, Attachment(settings))

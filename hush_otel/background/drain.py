@@ -19,6 +19,7 @@ import msgspec
 from hush_otel import records
 from hush_otel.diagnostics import guard, swallow
 from hush_otel.errors import SpoolError, StoreError
+from hush_otel.failpoints import reach
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
@@ -67,6 +68,8 @@ class Drain:
         self._turn = 0
         self._given_up: Counter[int] = Counter()
         """Records given up since one of the same type could be stored."""
+        self._unsure = False
+        """Whether a commit may have succeeded of which the sources do not know."""
         self._behind: list[Source] = []
         """Segments of which the last read has left something."""
 
@@ -74,12 +77,16 @@ class Drain:
 
     def step(self) -> DrainProgress:
         """Ingest a batch of what is published; settle segments that have ended."""
+        if self._unsure:
+            self._recall()
         self._discover()
         reads, limited = self._read()
         changed = [
             (source, found) for source, found in reads if found.frames or self._must_save(source, found)
         ]
         count = sum(len(found.frames) for _, found in changed)
+        if changed:
+            reach("drain.read")
         spans = self._commit_or_isolate(changed) if changed else 0
         return DrainProgress(count, spans, caught_up=not limited)
 
@@ -88,7 +95,7 @@ class Drain:
         try:
             return self._commit(changed)
         except Exception as exc:
-            if _is_of_the_database(exc):
+            if _is_of_the_database(exc) or self._is_committed(changed):
                 raise  # nothing that a smaller batch would mend
             # A bug of ours, met by one record, must not stop the drain for good.
             swallow("storing a batch of records; each is tried by itself", exc)
@@ -103,7 +110,7 @@ class Drain:
             try:
                 spans += self._commit([(source, one)])
             except Exception as exc:
-                if _is_of_the_database(exc):
+                if _is_of_the_database(exc) or self._is_committed([(source, one)]):
                     raise
                 if self._given_up[records.record_type(frame[1])] >= GIVE_UP_AT_MOST:
                     swallow("storing a segment, which is tried again", exc)
@@ -125,15 +132,32 @@ class Drain:
         self._commit([(source, one._replace(frames=[]))])
 
     def _commit(self, changed: list[tuple[Source, Frames]]) -> int:
+        self._unsure = True
         try:
             spans = self._database.write(lambda db: self._write(db, changed))
+            reach("drain.committed")
         except BaseException:
             self.forget()
             raise
         for source, found in changed:
             with guard("telling a writer how far its records are stored"):
                 self._committed(source, found)
+        self._unsure = False
+        reach("drain.told")
         return spans
+
+    def _is_committed(self, changed: list[tuple[Source, Frames]]) -> bool:
+        """Whether what has failed came after the commit. All of them were committed, or none."""
+        self._recall()
+        return any(found.frames and source.position == found.position for source, found in changed)
+
+    def _recall(self) -> None:
+        """After a failure nobody knows whether the commit came before it: the database does."""
+        for source in self.sources.values():
+            row = self._database.read(lambda db, one=source: _segment_row(db, one.id))  # type: ignore[misc]
+            if row is not None:
+                source.recall(row[0], msgspec.json.decode(row[2]), ended=bool(row[1]))
+        self._unsure = False
 
     def _discover(self) -> None:
         self._unopened = False
@@ -155,9 +179,7 @@ class Drain:
             self._unopened = True
             swallow("opening a segment, which is tried again", exc)
             return
-        row = self._database.read(
-            lambda db: db.execute(SQL["find_segment"], (reader.header.segment_id,)).fetchone()
-        )
+        row = self._database.read(lambda db: _segment_row(db, reader.header.segment_id))
         position, ended, drops = row or (HEADER_BYTES, 0, "{}")
         source = self.sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
         if reader.is_damaged and row is None:
@@ -254,6 +276,7 @@ class Drain:
         commands.apply(db, self.ingest.routes, asked, now)
         for source, found in changed:
             self._save(db, source, found, now)
+        reach("drain.saved")
         return spans
 
     def _arrivals(
@@ -314,7 +337,7 @@ class Drain:
         return source is not None and not source.ended
 
     def _was_read(self, db: sqlite3.Connection, again: records.Again) -> bool:
-        row = db.execute(SQL["find_segment"], (again.segment_id,)).fetchone()
+        row = _segment_row(db, again.segment_id)
         return row is not None and row[0] > again.offset
 
     def _save(self, db: sqlite3.Connection, source: Source, found: Frames, now: float) -> None:
@@ -374,6 +397,12 @@ class Drain:
 
 _SPANS: Final = frozenset({records.END, records.START})
 _WITH_ORIGIN: Final = _SPANS | {records.NODE}
+
+
+def _segment_row(db: sqlite3.Connection, segment_id: bytes) -> tuple[int, int, str] | None:
+    """How far a segment is stored: position, whether it has ended, its writer's drops as JSON."""
+    row: tuple[int, int, str] | None = db.execute(SQL["find_segment"], (segment_id,)).fetchone()
+    return row
 
 
 def _ended(found: Frames) -> set[bytes]:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, cast
 from hush_otel.destinations.base import RequestSender, Sender
 from hush_otel.destinations.registry import open_sender, takes_requests
 from hush_otel.errors import DeliveryError, PermanentError, RefusedError, RetryableError
+from hush_otel.failpoints import reach
 from hush_otel.model import Outcome, SpanData
 from hush_otel.store.outbox import Delivery, DestinationState
 from hush_otel.store.spans import Batch
@@ -143,13 +144,22 @@ class Worker:
         lane = self._lane
         try:
             while (job := lane.jobs.get()) is not None:
-                lane.results.put(Result(lane, self._tried(job.deliveries), job.alone))
+                lane.results.put(Result(lane, self._surely_tried(job.deliveries), job.alone))
                 lane.wake()
         finally:
             if self._reader is not None:
                 self._reader.close()
             if self._sender is not None:
                 self._sender.close()
+
+    def _surely_tried(self, deliveries: Sequence[Delivery]) -> list[Report]:
+        """Whatever happens, each delivery is reported: what is not would be in flight for ever."""
+        try:
+            reports = self._tried(deliveries)
+            reach("relay.sent")
+        except Exception as exc:  # noqa: BLE001 - a bug of ours
+            return [Report(deliveries, Outcome(), self._failure(exc, RetryableError))]
+        return reports
 
     def _tried(self, deliveries: Sequence[Delivery]) -> list[Report]:
         if self._lane.failed:
@@ -221,7 +231,7 @@ class Worker:
         except Exception as exc:
             raise self._failure(exc) from exc
 
-    def _failure(self, exc: Exception, bug: type[PermanentError] = RefusedError) -> DeliveryError:
+    def _failure(self, exc: Exception, bug: type[DeliveryError] = RefusedError) -> DeliveryError:
         """What passes by itself is tried again.
 
         A bug of ours, met by a span, happens at every try: its neighbours must not wait for it.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hush_otel.config import WEEK_S
+from hush_otel.failpoints import reach
 from hush_otel.store import outbox
 from hush_otel.store.database import Database
 
@@ -61,7 +62,9 @@ class Relay:
         now = self._clock.now()
         if self._database.read(outbox.next_due) is None:
             return 0
-        return self._database.write(lambda db: outbox.queue_due(db, before, now))
+        queued = self._database.write(lambda db: outbox.queue_due(db, before, now))
+        reach("relay.queued")
+        return queued
 
     def _clamp(self, now: float) -> None:
         """Deadlines are wall-clock times on disk; whoever sets the clock back must not make them longer."""
@@ -104,11 +107,19 @@ class Relay:
         # What is in trouble is tried with one delivery: nobody helps a receiver up with all that has waited.
         deliveries = self._claim(state, now, 1 if in_trouble else lane.at_once)
         if deliveries:
-            self._sending += len(deliveries)
-            lane.submit(deliveries, alone=in_trouble)
+            self._submit(lane, deliveries, alone=in_trouble)
         else:
             self._wake_at(self._database.read(lambda db: outbox.next_attempt(db, state.id)))
         return bool(deliveries)
+
+    def _submit(self, lane: Lane, deliveries: list[outbox.Delivery], *, alone: bool) -> None:
+        try:
+            reach("relay.claimed")
+            lane.submit(deliveries, alone=alone)
+        except BaseException:  # no thread to be had: nobody would ever report them
+            self._database.write(lambda db: outbox.hand_back(db, deliveries))
+            raise
+        self._sending += len(deliveries)
 
     def _claim(self, state: outbox.DestinationState, now: float, limit: int) -> list[outbox.Delivery]:
         """As many due deliveries as fit one request; at least one."""
@@ -155,6 +166,7 @@ class Relay:
             for result in settled:
                 self._sending -= sum(len(report.deliveries) for report in result.reports)
                 result.lane.in_flight -= 1
+            reach("relay.settled")
         return bool(settled)
 
     def _record(self, db: sqlite3.Connection, results: list[Result], now: float) -> None:

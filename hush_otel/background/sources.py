@@ -46,6 +46,10 @@ class Source:
             if records.record_type(payload) == records.ORIGIN:
                 self.define(records.decode_record(payload))
 
+    def recall(self, position: int, drops: dict[str, int], *, ended: bool) -> None:
+        """What the database knows of it."""
+        self.position, self.drops, self.read_drops, self.ended = position, drops, drops, ended
+
     @property
     def id(self) -> bytes:
         """The segment's id."""

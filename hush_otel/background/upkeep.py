@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hush_otel.config import Settings
+from hush_otel.failpoints import reach
 from hush_otel.spool.directory import SpoolDirectory, id_of
 from hush_otel.store.database import Database
 from hush_otel.store.statements import load_statements
@@ -88,6 +89,7 @@ class Upkeep:
             source.reader.fence()
         if not left:
             self._write(lambda db: self._drain.ingest.interrupt(db, writer_id, time.time()))
+            reach("upkeep.interrupted")
             self._directory.owner(writer_id).unlink(missing_ok=True)
 
     def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
@@ -103,8 +105,10 @@ class Upkeep:
         if not ended:
             return
         self._database.sync()
+        reach("upkeep.synced")
         for path, source in ended:
             path.unlink(missing_ok=True)
+            reach("upkeep.unlinked")
             source.reader.close()
             del self._drain.sources[path]
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
 
+from hush_otel.failpoints import reach
+
 from . import format as layout
 from . import syscalls
 from .directory import SpoolDirectory
@@ -82,6 +84,7 @@ class Identity:
             self._inode = inode_of(self._lock.fd)
             self._lock.try_lock()
             own_ids.add(self.writer_id)
+            reach("owner.claimed")
             syscalls.rename(claim, directory.owner(self.writer_id))
         except BaseException:
             claim.unlink(missing_ok=True)
@@ -117,12 +120,14 @@ def create(
     fd = -1
     try:
         fd = syscalls.open_new(temporary)
+        reach("segment.made")
         syscalls.make_private(fd)
         if mode is Append.MAP:
             syscalls.allocate(fd, capacity)
             _touch(fd, capacity)
         else:
             os.ftruncate(fd, capacity)
+        reach("segment.allocated")
         header = layout.Header(
             ordinal,
             segment_id,
@@ -134,12 +139,14 @@ def create(
             capacity,
         )
         syscalls.pwrite(fd, layout.pack_header(header), 0)
+        reach("segment.written")
         segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, path, header)
         # No call in between: a signal handler may raise, and the number must be closed once.
         number, fd = fd, -1
         if mode is Append.MAP:
             syscalls.close(number)  # the mapping does without it
         syscalls.rename(temporary, path)
+        reach("segment.renamed")
     except BaseException:
         # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
         temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from hush_otel.config import Durability
 from hush_otel.errors import StoreBusy, StoreError, StoreFenced
+from hush_otel.failpoints import reach
 from hush_otel.private import make_private_directory
 from hush_otel.sqlite_file import why_no_database
 from hush_otel.version import __version__
@@ -93,7 +94,9 @@ class Database:
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+        reach("store.opened")
         self._migrate(version)
+        reach("store.migrated")
         self._check_spool()
         self._epoch = self._take_over()
 
@@ -160,7 +163,9 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             (epoch,) = connection.execute("SELECT value FROM hush_meta WHERE key = 'epoch'").fetchone()
             self._check_epoch(epoch)
+            reach("store.begun")
             result = change(connection)
+            reach("store.committing")
             connection.execute("COMMIT")
         except BaseException as exc:
             if connection.in_transaction:
@@ -168,6 +173,7 @@ class Database:
             if isinstance(exc, sqlite3.Error):
                 self._check_files()
             raise
+        reach("store.committed")
         self._check_files()
         return result
 
