@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, owning, rows
+from inprocess import App, no_background, owning, rows
 
 from hush_otel.destinations.registry import open_sender
 from hush_otel.errors import PausedError, PermanentError
@@ -38,6 +38,12 @@ SPAN = SpanData(
     origin=Origin(resource={"service.name": "shop"}),
     request_id="r",
 )
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests drain by themselves."""
+    no_background(monkeypatch, tmp_path)
 
 
 @pytest.fixture

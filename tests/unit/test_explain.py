@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dialect_samples import SAMPLES, span
-from inprocess import App, rows
+from inprocess import App, no_background, rows
 from test_iterations import loop
 
 from hush_otel.cli.main import main
@@ -20,6 +20,7 @@ from hush_otel.presets import PRESETS
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No configuration file but the test's own."""
+    no_background(monkeypatch, tmp_path)
     monkeypatch.setenv("HUSH_CONFIG", str(tmp_path / "hush.toml"))
     (tmp_path / "hush.toml").write_text("")
 

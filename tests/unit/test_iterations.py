@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inprocess import App, owning, rows
+from inprocess import App, no_background, owning, rows
 
 from hush_otel.mapping.iterations import (
     NO_CONTENT,
@@ -27,6 +27,12 @@ from hush_otel.store.history import HistoryReader
 from hush_otel.testing import OtlpReceiver, ReceivedSpan
 
 ROOT, LOOP = b"root----", b"loop----"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests drain by themselves."""
+    no_background(monkeypatch, tmp_path)
 
 
 def placed(name: str, context: str | None, parent: str | None, seq: int, **fields: Any) -> IterationNode:

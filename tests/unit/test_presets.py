@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, dicts, rows
+from inprocess import App, dicts, no_background, rows
 
 from hush_otel import Destination
 from hush_otel.config import Settings
@@ -25,10 +25,9 @@ VARIABLES |= {name for preset in PRESETS.values() for name in preset.endpoint_va
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No configuration file, and none of any vendor's variables."""
-    for key in list(os.environ):
-        if key in VARIABLES or key.startswith(("HUSH_", "OTEL_")):
-            monkeypatch.delenv(key)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    no_background(monkeypatch, tmp_path)
+    for key in VARIABLES.intersection(os.environ):
+        monkeypatch.delenv(key)
     return tmp_path
 
 
