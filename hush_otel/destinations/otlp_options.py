@@ -59,6 +59,8 @@ _VARIABLES: Final = {
     "client_key": "CLIENT_KEY",
     "insecure": "INSECURE",
 }
+_WORDS: Final = frozenset({"compression", "protocol"})
+"""Variables whose value is one of a few words, in any case, as the SDK reads them."""
 _GENERIC: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 
@@ -238,7 +240,8 @@ class _Source:
         for prefix in (_TRACES, _GENERIC):
             name = prefix + _VARIABLES.get(key, "")
             if name in self._environment:
-                return name, self._environment[name]
+                value = self._environment[name].strip()
+                return name, value.lower() if key in _WORDS else value
         return key, None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from certificates import Certificate
 from grpc_receiver import GrpcCall, GrpcReceiver, server_credentials
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
@@ -37,13 +38,6 @@ from hush_otel.errors import (
 from hush_otel.model import DestinationConfig, Outcome
 
 CODE = grpc.StatusCode
-
-
-@pytest.fixture(autouse=True)
-def _no_otlp_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_EXPORTER_OTLP_", "HUSH_")):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -76,11 +70,11 @@ def test_gzip_is_on_unless_it_is_switched_off(
     receiver: GrpcReceiver, compression: str | None, compressed: bool
 ) -> None:
     """A compressed message takes far fewer bytes on the wire than it has."""
-    sent = _bytes_through_a_proxy(receiver.port, compression)
+    sent = bytes_through_a_proxy(receiver.port, compression)
     assert (sent < 20_000) is compressed
 
 
-def _bytes_through_a_proxy(port: int, compression: str | None) -> int:
+def bytes_through_a_proxy(port: int, compression: str | None) -> int:
     """Send 100 KB of one letter through a forwarder that counts what the client says."""
     counted = 0
     listener = socket.create_server(("127.0.0.1", 0))
@@ -436,27 +430,15 @@ def test_close_closes_the_channel_and_is_idempotent(receiver: GrpcReceiver) -> N
 # TLS.
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem"
-        " -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
-
-
 @pytest.mark.parametrize("form", ["https://127.0.0.1:{}", "127.0.0.1:{}"])
-def test_configured_certificate_authority_verifies(certificate: tuple[Path, Path], form: str) -> None:
+def test_configured_certificate_authority_verifies(certificate: Certificate, form: str) -> None:
     """Scheme https and no scheme are TLS; with its CA in `certificate` the receiver is trusted."""
     with GrpcReceiver(server_credentials(*certificate)) as receiver:
         open_grpc(form.format(receiver.port), certificate=str(certificate[0])).send(SPANS)
         assert len(receiver.calls) == 1
 
 
-def test_unknown_certificate_authority_pauses(certificate: tuple[Path, Path]) -> None:
+def test_unknown_certificate_authority_pauses(certificate: Certificate) -> None:
     """A certificate that does not verify needs a person."""
     with GrpcReceiver(server_credentials(*certificate)) as receiver:
         with pytest.raises(PausedError, match=r"CERTIFICATE_VERIFY_FAILED.*TLS"):
@@ -464,7 +446,7 @@ def test_unknown_certificate_authority_pauses(certificate: tuple[Path, Path]) ->
         assert receiver.calls == []
 
 
-def test_client_certificate_is_shown(certificate: tuple[Path, Path]) -> None:
+def test_client_certificate_is_shown(certificate: Certificate) -> None:
     """A receiver that asks for a certificate gets the configured one."""
     own, key = map(str, certificate)
     with GrpcReceiver(server_credentials(*certificate, clients=certificate[0])) as receiver:

@@ -6,7 +6,6 @@ import gzip
 import http.client
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Certificate
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -69,13 +69,6 @@ def open_to(endpoint: str | None, kind: str = "otlp", **config: Any) -> Sender:
     if endpoint is not None:
         config["endpoint"] = endpoint
     return open_sender(DestinationConfig("test", kind, config))
-
-
-@pytest.fixture(autouse=True)
-def _no_otlp_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for prefix in ("OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"):
-        for name in ("ENDPOINT", "HEADERS", "PROTOCOL", "COMPRESSION", "TIMEOUT", "CERTIFICATE"):
-            monkeypatch.delenv(prefix + name, raising=False)
 
 
 @pytest.fixture
@@ -255,23 +248,6 @@ def test_jaeger_reads_no_variables(receiver: OtlpReceiver, monkeypatch: pytest.M
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     open_to(receiver.endpoint, "jaeger").send(SPANS)
     assert "a" not in receiver.requests[0].headers
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "novalue"),
-    ],
-)
-def test_wrong_variable_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that cannot work is an error with its name, never ignored."""
-    monkeypatch.setenv(name, value)
-    with pytest.raises(PermanentError, match=name):
-        open_to(None)
 
 
 # Configuration.
@@ -639,20 +615,8 @@ def test_name_that_does_not_resolve(
 # TLS.
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem"
-        " -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
-
-
 @pytest.fixture
-def tls_receiver(certificate: tuple[Path, Path]) -> Iterator[OtlpReceiver]:
+def tls_receiver(certificate: Certificate) -> Iterator[OtlpReceiver]:
     """A receiver behind TLS; its endpoint still says http."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
@@ -674,7 +638,7 @@ def test_unknown_certificate_authority_pauses(tls_receiver: OtlpReceiver) -> Non
 
 
 def test_configured_certificate_authority_verifies(
-    tls_receiver: OtlpReceiver, certificate: tuple[Path, Path]
+    tls_receiver: OtlpReceiver, certificate: Certificate
 ) -> None:
     """With its CA in `certificate` the receiver is trusted."""
     sender = open_to(https(tls_receiver), certificate=str(certificate[0]))
