@@ -140,14 +140,12 @@ class Yard:
         """Change something behind the relay's back."""
         self.database.write(lambda db: db.execute(statement, values))
 
-    def ledger_balances(self) -> bool:
-        """Whether every span that was asked for is somewhere, and once."""
-        lab = self.destination()
-        open_or_dead = rows(
-            self.path,
-            "SELECT coalesce(sum(span_count), 0) FROM deliveries WHERE destination = 'lab' AND state <> 'delivered'",
-        )[0][0]
-        return bool(lab["asked"] == lab["delivered"] + lab["rejected"] + open_or_dead)
+    def ledger_balances(self, name: str = "lab") -> bool:
+        """Whether every span that a destination was asked to take is somewhere, and once."""
+        one = self.destination(name)
+        sql = "SELECT coalesce(sum(span_count), 0) FROM deliveries WHERE destination = ? AND state <> 'delivered'"
+        ((open_or_dead,),) = rows(self.path, sql, name)
+        return bool(one["asked"] == one["delivered"] + one["rejected"] + open_or_dead)
 
 
 def end_of(trace: bytes, number: int, name: str, value: str, *, root: bool) -> End:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_receiver import GrpcCall, GrpcReceiver
-from relaying import Yard
+from relaying import Yard, end_of
 
 from hush_otel import Destination
 from hush_otel.background import attempt
@@ -277,6 +278,34 @@ def test_a_span_above_the_limit_is_dead_with_its_size_and_its_neighbours_go(
     assert "max_request_bytes = 4194304" in words
     assert sorted(name for call in grpc_receiver.calls for name in call.names) == ["a", "b", "c"]
     assert max(len(call.body) for call in grpc_receiver.calls) <= 4 * 1024 * 1024
+
+
+def test_requests_over_http_stay_below_64_mib(yard: Yard, receiver: OtlpReceiver) -> None:
+    """What an HTTP receiver takes at least: six spans of 15 MB leave in two requests, whole and once."""
+    yard.take([f"s{n}" for n in range(6)], lab(receiver, compression="none"), value="x" * 15_000_000)
+    yard.deliver()
+    assert yard.deliveries() == [("delivered", 6)]
+    assert received(receiver) == {f"s{n}": 1 for n in range(6)}
+    sizes = [len(request.body) for request in receiver.requests]
+    assert max(sizes) <= 64 * 1024 * 1024 < sum(sizes)
+    assert len(sizes) == 2
+
+
+def test_a_span_above_the_limit_is_dead_with_its_size_over_http(yard: Yard, receiver: OtlpReceiver) -> None:
+    """In one request with others, in one delivery with others: they go, and it says how large it is."""
+    ends = [
+        end_of(b"t" * 16, number, name, value, root=number == 3)
+        for number, (name, value) in enumerate([("a", ""), ("huge", "x" * 50_000), ("root", "")], 1)
+    ]
+    yard.ingest(*ends, destinations=[lab(receiver, max_request_bytes=20_000)])
+    yard.take(["b"], lab(receiver, max_request_bytes=20_000))
+    yard.deliver()
+    assert sorted(yard.deliveries()) == [("dead", 1), ("delivered", 1), ("delivered", 2)]
+    (words,) = yard.errors("dead")
+    assert re.search(r"a span of 50\d{3} bytes, encoded, above max_request_bytes = 20000: not sent", words)
+    assert received(receiver) == {"a": 1, "root": 1, "b": 1}
+    assert max(len(request.body) for request in receiver.requests) <= 20_000
+    assert yard.ledger_balances()
 
 
 def test_a_limit_that_was_met_is_kept_in_mind(

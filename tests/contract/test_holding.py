@@ -100,6 +100,19 @@ def test_backoff_grows_with_every_failure_and_survives_a_restart(yard: Yard, rec
         assert longest / 2 <= wait <= longest
 
 
+def test_otlp1_backoff_has_jitter(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """Many that lost one receiver at one moment do not all come back at one moment."""
+    receiver.respond(503)
+    waits = set()
+    for n in range(5):
+        with Yard(tmp_path / f"{n}.db") as one:
+            take(one, receiver, 1)
+            one.settle()
+            waits.add(one.destination()["hold_until"] - one.time.wall_s)
+    assert len(waits) == 5
+    assert all(0.5 <= wait <= 1.0 for wait in waits)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_holds_the_destination(yard: Yard, receiver: OtlpReceiver, status: int) -> None:
     """Not a moment earlier, whatever the backoff says, and not for one of its deliveries."""

@@ -36,6 +36,7 @@ from hush_otel.errors import (
     RetryableError,
 )
 from hush_otel.model import DestinationConfig, Outcome
+from hush_otel.version import __version__
 
 CODE = grpc.StatusCode
 
@@ -60,8 +61,7 @@ def test_call_carries_spans_and_the_demanded_metadata(receiver: GrpcReceiver) ->
     assert open_grpc(receiver.endpoint, headers={"X-Team": "blue"}).send(SPANS) == Outcome()
     (call,) = receiver.calls
     assert call.names == ["step", "step"]
-    assert call.metadata["user-agent"].startswith("hush-otel/")
-    assert "(python grpcio)" in call.metadata["user-agent"]
+    assert call.metadata["user-agent"].startswith(f"hush-otel/{__version__} (python grpcio) ")
     assert call.metadata["x-team"] == "blue"
 
 

@@ -28,9 +28,10 @@ from hush_otel.destinations.http_client import MAX_ANSWER_BYTES
 from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, MAX_WORDS
 from hush_otel.destinations.otlp_http import retry_after_s
 from hush_otel.destinations.registry import known_types, open_sender
-from hush_otel.errors import PausedError, PermanentError, RetryableError
+from hush_otel.errors import OversizeError, PausedError, PermanentError, RetryableError
 from hush_otel.model import DestinationConfig, Origin, Outcome, SpanData
 from hush_otel.testing import OtlpReceiver
+from hush_otel.version import __version__
 
 ORIGIN = Origin(resource={"service.name": "checkout"}, scope_name="lib")
 TEXT = {"Content-Type": "text/plain"}
@@ -124,8 +125,7 @@ def test_request_carries_spans_and_the_demanded_headers(receiver: OtlpReceiver) 
     assert request.path == "/v1/traces"
     assert request.headers["content-type"] == "application/x-protobuf"
     assert request.headers["content-encoding"] == "gzip"
-    assert request.headers["user-agent"].startswith("hush-otel/")
-    assert request.headers["user-agent"].endswith(" (python urllib3)")
+    assert request.headers["user-agent"] == f"hush-otel/{__version__} (python urllib3)"
     assert request.headers["x-team"] == "blue"
     assert [span.name for span in receiver.spans()] == ["step", "step"]
     assert receiver.spans()[0].resource == {"service.name": "checkout"}
@@ -356,6 +356,18 @@ def test_redirect_is_not_followed(receiver: OtlpReceiver, status: int) -> None:
         with pytest.raises(PermanentError, match=str(status)):
             open_to(receiver.endpoint, headers={"authorization": "secret"}).send(SPANS)
         assert other.requests == []
+    assert len(receiver.requests) == 1
+
+
+def test_a_request_above_the_limit_is_not_sent(receiver: OtlpReceiver) -> None:
+    """64 MiB is the limit unless the configuration says another one; of what is sent, compressed or not."""
+    part = make_span("x" * (16 * 1024 * 1024))
+    with pytest.raises(OversizeError, match=r"4 spans of 671\d{5} bytes, encoded, above .*67108864"):
+        open_to(receiver.endpoint).send([part] * 4)
+    with pytest.raises(OversizeError, match="2 spans of"):
+        open_to(receiver.endpoint, max_request_bytes=2000).send([make_span("x" * 1000)] * 2)
+    assert receiver.requests == []
+    open_to(receiver.endpoint).send([part] * 3)
     assert len(receiver.requests) == 1
 
 
