@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,6 +230,11 @@ def node_payload(request_id: str, node_name: str = "node", **fields: Any) -> byt
 def stored_nodes(db_path: Path) -> list[str]:
     """Node names in the order in which they were stored."""
     return [row[0] for row in rows(db_path, "SELECT node_name FROM node_traces ORDER BY id")]
+
+
+def stored_spans(db_path: Path) -> Counter[str]:
+    """How often each name is stored as ended."""
+    return Counter(name for (name,) in rows(db_path, "SELECT name FROM spans WHERE state = 'ended'"))
 
 
 # ------------------------------------------------------------------ an application

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,3 +42,12 @@ def stays(look: Callable[[], object], for_s: float, *, what: str = "the conditio
     while time.monotonic() < deadline:
         assert look(), f"{what} did not stay true for {for_s:g} s"
         time.sleep(POLL_S)
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run `work(number)` in so many threads, and wait."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections import Counter
+from typing import Any
 
+import pytest
 from bench import Bench, names
 from support import eventually
 
@@ -168,6 +171,61 @@ def test_what_waits_for_a_receiver_is_delivered_by_the_next_background_process(b
         receiver.wait_for(20, 30.0)
         eventually(lambda: is_flushed(bench), what="all deliveries")
         assert received(receiver) == dict.fromkeys(names("a", 20), 1)
+
+
+class Holding:
+    """Holds back the receiver's answers until `let_go`; `reached` once a request is there.
+
+    With `takes`, the spans of a held request count as accepted: the receiver has them, and its 200 is lost.
+    """
+
+    def __init__(self, receiver: OtlpReceiver, *, takes: bool) -> None:
+        self.reached, self._release = threading.Event(), threading.Event()
+        self._answer, self._takes = receiver._server.answer, takes
+        receiver._server.answer = self._hold
+
+    def let_go(self) -> None:
+        """Whoever is held gets no answer; whoever comes from now on gets one."""
+        self._release.set()
+
+    def _hold(self, *request: Any) -> Any:
+        if self._release.is_set():
+            return self._answer(*request)
+        if self._takes:
+            self._answer(*request)
+        self.reached.set()
+        self._release.wait(60)
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("takes", [True, False], ids=["accepted", "not accepted"])
+def test_f12_a_lease_ends_with_its_holder(bench: Bench, takes: bool) -> None:
+    """SIGKILL in the midst of sending: the next owner sends it, once, with the same ids; nobody else before.
+
+    Killed after the receiver had it, before its 200 was recorded: the one resend. Killed before: none.
+    """
+    with OtlpReceiver() as receiver:
+        held = Holding(receiver, takes=takes)
+        app = bench.obedient(receiver.endpoint, HUSH_BACKGROUND="external")
+        app.ask("end a 5")
+        bench.hush("run")
+        assert held.reached.wait(20)
+        first = receiver.spans()
+        states = "SELECT DISTINCT state, attempts FROM deliveries"
+        assert bench.rows(states + " WHERE state = 'sending'") == [("sending", 1)]
+        bench.drain()  # a command beside the holder stores, and sends nothing
+        assert receiver.spans() == first
+        bench.kill_owner()
+        assert bench.rows(states + " WHERE state = 'sending'") == [("sending", 1)]
+        held.let_go()
+        bench.hush("run")
+        receiver.wait_for(len(first) + 5, 20.0)
+        eventually(lambda: is_flushed(bench), what="all deliveries")
+        again = Counter(span.name for span in first)
+        assert received(receiver) == again + Counter(names("a", 5))
+        contents = {(span.name, span.span.SerializeToString()) for span in receiver.spans()}
+        assert len(contents) == 5
+        assert bench.value("SELECT max(attempts) FROM deliveries") == 2
 
 
 def test_f12_a_kill_during_a_request_sends_it_once_more_with_the_same_ids(bench: Bench) -> None:
