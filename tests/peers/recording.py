@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from receiving_agent import AgentSession
 
-from hush_otel import HushSpanProcessor, TraceStore
+from hush_otel import Destination, HushSpanProcessor, TraceStore
 
 RESOURCE = Resource(
     {"service.name": "peers", "service.instance.id": 7, "build.share": 0.5, "build.flags": [True, False]},
@@ -23,15 +23,26 @@ RESOURCE = Resource(
 
 
 class Recording:
-    """A provider whose spans go to hush-otel and, beside it, to the SDK's own exporter in memory."""
+    """A provider whose spans go to hush-otel and, beside it, to the SDK's own exporter in memory.
 
-    def __init__(self, database: Path, agent: AgentSession, **options: Any) -> None:
+    Args:
+        database: Where they are stored.
+        agent: What they are compared with.
+        far: Where they are sent; the agent's own endpoint, over HTTP, unless given.
+        **options: Of the TracerProvider.
+    """
+
+    def __init__(
+        self, database: Path, agent: AgentSession, far: Destination | None = None, **options: Any
+    ) -> None:
         self.database, self.agent = database, agent
         self.store = TraceStore(database)
         self.provider = TracerProvider(**{"resource": RESOURCE, "shutdown_on_exit": False} | options)
         self._memory = InMemorySpanExporter()
         self.provider.add_span_processor(SimpleSpanProcessor(self._memory))
-        self.provider.add_span_processor(HushSpanProcessor(database, destinations=[agent.destination()]))
+        self.provider.add_span_processor(
+            HushSpanProcessor(database, destinations=[far or agent.destination()])
+        )
 
     def compare(self) -> list[ReadableSpan]:
         """Wait for both ends, compare them with what the SDK saw, and give that in the order of the ends."""

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-from opentelemetry.sdk.trace import TracerProvider
+import pytest
 from receiving_agent import AgentEndpoints, AgentSession
+from recording import Recording
+from test_rich_span import LIMITS, VALUES, make_rich_span
 
-from hush_otel import Destination, HushSpanProcessor, TraceStore
+from hush_otel import Destination
 
 
-def test_spans_arrive_over_grpc(agent: AgentSession, agent_endpoints: AgentEndpoints, database: Path) -> None:
-    """What a processor captured is delivered by the background process with protocol grpc."""
-    far = Destination(
+@pytest.fixture
+def far(agent: AgentSession, agent_endpoints: AgentEndpoints) -> Destination:
+    """The agent's gRPC port."""
+    return Destination(
         "otlp", name="far", endpoint=agent_endpoints.grpc, protocol="grpc", headers=agent.headers
     )
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(HushSpanProcessor(database, destinations=[far]))
-    with provider.get_tracer("lib").start_as_current_span("outer", attributes={"n": 7}) as span:
-        trace_id = span.get_span_context().trace_id
-    assert TraceStore(database).wait_delivered(30_000)
-    spans = [
-        span
-        for export in agent.exports()
-        for resource in export.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-    assert [(span.name, span.trace_id.hex()) for span in spans] == [("outer", f"{trace_id:032x}")]
-    provider.shutdown()
+
+
+def test_spans_arrive_over_grpc(record: Callable[..., Recording], far: Destination) -> None:
+    """A trace of three is at the receiver and in the view as the SDK saw it."""
+    recording = record(far=far)
+    tracer = recording.provider.get_tracer("lib")
+    with tracer.start_as_current_span("outer", attributes={"n": 7}):
+        tracer.start_span("a").end()
+        tracer.start_span("b").end()
+    assert [span.name for span in recording.compare()] == ["a", "b", "outer"]
+    (request,) = recording.agent.requests()
+    # The agent's gRPC side posts to its HTTP side: over HTTP it would have our own name.
+    assert not request.headers["user-agent"].startswith("hush-otel")
+
+
+def test_a_rich_span_arrives_unchanged_over_grpc(record: Callable[..., Recording], far: Destination) -> None:
+    """Everything that the SDK kept is in the view and at the receiver, with its types: as over HTTP."""
+    span = make_rich_span(record(far=far, **LIMITS))
+    assert dict(span.attributes or {}).keys() == VALUES.keys()

@@ -115,19 +115,23 @@ def make_rich_span(recording: Recording) -> ReadableSpan:
     return seen
 
 
+LIMITS = {
+    "resource": Resource({"service.name": "rich", "n": 2**53 + 1, "f": 1.0, "l": ["a", "b"]}, SCHEMA),
+    "span_limits": SpanLimits(
+        max_span_attributes=len(VALUES),
+        max_events=2,
+        max_links=2,
+        max_event_attributes=len(FEW),
+        max_link_attributes=len(FEW),
+    ),
+}
+"""Options of a provider whose limits the span exceeds by two attributes, one event, one link, and one attribute of each."""
+
+
 @pytest.fixture
 def rich(record: Callable[..., Recording]) -> tuple[Recording, ReadableSpan]:
-    """The span, under limits that it exceeds by two attributes, one event, one link, and one attribute of each."""
-    recording = record(
-        resource=Resource({"service.name": "rich", "n": 2**53 + 1, "f": 1.0, "l": ["a", "b"]}, SCHEMA),
-        span_limits=SpanLimits(
-            max_span_attributes=len(VALUES),
-            max_events=2,
-            max_links=2,
-            max_event_attributes=len(FEW),
-            max_link_attributes=len(FEW),
-        ),
-    )
+    """The span, with its recording."""
+    recording = record(**LIMITS)
     return recording, make_rich_span(recording)
 
 
