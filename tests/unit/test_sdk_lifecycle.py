@@ -6,6 +6,7 @@ Written anew, beside the specification's numbered rules (test_processor.py, test
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -134,6 +135,7 @@ def in_child(work: Callable[[], object]) -> None:
     """Fork, run `work` in the child, and see it succeed."""
     pid = os.fork()
     if pid == 0:
+        signal.alarm(60)  # what hangs ends, and holds no pipe of pytest's for ever
         code = 1
         try:
             work()
@@ -163,6 +165,10 @@ def test_f5_a_child_uses_its_parents_provider(app: App) -> None:
     assert stored_spans(app.db_path) == {"before": 1, "child": 1, "after": 1}
 
 
+@pytest.mark.skipif(
+    not hasattr(ConcurrentMultiSpanProcessor, "_init_executor"),
+    reason="the pool of an older SDK does not survive a fork (opentelemetry-python #4862): it hangs in the child",
+)
 def test_f5_a_concurrent_multi_processor_works_in_a_forked_child(tmp_path: Path) -> None:
     """The SDK makes its pool anew in the child; ours goes on in it."""
     db = tmp_path / "t.db"
