@@ -89,6 +89,22 @@ def test_f34_a_forked_childs_spans_are_delivered(bench: Bench) -> None:
         assert received(receiver) == {"root": 1, "in-child": 1}
 
 
+def test_otlp10_the_background_process_has_the_applications_variables(bench: Bench) -> None:
+    """By environment alone: a destination `otlp`, found where OTel's own variables of the application say."""
+    with OtlpReceiver() as receiver:
+        app = bench.obedient(
+            HUSH_DESTINATIONS="otlp",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"{receiver.endpoint}/base/",
+            OTEL_EXPORTER_OTLP_HEADERS="x-key=generic",
+            OTEL_EXPORTER_OTLP_TRACES_HEADERS="x-key=traces",
+        )
+        app.ask("end a 3")
+        assert app.ask("delivered 30000")[0] is True
+        assert received(receiver) == dict.fromkeys(names("a", 3), 1)
+        sent = {(request.path, request.headers["x-key"]) for request in receiver.requests}
+        assert sent == {("/base/v1/traces", "traces")}
+
+
 def test_wait_delivered_is_true_after_the_receiver_has_accepted(bench: Bench) -> None:
     """True means that every span of this process is there, whatever the receiver answered before."""
     with OtlpReceiver() as receiver:
