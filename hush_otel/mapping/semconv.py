@@ -81,6 +81,7 @@ _TOKENS: Final = (
 _TOTAL: Final = (
     "llm.token_count.total",  # OpenInference
     "llm.usage.total_tokens",  # OpenLLMetry, beside GenAI's names for the two
+    "gen_ai.usage.total_tokens",  # the same, later
 )
 _COST: Final = ("hush.cost_usd", "llm.cost.total", "gen_ai.usage.cost", "operation.cost")
 _COST_PARTS: Final = ("llm.cost.prompt", "llm.cost.completion")

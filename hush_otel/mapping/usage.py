@@ -52,11 +52,14 @@ _DETAILS: Final = {
     ),
 }
 _LANGFUSE: Final = {
-    "cache_read_tokens": ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
+    "cache_read_tokens": (
+        *("input_cached_tokens", "input_cache_read", "cache_read_input_tokens"),
+        "cached_tokens",
+    ),
     "cache_write_tokens": ("input_cache_creation", "cache_creation_input_tokens"),
     "input_audio_tokens": ("input_audio_tokens", "input_audio"),
     "output_audio_tokens": ("output_audio_tokens", "output_audio"),
-    "output_reasoning_tokens": ("output_reasoning_tokens", "output_reasoning"),
+    "output_reasoning_tokens": ("output_reasoning_tokens", "output_reasoning", "reasoning_tokens"),
 }
 """The same in ``langfuse.observation.usage_details``."""
 
@@ -72,8 +75,9 @@ class _Plan(NamedTuple):
     has_langfuse: bool
 
 
-_plans: dict[frozenset[str], _Plan] = {}
+_plans: dict[tuple[str, ...], _Plan] = {}
 MAX_PLANS: Final = 1000
+MAX_PLAN_KEYS: Final = 100
 """An app that composes its attributes at random must not fill the memory."""
 
 _NOTHING: Final[dict[str, int]] = {}
@@ -93,17 +97,10 @@ class Usage(NamedTuple):
     details: dict[str, int]
 
 
-_UNKNOWN: Final = Usage(None, None, _NOTHING)
-
-
 def usage_of(attributes: Mapping[str, AttributeValue]) -> Usage:
     """The usage that a span with these attributes speaks of."""
-    keys = KEYS.intersection(attributes)
-    if not keys:
-        return _UNKNOWN
-    plan = _plans.get(keys)
-    if plan is None:
-        plan = _remember(keys)
+    keys = tuple(attributes)
+    plan = _plans.get(keys) or _remember(keys)
     provider = model = None
     for key in plan.providers:
         value = attributes[key]
@@ -118,6 +115,9 @@ def usage_of(attributes: Mapping[str, AttributeValue]) -> Usage:
         found = _first_counts(attributes, plan.details)
     if not found and plan.has_langfuse:
         usage = json_details(attributes[LANGFUSE_USAGE])
+        for prefix in ("prompt", "completion"):  # OpenAI's own names, which Langfuse takes, too
+            inner = usage.get(f"{prefix}_tokens_details")
+            usage |= inner if isinstance(inner, dict) else {}
         pairs = tuple((unit, key) for unit, names in _LANGFUSE.items() for key in names if key in usage)
         found = _first_counts(usage, pairs)
     return Usage(provider, model, found)
@@ -132,7 +132,8 @@ def _first_counts(values: Mapping[str, object], pairs: tuple[tuple[str, str], ..
     return found
 
 
-def _remember(keys: frozenset[str]) -> _Plan:
+def _remember(attributes: tuple[str, ...]) -> _Plan:
+    keys = KEYS.intersection(attributes)
     plan = _Plan(
         tuple(key for key in _PROVIDER if key in keys),
         _RESPONSE_MODEL in keys,
@@ -141,5 +142,6 @@ def _remember(keys: frozenset[str]) -> _Plan:
     )
     if len(_plans) >= MAX_PLANS:
         _plans.clear()
-    _plans[keys] = plan
+    if len(attributes) <= MAX_PLAN_KEYS:
+        _plans[attributes] = plan
     return plan

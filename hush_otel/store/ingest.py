@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 from hush_otel import records
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id_of, trace_id_of
-from hush_otel.mapping.prices import with_cost
-from hush_otel.mapping.semconv import COUNTED, promote
+from hush_otel.mapping.semconv import promote
 from hush_otel.model import SpanState
 
 from . import ledger
+from .calls import Calls
 from .requests import Requests, RollUp, Trace
 from .routes import Routes, destination_of_mark, masked_json, tags_json
 from .rows import (
@@ -76,11 +76,13 @@ class Ingest:
         self._running: dict[bytes, Running] | None = None
         self._seq: int | None = None
         self._nowhere: Place | None = None
+        self._calls = Calls()
 
     def forget(self) -> None:
         """After a rollback: what was cached may not exist."""
         self._requests.forget()
         self._routes.forget()
+        self._calls.forget()
         self._running = None
         self._seq = None
         self._nowhere = None
@@ -121,6 +123,7 @@ class Ingest:
             now: Unix seconds.
         """
         self._requests.trim()
+        self._calls.begin()
         batch = _Batch(self, db, now)
         for arrival in arrivals:
             batch.take(arrival)
@@ -184,6 +187,11 @@ class Ingest:
         return self._requests
 
     @property
+    def calls(self) -> Calls:
+        """Which model calls stand around others."""
+        return self._calls
+
+    @property
     def routes(self) -> Routes:
         """Destinations and routes."""
         return self._routes
@@ -198,6 +206,7 @@ class _Batch:
     def __init__(self, ingest: Ingest, db: sqlite3.Connection, now: float) -> None:
         self.ended = 0
         self.interrupted = 0
+        self._calls = ingest.calls
         self._ingest = ingest
         self._db = db
         self._now = now
@@ -319,9 +328,8 @@ class _Batch:
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
         row, place = self._span_row(arrival)
-        if row.promoted.node_type in COUNTED:
-            row.promoted = with_cost(row.promoted, record.attributes, record.start_ns)
-        row.values = end_values(record, row.promoted, place, self._ingest.next_seq(self._db), self._now)
+        self._calls.look_at(row, record)
+        row.values = end_values(record, row, place, self._ingest.next_seq(self._db), self._now)
         set_apart(row, record.attributes)
         return row
 

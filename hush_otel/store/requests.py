@@ -271,7 +271,7 @@ class RollUp:
         else:
             self.running -= was_running
             self.reach(values[END_SEQ], values[END_NS])
-            if promoted is not NOTHING and countable(promoted.node_type, is_node):
+            if promoted is not NOTHING and countable(promoted.node_type, is_node) and not row.repeats:
                 self._add_usage(promoted)
         if was_error or values[STATUS_CODE] == ERROR:
             self._add_error(values, was_error=was_error)

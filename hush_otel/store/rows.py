@@ -20,13 +20,14 @@ _PACK: Final = msgspec.msgpack.Encoder()
 class SpanRow:
     """One row of hush_spans and what the roll-up needs of it."""
 
-    __slots__ = ("key", "large", "promoted", "root_name", "values", "workflow_name", "writer_id")
+    __slots__ = ("key", "large", "promoted", "repeats", "root_name", "values", "workflow_name", "writer_id")
 
     def __init__(self, key: bytes, promoted: Promoted, writer_id: bytes) -> None:
         self.key: bytes = key
         self.promoted: Promoted = promoted
         self.writer_id: bytes = writer_id
         self.large: dict[str, str] = {}
+        self.repeats: int | None = None
         self.values: tuple[Any, ...] = ()
         self.root_name: str | None = None
         self.workflow_name: str | None = promoted.workflow_name
@@ -41,10 +42,10 @@ START_NS: Final = 11
 END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
-NODE: Final = 30
+NODE: Final = 31
 ATTRIBUTES: Final = 16
 EXACT: Final = 20
-LARGE: Final = 33
+LARGE: Final = 34
 
 LARGE_TEXT_CHARS: Final = 16 * 1024
 """Longer texts of attributes are stored apart, each once. A few pages: usual prompts stay in their row."""
@@ -104,10 +105,11 @@ def _shown_link(
 
 
 def end_values(
-    record: records.End, promoted: Promoted, place: tuple[int, int, int, int | None], end_seq: int, now: float
+    record: records.End, row: SpanRow, place: tuple[int, int, int, int | None], end_seq: int, now: float
 ) -> tuple[Any, ...]:
     """The row of a span that ended. `place` is (trace, request, origin, route)."""
     trace, request, origin, route = place
+    promoted = row.promoted
     extra = record.extra
     events = links = dropped = trace_state = None
     if extra is None:
@@ -150,6 +152,7 @@ def end_values(
         promoted.user_id,
         promoted.session_id,
         promoted.node_type,
+        row.repeats,
         None,
         None,
         now,
@@ -199,6 +202,7 @@ def start_values(
         promoted.user_id,
         promoted.session_id,
         promoted.node_type,
+        None,
         None,
         None,
         now,
@@ -258,6 +262,7 @@ class NodeRow:
             promoted.user_id,
             promoted.session_id,
             promoted.node_type or ("llm" if is_generation(self.node) else None),
+            None,
             node_columns(self.node),
             self.key,
             now,

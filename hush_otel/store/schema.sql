@@ -99,6 +99,7 @@ CREATE TABLE hush_spans (
     user_id           TEXT,
     session_id        TEXT,
     node_type         TEXT,
+    repeats           INTEGER,                -- 1: a model call around others of its type, whose tokens it repeats
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
     large             INTEGER,                -- 1: some attributes lie in hush_span_payloads
@@ -296,14 +297,21 @@ SELECT s.id,
                  || printf('.%06dZ', s.end_ns / 1000 % 1000000) END AS end_time,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'duration_ms'
             ELSE (s.end_ns - s.start_ns) / 1e6 END AS duration_ms,
+       -- OpenLLMetry of before 2026 has an attribute for each part of a message: {"0.role": …, "0.content": …}.
        (SELECT coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
-                        a ->> '$."langfuse.observation.input"', a ->> '$."traceloop.entity.input"')
+                        a ->> '$."langfuse.observation.input"', a ->> '$."traceloop.entity.input"',
+                        a ->> '$."gen_ai.tool.call.arguments"', a ->> '$.tool_arguments',
+                        (SELECT nullif(json_group_object(substr(key, 15), value), '{}')
+                         FROM json_each(a) WHERE key GLOB 'gen_ai.prompt.[0-9]*'))
         FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
                   json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
                                             FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
                                             WHERE l.span = s.id)) END AS a)) AS input_data,
        (SELECT coalesce(a ->> '$."output.value"', a ->> '$."gen_ai.output.messages"',
-                        a ->> '$."langfuse.observation.output"', a ->> '$."traceloop.entity.output"')
+                        a ->> '$."langfuse.observation.output"', a ->> '$."traceloop.entity.output"',
+                        a ->> '$."gen_ai.tool.call.result"', a ->> '$.tool_response', a ->> '$.final_result',
+                        (SELECT nullif(json_group_object(substr(key, 19), value), '{}')
+                         FROM json_each(a) WHERE key GLOB 'gen_ai.completion.[0-9]*'))
         FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
                   json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
                                             FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload

@@ -212,23 +212,20 @@ def store(tmp_path: Path) -> Store:
 
 def recomputed(path: Path) -> dict[str, tuple[Any, ...]]:
     """The roll-ups of every request, from its rows alone."""
-    sql = """
+    counts = "s.node IS NOT NULL OR s.repeats IS NULL AND s.node_type IN ('llm', 'generation', 'embedding')"
+    sql = f"""
         SELECT r.request_id,
                count(s.id),
                coalesce(sum(s.state = 0), 0),
                coalesce(sum(s.status_code = 2), 0),
-               sum(CASE WHEN s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding')
-                        THEN s.prompt_tokens END),
-               sum(CASE WHEN s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding')
-                        THEN s.completion_tokens END),
-               sum(CASE WHEN s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding')
-                        THEN s.total_tokens END),
-               round(sum(CASE WHEN s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding')
-                              THEN s.cost_usd END), 6),
+               sum(s.prompt_tokens) FILTER (WHERE {counts}),
+               sum(s.completion_tokens) FILTER (WHERE {counts}),
+               sum(s.total_tokens) FILTER (WHERE {counts}),
+               round(sum(s.cost_usd) FILTER (WHERE {counts}), 6),
                min(s.start_ns),
                max(s.end_ns)
         FROM hush_requests r LEFT JOIN hush_spans s ON s.request = r.id
-        GROUP BY r.id"""
+        GROUP BY r.id"""  # noqa: S608 - a condition of ours
     return {row[0]: row[1:] for row in rows(path, sql)}
 
 

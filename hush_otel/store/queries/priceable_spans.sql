@@ -14,6 +14,7 @@ FROM json_each(:requests) j
 CROSS JOIN hush_spans s ON s.request = j.value
 WHERE s.end_seq > 0
   AND s.model <> ''
+  AND s.repeats IS NULL
   AND s.prompt_tokens IS NOT NULL
   AND (s.cost_usd IS NULL OR s.cost_source IS NOT NULL)
   AND (s.node_type IN ('llm', 'generation', 'embedding') OR s.node ->> 'contain_generation');

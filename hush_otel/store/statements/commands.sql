@@ -78,6 +78,6 @@ UPDATE hush_spans SET cost_usd = ?, cost_source = ? WHERE id = ?
 UPDATE hush_requests AS r SET (cost_usd, computed_usd) = (
     SELECT sum(s.cost_usd), sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL)
     FROM hush_spans s
-    WHERE s.request = r.id AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
+    WHERE s.request = r.id AND s.repeats IS NULL AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
 )
 WHERE r.id IN (SELECT value FROM json_each(?))
