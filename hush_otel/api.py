@@ -68,6 +68,12 @@ class Attachment:
                 )
         return chosen
 
+    def destination_named(self, name: object) -> Destination | None:
+        """What a mark means by a name: of the configuration file, else given in code."""
+        if type(name) is not str:
+            return None
+        return self.settings.known_destinations.get(name) or self._named.get(name)
+
     def after_fork(self) -> None:
         """The child has dropped nothing, and launched nothing."""
         self._dropped_before = 0
@@ -289,24 +295,24 @@ class TraceStore:
 
         Args:
             request_id: As given to `insert_node_trace`, or the trace id in hex of OTel spans.
-            tracer_type: A destination of the configuration file by its name, or a type: ``otlp``, ``jaeger``,
-                ``langfuse``, ``phoenix``, … (docs/destinations.md), ``console``, ``file``, ``local`` (store
-                only), or one of the seed's names.
-            tracer_config: What the type needs: endpoint, headers, … Beside a name from the file each entry
-                replaces the file's; None takes the definition as it is.
+            tracer_type: A destination by its name, of the configuration file or given to a processor or
+                exporter of this process; or a type: ``otlp``, ``jaeger``, ``langfuse``, ``phoenix``, …
+                (docs/destinations.md), ``console``, ``file``, ``local`` (store only), or one of the seed's
+                names.
+            tracer_config: What the type needs: endpoint, headers, … Beside a name each entry replaces what
+                that destination has, which makes it another one; None takes it as it is.
             tags: Kept with the request.
 
         Raises:
             ValueError: request_id or tracer_type is no text, request_id is empty, or tracer_config is neither
                 a mapping nor None.
         """
-        settings = self._attachment.settings
-        known = settings.known_destinations.get(tracer_type) if type(tracer_type) is str else None
-        kind = tracer_type if known is None else known.type
+        known = self._attachment.destination_named(tracer_type)
+        name, kind = (None, tracer_type) if known is None else (known.name, known.type)
         config = {} if known is None else known.config
         if type(kind) is str:
             config = vendor_defaults(TRACER_ALIASES.get(kind, kind), config)
-        self._nodes.mark(request_id, kind, tracer_config, tags, config)
+        self._nodes.mark(request_id, kind, tracer_config, tags, config, name)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until all of this process's records are in SQLite.

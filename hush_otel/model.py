@@ -244,11 +244,15 @@ class WholeRequest(msgspec.Struct):
 
 
 class DestinationConfig(msgspec.Struct, frozen=True):
-    """A destination as the relay opens it: name, type, and its options with secrets put back in."""
+    """A destination as the relay opens it: name, type, its options with literal secrets put back in.
+
+    `fingerprints`: what applications say of the secrets that it refers to (`secrets.check`).
+    """
 
     name: str
     type: str
     config: dict[str, AttributeValue]
+    fingerprints: dict[str, str] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -114,7 +114,9 @@ class OriginRecord(msgspec.Struct, array_like=True):
     scope_version: str
     scope_schema_url: str
     scope_attributes: dict[Any, Any]
-    destinations: list[dict[str, Any]]  # Destination.as_record(); empty: store only
+    destinations: list[
+        dict[str, Any]
+    ]  # secrets.with_fingerprints(Destination.as_record()); empty: store only
 
 
 class Node(msgspec.Struct, array_like=True):
@@ -135,6 +137,8 @@ class Mark(msgspec.Struct, array_like=True):
     tracer_type: str
     tracer_config: dict[Any, Any]
     tags: list[Any] | None
+    name: str | None = None  # of the destination, when the mark named one that its process knows
+    secrets: dict[str, str] = {}  # fingerprints of what tracer_config refers to
 
 
 class Again(msgspec.Struct, array_like=True):

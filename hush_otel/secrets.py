@@ -4,10 +4,17 @@ A reference is ``${NAME}``, an environment variable, or ``${file:/path}``, a fil
 trailing line break. References stay as they are in the spool, the store and every view; only
 `resolve`, at the moment of use, puts the secret in. A secret that the application wrote literally is
 taken out by `split`, kept in a private table, and put back by `join`.
+
+The process that delivers has an environment of its own. So that it does not send with another value than the
+application meant, a `fingerprint` of each variable travels beside the reference, and `check` compares. A file
+has none: it is read at every request, so that whoever replaces it has rotated the secret.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import hmac
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +28,12 @@ MASK: Final = "***"
 
 SECRET_FILE_MAX_BYTES: Final = 64 * 1024
 """Above this a file is no secret but a mistake: tokens and keys have a few KiB at most."""
+
+FINGERPRINT_BITS: Final = 12
+"""Whoever has the database learns no more of a value than this, however long he computes: of a million
+guesses 250 still fit. Another value goes unnoticed once in 4,096 times; then the receiver judges, as ever."""
+FINGERPRINT_ROUNDS: Final = 20_000
+"""Of PBKDF2, four milliseconds: thinning such a list takes an hour, and leaves the receiver to be asked."""
 
 Literals: TypeAlias = list[list[Any]]
 """JSON-able: ``[[path, value], …]``, a path being the keys and indexes from the root."""
@@ -53,10 +66,16 @@ def _secret(name: str) -> str:
     value = settings.environment_value(name)
     if not value:
         raise PausedError(
-            f"secret {name} is not set or empty in the process that delivers",
-            hint=f"set {name} in its environment; the destination is tried again every five minutes",
+            f"secret {name} is not set or empty in the process that delivers", hint=_other_process(name)
         )
     return value
+
+
+def _other_process(name: str) -> str:
+    return (
+        f"end that process, whose pid `hush-otel status` shows: the next one is started by an application,"
+        f" with its {name}; or start `hush-otel run` with it"
+    )
 
 
 def _file_secret(path: Path) -> str:
@@ -88,6 +107,55 @@ def _references(value: AttributeValue) -> Iterator[str]:
     elif isinstance(value, (Mapping, list, tuple)):
         for _, item in _items(value):
             yield from _references(item)
+
+
+def fingerprints(config: AttributeValue, place: str) -> dict[str, str]:
+    """What the variables that `config` refers to are in this process: ``{NAME: fingerprint}``.
+
+    A variable that is not set here has none: who does not know a value contradicts nobody.
+
+    Args:
+        config: JSON-able.
+        place: The spool. In one place equal values always look the same, so that many records tell nobody
+            more than one of them; in two places, or under two names, they do not.
+    """
+    names = sorted(name for name in set(_references(config)) if not name.startswith("file:"))
+    known = {name: settings.environment_value(name) for name in names}
+    return {name: _fingerprint(_salt(place, name), value) for name, value in known.items() if value}
+
+
+def with_fingerprints(record: dict[str, AttributeValue], place: str) -> dict[str, AttributeValue]:
+    """A destination's record as it is spooled: with the `fingerprints` of its secrets, if it has any."""
+    found = fingerprints(record["config"], place)
+    return {**record, "secrets": found} if found else record
+
+
+def check(expected: Mapping[str, str]) -> None:
+    """Whether this process has the values that were meant: see `fingerprints`.
+
+    Raises:
+        PausedError: One is another; the message names the variable. That one is missing, `resolve` says.
+    """
+    for name, fingerprint in sorted(expected.items()):
+        value = settings.environment_value(name)
+        salt = fingerprint.partition(":")[0]
+        if value and not hmac.compare_digest(_fingerprint(salt, value), fingerprint):
+            raise PausedError(
+                f"secret {name} has another value in the process that delivers than in the application",
+                hint=_other_process(name),
+            )
+
+
+def _salt(place: str, name: str) -> str:
+    return hashlib.blake2b(f"{place}\0{name}".encode(errors="surrogateescape"), digest_size=8).hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _fingerprint(salt: str, value: str) -> str:
+    """``salt:digits``. Cached: a mark may need it in every request."""
+    data = value.encode(errors="surrogateescape")
+    digest = hashlib.pbkdf2_hmac("sha256", data, salt.encode(), FINGERPRINT_ROUNDS)
+    return f"{salt}:{int.from_bytes(digest[:2]) >> 16 - FINGERPRINT_BITS:03x}"
 
 
 def mask(config: AttributeValue) -> AttributeValue:

@@ -17,6 +17,7 @@ from hush_otel.background.clock import Clock
 from hush_otel.background.relay import Relay
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, End, OriginRecord
+from hush_otel.secrets import with_fingerprints
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Arrival, Ingest
 
@@ -87,7 +88,7 @@ class Yard:
         """One batch of records of the writer."""
 
         def change(db: sqlite3.Connection) -> None:
-            spooled = [destination.as_record() for destination in destinations]
+            spooled = [with_fingerprints(one.as_record(), str(self.path)) for one in destinations]
             origin = OriginRecord(records.ORIGIN, 0, {"service.name": "s"}, "", "t", "", "", {}, spooled)
             place = self._ingest.place(db, origin, self.time.wall_s)
             self._ingest.ingest(db, [Arrival(one, WRITER, place) for one in records_], self.time.wall_s)

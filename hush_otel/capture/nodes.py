@@ -16,11 +16,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from hush_otel import records
 from hush_otel.codec import encode, placeholder
 from hush_otel.diagnostics import swallow
+from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
 
 from .spans import origin_record
 
-NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
+NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class NodeTraces:
@@ -64,7 +65,8 @@ class NodeTraces:
         tracer_type: str,
         tracer_config: Mapping[str, Any] | None,
         tags: Sequence[str] | None,
-        defaults: Mapping[str, Any] = NO_DEFAULTS,
+        defaults: Mapping[str, Any] = NO_OPTIONS,
+        name: str | None = None,
     ) -> None:
         """Publish that a request is complete and where it goes.
 
@@ -74,6 +76,8 @@ class NodeTraces:
             tracer_config: Its options.
             tags: Kept with the request.
             defaults: Options that `tracer_config` leaves open.
+            name: Of the destination whose options the defaults are: it is meant where `tracer_config` says
+                nothing.
 
         Raises:
             ValueError: request_id or tracer_type is no text, request_id is empty, or tracer_config is
@@ -82,11 +86,13 @@ class NodeTraces:
         _require_text("request_id", request_id)
         _require_text("tracer_type", tracer_type)
         config = _readable(tracer_config)
+        if config is not NO_OPTIONS:
+            name = None
         if defaults:
             config = _completed(config, defaults)
         kept = tags if tags is None or issubclass(type(tags), (list, tuple, set, frozenset)) else [tags]
         self._publish(
-            (records.MARK, time.time_ns(), request_id, tracer_type, config, kept),
+            (records.MARK, time.time_ns(), request_id, tracer_type, config, kept, name),
             "recording a completed request",
         )
 
@@ -95,10 +101,17 @@ class NodeTraces:
             payload, cut = encode(record)
             if cut:
                 self._writer.count_cut()
+            if record[0] == records.MARK and b"${" in payload:
+                payload = self._with_fingerprints(record, payload)
             self._writer.append(payload, self._origin if record[0] == records.NODE else None)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._writer.count_error()
             swallow(doing, exc)
+
+    def _with_fingerprints(self, record: tuple[Any, ...], payload: bytes) -> bytes:
+        """The same mark with what its secrets are here. Read from its encoded form, which is plain."""
+        config = records.decode_record(payload).tracer_config
+        return encode((*record, fingerprints(config, str(self._writer.directory.path))))[0]
 
 
 _SCOPE: Final = InstrumentationScope("hush")
@@ -125,8 +138,8 @@ def _readable(config: object) -> Any:
     Raises:
         ValueError: It is no mapping.
     """
-    if config is None:
-        return {}
+    if config is None or (type(config) is dict and not config):
+        return NO_OPTIONS
     if issubclass(type(config), (dict, MappingProxyType, UserDict)):
         return config
     if Mapping in type.mro(type(config)):

@@ -11,6 +11,7 @@ from hush_otel import records
 from hush_otel.codec import ENCODER, MAX_RECORD_BYTES, encode
 from hush_otel.diagnostics import swallow
 from hush_otel.model import Destination
+from hush_otel.secrets import with_fingerprints
 from hush_otel.spool.writer import SpoolWriter
 
 from .spans import end_record, origin_record, start_record
@@ -31,7 +32,8 @@ class SpanPipeline:
 
     def __init__(self, writer: SpoolWriter, destinations: Sequence[Destination]) -> None:
         self.writer = writer
-        self._destinations = [destination.as_record() for destination in destinations]
+        place = str(writer.directory.path)
+        self._destinations = [with_fingerprints(one.as_record(), place) for one in destinations]
         self._append = writer.append
         self._origins: dict[tuple[int, int], tuple[int, Any, Any]] = {}
         self._last: tuple[int, Any, Any] = (0, self, self)

@@ -16,6 +16,7 @@ from hush_otel.errors import DeliveryError, PausedError
 from hush_otel.model import DestinationConfig
 from hush_otel.options import EXPORTER
 from hush_otel.presets import PRESETS
+from hush_otel.secrets import check
 
 Factory: TypeAlias = Callable[[DestinationConfig], Sender | RequestSender]
 """Checks a configuration, with its secrets still by reference, and opens it.
@@ -47,9 +48,10 @@ def open_sender(config: DestinationConfig) -> Sender | RequestSender:
 
     Raises:
         PausedError: The type is unknown here or its library is not installed, or a secret or file that
-            the configuration refers to is missing.
+            the configuration refers to is missing, or is not what the application has.
         PermanentError: The configuration cannot work; the message names the key.
     """
+    check(config.fingerprints)
     foreign = _TRACERS if takes_requests(config.type) else _EXPORTERS
     sender = _load(config, _FACTORIES.get(config.type, foreign))(config)
     if isinstance(sender, RequestSender):

@@ -23,7 +23,7 @@ from hush_otel.model import SpanState
 from . import ledger
 from .calls import Calls
 from .requests import Requests, RollUp, Trace
-from .routes import Routes, destination_of_mark, masked_json, tags_json
+from .routes import Routes, masked_json, tags_json
 from .rows import (
     REQUEST,
     ROUTE,
@@ -661,10 +661,9 @@ class _Batch:
         shown = (record.tracer_type, masked_json(record.tracer_config), tags_json(record.tags))
         self._db.execute(SQL["mark_request"], (*shown, self._now, self._now, request))
         self._complete_request(request, "mark")
-        destination = destination_of_mark(record.tracer_type, record.tracer_config)
+        destination = self._ingest.routes.marked(self._db, record, self._now)
         if destination is not None:
-            number = self._ingest.routes.destination(self._db, destination.as_record(), self._now)
-            self._ingest.routes.ask_whole(writer_id, request, number)
+            self._ingest.routes.ask_whole(writer_id, request, destination)
 
 
 NOT_COMPLETE: Final = {"completed_by": None, "completed_at": None}

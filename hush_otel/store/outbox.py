@@ -46,7 +46,7 @@ class DestinationState(NamedTuple):
 
     id: int
     config: DestinationConfig
-    digest: bytes
+    digest: bytes  # of all that a sender is opened with
     paused: str | None
     hold_until: float
     failures: int
@@ -111,19 +111,22 @@ def next_due(db: sqlite3.Connection) -> float | None:
 
 
 def reset_sending(db: sqlite3.Connection, now: float) -> None:
-    """At the start: whoever was sending is gone."""
+    """At the start: whoever was sending is gone, and so is his environment."""
     db.execute(SQL["reset_sending"], (now,))
+    db.execute(SQL["probe_secrets"])
 
 
 def destinations(db: sqlite3.Connection) -> list[DestinationState]:
     """All destinations, their literal secrets put back in."""
     found = []
-    for number, name, kind, config, digest, *state in db.execute(SQL["destinations"]).fetchall():
+    for number, name, kind, config, prints, digest, *state in db.execute(SQL["destinations"]).fetchall():
         row = db.execute(SQL["secrets"], (number,)).fetchone()
         masked: dict[str, AttributeValue] = msgspec.json.decode(config)
         whole = join(masked, msgspec.json.decode(row[0])) if row else masked
         assert isinstance(whole, dict)  # noqa: S101 - join gives back what split took
-        found.append(DestinationState(number, DestinationConfig(name, kind, whole), digest, *state))
+        fingerprints: dict[str, str] = msgspec.json.decode(prints)
+        opened = DestinationConfig(name, kind, whole, fingerprints)
+        found.append(DestinationState(number, opened, digest + prints.encode(), *state))
     return found
 
 

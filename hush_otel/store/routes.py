@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hush_otel import records
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import TRACER_ALIASES, Destination, canonical_json
 from hush_otel.options import is_built_in
@@ -75,23 +76,45 @@ class Routes:
     def destination(self, db: sqlite3.Connection, record: dict[str, Any], now: float) -> int:
         """The row of a destination record (`Destination.as_record`), made or brought up to date.
 
-        Secrets given as literals go to a table of their own; what is shown is masked.
+        Secrets given as literals go to a table of their own; what is shown is masked. What came last holds:
+        of the configuration, and of what is said of the secrets that it refers to.
         """
         name, kind, config = str(record["name"]), str(record["type"]), _plain(record["config"])
-        digest = hashlib.blake2b(canonical_json([kind, config]), digest_size=16).digest()
+        digest = _digest(kind, config)
         row = db.execute(SQL["find_destination"], (name,)).fetchone()
-        if row is not None and row[1] == digest:
+        same = row is not None and row[1] == digest
+        # An application that has no value for a name says nothing of it.
+        fingerprints = (msgspec.json.decode(row[2]) if same else {}) | _plain(record.get("secrets") or {})
+        prints = msgspec.json.encode(fingerprints, order="deterministic").decode()
+        if same and row[2] == prints:
             return int(row[0])
         shown, literals = split(config)
-        text = msgspec.json.encode(shown).decode()
+        values = (kind, msgspec.json.encode(shown).decode(), digest, prints)
         if row is None:
-            number = int(db.execute(SQL["insert_destination"], (name, kind, text, digest)).lastrowid or 0)
+            number = int(db.execute(SQL["insert_destination"], (name, *values)).lastrowid or 0)
         else:
             number = int(row[0])
-            db.execute(SQL["update_destination"], (kind, text, digest, number))
+            db.execute(SQL["update_destination"], (*values, number))
             db.execute(SQL["resume_deliveries"], (now, number))
         db.execute(SQL["set_secrets"], (number, msgspec.json.encode(literals).decode()))
         return number
+
+    def marked(self, db: sqlite3.Connection, mark: records.Mark, now: float) -> int | None:
+        """The row of the destination that a mark asks for; None for the store alone.
+
+        By its name when the mark has one. Else what has the same type and configuration is the same place,
+        whatever it is called: a request goes there once.
+        """
+        destination = destination_of_mark(mark)
+        if destination is None:
+            return None
+        record = destination.as_record() | {"secrets": mark.secrets}
+        if mark.name is not None:
+            record["name"] = mark.name
+        else:
+            same = db.execute(SQL["same_destination"], (_digest(destination.type, destination.config),))
+            record["name"] = next(iter(same), (destination.name,))[0]
+        return self.destination(db, record, now)
 
     def ask(self, db: sqlite3.Connection, writer_id: bytes, request: int, route: int) -> None:
         """A request's spans go to a route's destinations, and this process asked for it."""
@@ -116,16 +139,20 @@ class Routes:
 CACHED_ASKS: Final = 50_000
 
 
-def destination_of_mark(tracer_type: str, config: dict[Any, Any]) -> Destination | None:
+def destination_of_mark(mark: records.Mark) -> Destination | None:
     """What a mark asks for; None for the store alone."""
-    kind = TRACER_ALIASES.get(tracer_type, tracer_type)
+    kind = TRACER_ALIASES.get(mark.tracer_type, mark.tracer_type)
     if kind == "local":
         return None
-    options = _plain(config)
+    options = _plain(mark.tracer_config)
     if is_built_in(kind):
         # Neither is an option; those of other people's code are for it to say.
         options = {key: value for key, value in options.items() if key not in ("name", "type")}
     return Destination.from_config(kind, options)
+
+
+def _digest(kind: str, config: dict[str, Any]) -> bytes:
+    return hashlib.blake2b(canonical_json([kind, config]), digest_size=16).digest()
 
 
 def masked_json(config: dict[Any, Any]) -> str:

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hush_otel.errors import PausedError
-from hush_otel.secrets import MASK, SECRET_FILE_MAX_BYTES, join, mask, resolve, split
+from hush_otel.secrets import (
+    FINGERPRINT_BITS,
+    MASK,
+    SECRET_FILE_MAX_BYTES,
+    check,
+    fingerprints,
+    join,
+    mask,
+    resolve,
+    split,
+    with_fingerprints,
+)
 
 
 def test_resolve_replaces_variables_at_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,3 +126,63 @@ def test_join_is_the_inverse_of_split(config: Any) -> None:
     masked, literals = split(config)
     assert join(masked, json.loads(json.dumps(literals))) == config
     assert split(masked)[0] == masked
+
+
+# Fingerprints.
+
+NAME = "HUSH_TEST_TOKEN"
+CONFIG: Any = {"headers": {"authorization": f"Bearer ${{{NAME}}}"}, "urls": [f"http://${{{NAME}}}@h"]}
+
+
+def test_a_fingerprint_fits_the_same_value_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another value is a pause that names the variable and what to do; the value itself stands nowhere."""
+    monkeypatch.setenv(NAME, "canary-1")
+    expected = fingerprints(CONFIG, "/spool")
+    assert list(expected) == [NAME]
+    check(expected)
+    monkeypatch.setenv(NAME, "canary-2")
+    with pytest.raises(PausedError, match=rf"^secret {NAME} has another value .*`hush-otel run`") as refused:
+        check(expected)
+    assert "canary" not in f"{refused.value}{expected}"
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_who_has_no_value_says_nothing(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as the application, nor as the process that delivers: there `resolve` says that it is missing."""
+    monkeypatch.setenv(NAME, "canary")
+    expected = fingerprints(CONFIG, "/spool")
+    monkeypatch.delenv(NAME)
+    if value is not None:
+        monkeypatch.setenv(NAME, value)
+    assert fingerprints(CONFIG, "/spool") == {}
+    check(expected)
+
+
+def test_fingerprints_are_short_salted_and_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve bits, however often it is spooled; elsewhere, and under another name, it looks different."""
+    monkeypatch.setenv(NAME, "canary")
+    monkeypatch.setenv("OTHER_TOKEN", "canary")
+    config = {"a": f"${{{NAME}}}", "b": "${OTHER_TOKEN}"}
+    once, again, elsewhere = (fingerprints(config, place) for place in ("/one", "/one", "/two"))
+    assert once == again
+    assert len({*once.values(), *elsewhere.values()}) == 4
+    for text in once.values():
+        salt, _, digits = text.partition(":")
+        assert (len(salt), len(digits)) == (16, FINGERPRINT_BITS / 4)
+
+
+def test_a_record_without_references_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Literals and files have no fingerprints: the one is known, the other is read when it is needed."""
+    monkeypatch.setenv(NAME, "canary")
+    plain: Any = {"type": "otlp", "name": "n", "config": {"headers": {"a": "literal", "b": "${file:/run/x}"}}}
+    assert with_fingerprints(plain, "/spool") == plain
+    assert list(with_fingerprints(plain | {"config": CONFIG}, "/spool")["secrets"]) == [NAME]  # type: ignore[arg-type]
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+@settings(deadline=None, max_examples=20)
+def test_any_value_has_a_fingerprint(value: str) -> None:
+    """Whatever an environment can hold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(NAME, value)
+        check(fingerprints(CONFIG, "/spool"))

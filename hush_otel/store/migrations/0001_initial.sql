@@ -143,6 +143,7 @@ CREATE TABLE hush_destinations (
     type        TEXT NOT NULL,
     config      TEXT NOT NULL,                -- JSON, secrets masked
     digest      BLOB NOT NULL,                -- of the whole configuration
+    fingerprints TEXT NOT NULL DEFAULT '{}',  -- JSON: what applications say of the secrets it refers to (secrets.py)
     paused      TEXT,                         -- why nothing is sent; NULL: active
     hold_until  REAL NOT NULL DEFAULT 0,      -- backoff, a receiver's Retry-After, or a probe's time
     hold_s      REAL NOT NULL DEFAULT 0,      -- how long that was when it began: no clock makes it longer

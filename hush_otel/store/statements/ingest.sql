@@ -275,14 +275,18 @@ SELECT id FROM hush_origins WHERE digest = ?
 INSERT INTO hush_origins (digest, resource, resource_schema_url, scope, exact) VALUES (?, ?, ?, ?, ?)
 
 -- name: find_destination
-SELECT id, digest FROM hush_destinations WHERE name = ?
+SELECT id, digest, fingerprints FROM hush_destinations WHERE name = ?
+
+-- name: same_destination
+SELECT name FROM hush_destinations WHERE digest = ? ORDER BY id LIMIT 1
 
 -- name: insert_destination
-INSERT INTO hush_destinations (name, type, config, digest) VALUES (?, ?, ?, ?)
+INSERT INTO hush_destinations (name, type, config, digest, fingerprints) VALUES (?, ?, ?, ?, ?)
 
 -- name: update_destination
 -- A new configuration lifts a pause or a hold: what was wrong may be mended now.
-UPDATE hush_destinations SET type = ?, config = ?, digest = ?, paused = NULL, hold_until = 0, hold_s = 0, failures = 0
+UPDATE hush_destinations SET
+    type = ?, config = ?, digest = ?, fingerprints = ?, paused = NULL, hold_until = 0, hold_s = 0, failures = 0
 WHERE id = ?
 
 -- name: resume_deliveries

@@ -57,7 +57,7 @@ UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', nex
 WHERE state IN ('pending', 'sending', 'paused') AND state = 'sending'
 
 -- name: destinations
-SELECT id, name, type, config, digest, paused, hold_until, failures FROM hush_destinations
+SELECT id, name, type, config, fingerprints, digest, paused, hold_until, failures FROM hush_destinations
 
 -- name: secrets
 SELECT literals FROM hush_secrets WHERE destination = ?
@@ -173,6 +173,10 @@ UPDATE hush_requests SET due_at = :now, dirty_at = min(dirty_at, :now) WHERE due
 -- One paused delivery shows whether the destination works again.
 SELECT id FROM hush_deliveries INDEXED BY hush_deliveries_due
 WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'paused' ORDER BY next_attempt_at, id LIMIT 1
+
+-- name: probe_secrets
+-- A new process has a new environment. Nothing is sent where it does not fit.
+UPDATE hush_destinations SET hold_until = 0 WHERE paused LIKE 'secret %'
 
 -- name: make_pending
 UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
