@@ -329,12 +329,16 @@ class TraceStore:
         exporter or a mark. All deliveries of such a request count, those that another process asked for too:
         that one is dead or paused makes the answer False, whoever wanted it.
 
+        A request that was marked complete and of which no span has come is not delivered: it is waited for,
+        and when it was marked longer than HUSH_COMPLETE_TIMEOUT_S ago, the answer is False at once.
+
         Args:
             timeout_millis: Milliseconds in all.
             request_id: Only this request's deliveries, whoever asked for them; waits for its completion, too.
 
         Returns:
-            True only when all were accepted; False at the timeout, and at once when one is dead or paused.
+            True only when all were accepted; False at the timeout, and at once when one is dead, paused or
+            nowhere to be found.
         """
         # Imported here: the only call of the app side that reads the database.
         from .store.delivered import DeliveryWatch  # noqa: PLC0415
@@ -342,7 +346,8 @@ class TraceStore:
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._attachment.wait_drained(deadline):
             return False  # what was asked for is not known yet
-        with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id) as watch:
+        patience_s = self._attachment.settings.complete_timeout_s
+        with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id, patience_s) as watch:
             wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
             return watch.look() is True
 

@@ -85,12 +85,14 @@ class Audit:
     """All that `audit` says; with ``--json`` in this shape.
 
     Attributes:
+        awaited: Requests that were marked complete and of which no span has ended. No gap of the ledger.
         losses: All of hush_losses by reason, of records of any kind.
     """
 
     balanced: bool
     received: Received
     destinations: list[Delivered]
+    awaited: int
     losses: dict[str, int]
 
 
@@ -126,12 +128,19 @@ def collect(settings: Settings) -> Audit:
         losses = {row["reason"]: row["count"] for row in reader.each("status_losses") if row["count"]}
         read = Counter({row["name"]: row["count"] for row in reader.each("audit_ledger")})
         rows = _rows(reader)
+        (awaited,) = reader.rows("status_awaited")
         destinations = list(_delivered(reader))
     # Behind those positions, so that it may take its time: the drain goes on meanwhile.
     received = _received(read, rows, losses, count_spans(settings.spool_dir, positions))
     gaps = [received.missing, received.running_missing]
     gaps += [gap for one in destinations for gap in (one.missing, one.forgotten_requests)]
-    return Audit(balanced=not any(gaps), received=received, destinations=destinations, losses=losses)
+    return Audit(
+        balanced=not any(gaps),
+        received=received,
+        destinations=destinations,
+        awaited=awaited["requests"],
+        losses=losses,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +203,9 @@ def render(out: Console, audit: Audit) -> None:
     out.print()
     beside = f"beside it {received.running:,} running, {received.interrupted:,} interrupted"
     out.print(Text(beside, style="bright_black"))
+    if audit.awaited:
+        words = f"{text.plural(audit.awaited, 'request')} marked complete, and no span has arrived"
+        out.print(Text(words, style="yellow"))
     if audit.balanced:
         out.print(Text("the ledger balances", style="green"))
         return

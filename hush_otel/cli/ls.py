@@ -13,7 +13,7 @@ from hush_otel.config import Settings
 from hush_otel.store.reading import Row
 
 from . import text
-from .output import STATUS_STYLES, console, print_json
+from .output import STATUS_STYLES, awaits_spans, console, print_json
 from .waiting import open_reader
 
 DEFAULT_LIMIT: Final = 20
@@ -86,7 +86,7 @@ def _cells(request: Row) -> dict[str, Text]:
     return {
         "request": _cut(text.clean(request["request_id"], limit=64)),
         "workflow": _cut(text.clean(request["workflow_name"] or text.DASH, limit=40)),
-        "status": Text(request["status"], style=STATUS_STYLES.get(request["status"], "")),
+        "status": _status(request),
         "started": Text(text.local_time(start)),
         "duration": Text(text.duration(request["duration_ms"]), style="cyan"),
         "nodes": Text(f"{request['node_count']:,}"),
@@ -94,6 +94,11 @@ def _cells(request: Row) -> dict[str, Text]:
         "tokens": Text(tokens),
         "cost": Text(text.cost(request["cost_usd"], request["computed_usd"]), style="green"),
     }
+
+
+def _status(request: Row) -> Text:
+    remark = ", no spans" if awaits_spans(dict(request)) else ""
+    return Text(request["status"] + remark, style=STATUS_STYLES.get(request["status"], ""))
 
 
 def _cut(value: str) -> Text:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 import msgspec
@@ -41,6 +41,11 @@ STATUS_STYLES: Final = {
     "dead": "bold red",
 }
 """Of requests and deliveries. Calm: colour says whether someone has to look."""
+
+
+def awaits_spans(request: Mapping[str, Any]) -> bool:
+    """Whether a row of the view `requests` was marked complete, and no span of it has come."""
+    return request["completed_by"] == "mark" and not request["node_count"]
 
 
 def program() -> str:

@@ -15,7 +15,7 @@ from hush_otel.config import Settings
 from hush_otel.store.reading import Reader, Row, find_request
 
 from . import text
-from .output import STATUS_STYLES, console, to_json
+from .output import STATUS_STYLES, awaits_spans, console, to_json
 from .tree import SpanTree
 from .waiting import open_reader
 
@@ -102,6 +102,11 @@ def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
     if request["trace_id"] != request["request_id"]:
         yield "trace", text.clean(request["trace_id"] or ""), ""
     yield "error", text.clean(request["error_message"] or "", limit=1000), "red"
+    yield (
+        "spans",
+        "none has arrived since it was marked complete" if awaits_spans(dict(request)) else "",
+        "yellow",
+    )
 
 
 def _started(request: Row) -> str:

@@ -93,6 +93,8 @@ class Report:
         spans: How many are stored.
         deliveries: State to how many deliveries.
         destinations: By name.
+        awaited: Requests that were marked complete and of which no span has ended; `oldest_awaited_s` is how
+            long ago the oldest was marked.
         losses: By reason, duplicates too.
     """
 
@@ -104,6 +106,8 @@ class Report:
     spans: int
     deliveries: dict[str, int]
     destinations: list[DestinationStatus]
+    awaited: int
+    oldest_awaited_s: float | None
     losses: list[Loss]
 
 
@@ -133,6 +137,7 @@ def collect(settings: Settings, now_s: float) -> Report:
     with open_reader(settings) as reader, reader.snapshot():
         pid = owner_pid(settings)
         deliveries, spans = reader.row("status_deliveries"), reader.row("status_spans")
+        (awaited,) = reader.rows("status_awaited")
         return Report(
             database=_database(settings.db_path),
             background_pid=pid,
@@ -142,6 +147,8 @@ def collect(settings: Settings, now_s: float) -> Report:
             spans=spans["spans"] if spans else 0,
             deliveries={state: n for state, n in dict(deliveries or {}).items() if n},
             destinations=[_destination(row, now_s) for row in reader.each("status_destinations")],
+            awaited=awaited["requests"],
+            oldest_awaited_s=_age_s(awaited["oldest_at"], now_s),
             losses=[Loss(**dict(row)) for row in reader.each("status_losses")],
         )
 
@@ -174,10 +181,17 @@ def _destination(row: Row, now_s: float) -> DestinationStatus:
     state = "active" if reason is None else "paused"
     if reason is None and hold_s > 0:
         state, reason = "held", f"for another {text.duration(hold_s * 1000)}"
-    age_s = None if oldest_at is None else round(max(0.0, now_s - oldest_at), 3)
     return DestinationStatus(
-        state=state, reason=reason, oldest_pending_s=age_s, recovered=recovered, **columns
+        state=state,
+        reason=reason,
+        oldest_pending_s=_age_s(oldest_at, now_s),
+        recovered=recovered,
+        **columns,
     )
+
+
+def _age_s(moment: float | None, now_s: float) -> float | None:
+    return None if moment is None else round(max(0.0, now_s - moment), 3)
 
 
 def render(out: Console, report: Report, now_s: float) -> None:
@@ -205,6 +219,10 @@ def _summary(report: Report) -> Iterator[tuple[str, Text]]:
         yield "", Text(f"its last words: {text.clean(report.background_error, limit=500)}", style="red")
     yield "spool", Text(f"{text.size(spool.size_bytes)} in {text.plural(spool.segments, 'segment')}")
     yield "requests", _amounts(report.requests)
+    if report.oldest_awaited_s is not None:
+        age = text.duration(report.oldest_awaited_s * 1000)
+        words = f"{report.awaited:,} marked complete without any span; the oldest {age} ago"
+        yield "", Text(words, style="yellow")
     yield "spans", Text(f"{report.spans:,}")
     yield "deliveries", _amounts(report.deliveries)
     yield "losses", _losses(report.losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote
@@ -20,12 +21,14 @@ class DeliveryWatch:
         path: The database; it may not exist yet.
         writer_id: The process whose requests count.
         request_id: Only this request, whoever asked.
+        patience_s: How long after a mark the first span of its request may still be on its way.
     """
 
-    def __init__(self, path: Path, writer_id: bytes, request_id: str | None) -> None:
+    def __init__(self, path: Path, writer_id: bytes, request_id: str | None, patience_s: float) -> None:
         self._path = path
         self._writer_id = writer_id
         self._request_id = request_id
+        self._patience_s = patience_s
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
@@ -36,7 +39,7 @@ class DeliveryWatch:
             self._connection.close()
 
     def look(self) -> bool | None:
-        """True: all accepted. False: one is dead or paused. None: not yet."""
+        """True: all accepted. False: one is dead or paused, or a mark is without spans. None: not yet."""
         try:
             verdict = self._ask()
         except sqlite3.DatabaseError:
@@ -52,11 +55,14 @@ class DeliveryWatch:
         if self._connection is None:
             uri = f"file:{quote(os.fsencode(self._path))}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0)
+        long_ago = {"long_ago": time.time() - self._patience_s}
         if self._request_id is not None:
             names = {"request_id": self._request_id, "trace_id": _trace_id(self._request_id)}
-            row = self._connection.execute(SQL["of_request"], names).fetchone()
+            row = self._connection.execute(SQL["of_request"], names | long_ago).fetchone()
         else:
-            row = self._connection.execute(SQL["of_writer"], {"writer_id": self._writer_id}).fetchone()
+            row = self._connection.execute(
+                SQL["of_writer"], {"writer_id": self._writer_id} | long_ago
+            ).fetchone()
         return None if row is None else (row[0], row[1] or 0, row[2] or 0)
 
 

@@ -70,6 +70,7 @@ CREATE INDEX hush_requests_created ON hush_requests (created_at);
 CREATE INDEX hush_requests_open ON hush_requests (last_at) WHERE completed_by IS NULL;
 CREATE INDEX hush_requests_writer ON hush_requests (writer_id) WHERE completed_by IS NULL;
 CREATE INDEX hush_requests_due ON hush_requests (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX hush_requests_awaited ON hush_requests (completed_at) WHERE completed_by = 'mark' AND max_seq = 0;
 
 CREATE TABLE hush_spans (
     id                INTEGER PRIMARY KEY,
@@ -252,6 +253,7 @@ SELECT r.request_id,
                         WHERE d.request = r.id AND d.state IN ('pending', 'paused')) THEN 'pending'
            WHEN NOT EXISTS (SELECT 1 FROM hush_request_destinations q WHERE q.request = r.id) THEN 'stored'
            WHEN r.due_at IS NOT NULL THEN 'pending'
+           WHEN r.completed_by = 'mark' AND r.max_seq = 0 THEN 'pending'  -- no span of it has ended yet
            ELSE 'flushed'
        END AS status,
        r.completed_by,

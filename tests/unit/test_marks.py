@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import drain_once, no_background, rows
+from click.testing import CliRunner
+from inprocess import drain_once, no_background, owning, rows
 from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import Destination, HushSpanProcessor, get_store
 from hush_otel.api import attach
+from hush_otel.cli import main
 from hush_otel.errors import PausedError
 from hush_otel.secrets import check
+from hush_otel.store.delivered import DeliveryWatch
 
 MAIN = """
 [destination.main]
@@ -98,3 +102,91 @@ def test_a_mark_says_what_its_secrets_are_here(db: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KEY", "another")
     with pytest.raises(PausedError, match="secret KEY"):
         check(json.loads(stored))
+
+
+# A mark for a request that nobody knows.
+
+
+def status(db: Path, request: str = "req-1") -> str:
+    """What the view says."""
+    return str(rows(db, "SELECT status FROM requests WHERE request_id = ?", request)[0][0])
+
+
+def said(db: Path, *command: str) -> str:
+    """What a command prints."""
+    return CliRunner().invoke(main.cli, ["--db", str(db), *command], catch_exceptions=False).stdout
+
+
+def mark_unknown(db: Path, kind: str = "file") -> None:
+    """A mark, and nothing else."""
+    config = {"path": str(db.with_name("out.jsonl"))} if kind == "file" else {}
+    get_store(db).mark_request_complete("req-1", kind, config)
+    drain_once(attach(db).settings)
+
+
+def test_a_mark_without_spans_is_no_delivery(db: Path) -> None:
+    """Nothing was sent, so nothing is flushed: it is waited for."""
+    mark_unknown(db)
+    assert status(db) == "pending"
+    assert rows(db, "SELECT * FROM deliveries") == []
+    assert get_store(db).wait_delivered(50, "req-1") is False
+    assert get_store(db).wait_delivered(50) is False
+
+
+def test_a_mark_without_spans_is_waited_for_a_minute_and_then_not_at_all(db: Path) -> None:
+    """An identifier that was mistyped an hour ago does not make every later call use all of its time."""
+    mark_unknown(db)
+    ((marked_at,),) = rows(db, "SELECT completed_at FROM requests")
+    for request_id in ("req-1", None):
+        with DeliveryWatch(db, attach(db).writer.writer_id, request_id, 60.0) as watch:
+            assert watch.look() is None
+        with DeliveryWatch(db, attach(db).writer.writer_id, request_id, marked_at - time.time() - 1) as watch:
+            assert watch.look() is False
+
+
+def test_a_mark_of_the_store_alone_asks_for_nothing(db: Path) -> None:
+    """There is no delivery to wait for."""
+    mark_unknown(db, "local")
+    assert get_store(db).wait_delivered(50, "req-1") is True
+
+
+def test_a_mark_without_spans_is_shown_everywhere(db: Path) -> None:
+    """By status, ls, show and audit; the ledger balances all the same."""
+    mark_unknown(db)
+    assert "1 marked complete without any span; the oldest " in said(db, "status")
+    assert "pending, no spans" in said(db, "ls")
+    assert "none has arrived since it was marked complete" in said(db, "show", "req-1")
+    assert "1 request marked complete, and no span has arrived\nthe ledger balances" in said(db, "audit")
+    report = json.loads(said(db, "status", "--json"))
+    assert (report["awaited"], report["requests"]) == (1, {"pending": 1})
+    assert 0 <= report["oldest_awaited_s"] < 60
+    assert json.loads(said(db, "audit", "--json"))["awaited"] == 1
+
+
+def test_spans_that_come_after_their_mark_are_delivered_and_end_the_waiting(db: Path) -> None:
+    """The request is what the mark has made of it: complete, so that they follow as a delta."""
+    mark_unknown(db)
+    record(db)
+    settings = attach(db).settings
+    with owning(settings) as owner:
+        deadline = time.monotonic() + 20
+        while status(db) != "flushed" and time.monotonic() < deadline:
+            owner.service._bell.wait(max(owner.step(), 0.01))
+    assert rows(db, "SELECT span_count, state FROM deliveries") == [(1, "delivered")]
+    assert get_store(db).wait_delivered(50, "req-1") is True
+    report = json.loads(said(db, "status", "--json"))
+    assert (report["awaited"], report["oldest_awaited_s"]) == (0, None)
+    assert "no span" not in said(db, "ls") + said(db, "audit")
+
+
+def test_a_mark_of_a_request_that_only_runs_is_pending(db: Path) -> None:
+    """Its spans have begun and not ended: nothing was sent yet."""
+    provider = TracerProvider()
+    provider.add_span_processor(HushSpanProcessor(db, destinations=["local"]))
+    span = provider.get_tracer("t").start_span("root", attributes={"hush.request_id": "req-1"})
+    mark_unknown(db)
+    assert status(db) == "pending"
+    assert "no spans" not in said(db, "ls")
+    span.end()
+    drain_once(attach(db).settings)
+    assert get_store(db).wait_delivered(0, "req-1") is False

@@ -519,6 +519,9 @@ def test_the_same_mark_twice_is_one(store: Store) -> None:
     store.take(mark("r", "otlp", a=1, endpoint="http://x"))
     store.queue()
     assert len(store.delivered()) == 1
+    store.take(mark("r", "otlp", a=1, endpoint="http://x"))
+    store.queue()
+    assert len(store.delivered()) == 1
 
 
 def test_two_tracers_get_the_whole_request_each(store: Store) -> None:

@@ -6,6 +6,8 @@ WITH unsettled (id) AS (
     UNION
     SELECT id FROM hush_requests WHERE due_at IS NOT NULL
     UNION
+    SELECT id FROM hush_requests WHERE completed_by = 'mark' AND max_seq = 0
+    UNION
     SELECT request FROM hush_deliveries WHERE state IN ('pending', 'sending', 'paused')
     UNION
     SELECT request FROM hush_deliveries WHERE state = 'dead'
