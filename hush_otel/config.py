@@ -350,6 +350,12 @@ def foreign_code() -> ForeignCode:
     )
 
 
+def self_metrics_wanted() -> bool:
+    """Whether the MeterProvider is told our counts: unless the SDK is off, or its switch for its own."""
+    switches = {"OTEL_SDK_DISABLED": "true", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "false"}
+    return all(os.environ.get(name, "").strip().lower() != off for name, off in switches.items())
+
+
 def chosen_configurator() -> str:
     """The configurator chosen by name for auto-instrumentation; empty when none was."""
     return os.environ.get("OTEL_PYTHON_CONFIGURATOR", "").strip()

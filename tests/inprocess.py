@@ -274,6 +274,10 @@ class App:
         (found,) = [span for span in self.spans() if span["name"] == name]
         return found
 
+    def deliveries(self) -> list[dict[str, Any]]:
+        """The public view of deliveries."""
+        return dicts(self.db_path, "SELECT * FROM deliveries ORDER BY id")
+
     def nodes(self) -> list[dict[str, Any]]:
         """The public view of node traces."""
         return dicts(self.db_path, "SELECT * FROM node_traces ORDER BY id")

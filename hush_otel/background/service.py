@@ -28,6 +28,7 @@ from hush_otel.version import __version__
 
 from .client import BackgroundClient, version_key
 from .drain import Drain, DrainProgress
+from .metrics import DeliveryMetrics
 from .relay import Relay
 from .upkeep import UPKEEP_S, Upkeep
 
@@ -71,6 +72,7 @@ class Service:
         self._drain = Drain(directory, self._database)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
         self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
+        self._metrics = DeliveryMetrics(settings.db_path)
         # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
         self._bell = Doorbell(directory.doorbell)
         self._busy_at = time.monotonic()
@@ -101,6 +103,7 @@ class Service:
 
     def run(self, *, leave_when_idle: bool) -> None:
         """Work until stopped, fenced, asked to hand over, or idle for long enough."""
+        self._metrics.start()
         while not self._stop.is_set():
             pause_s = FAILED_S
             with guard("working on the spool"):
@@ -225,6 +228,7 @@ class Service:
 
     def close(self) -> None:
         """Settle what is in flight, give the lock up. Idempotent."""
+        self._metrics.stop()
         with guard("closing the relay"):
             self._relay.close()
             self._upkeep.unlink_ended()

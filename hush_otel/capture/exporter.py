@@ -11,6 +11,7 @@ from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE
 from hush_otel.spool.writer import SpoolWriter
 
+from .metrics import Kind, register
 from .pipeline import SpanPipeline
 from .processor import flush_at_shutdown
 
@@ -27,6 +28,7 @@ class SpoolingSpanExporter(SpanExporter):
         self._pipeline = SpanPipeline(writer, destinations)
         self._flush = flush
         self._stopped = False
+        register(Kind.EXPORTER, self._pipeline)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Publish each span; SUCCESS when every one of them is safe.
@@ -43,7 +45,7 @@ class SpoolingSpanExporter(SpanExporter):
                 root = parent is None or parent.is_remote
                 safe = self._pipeline.write_end(span, FLAG_COMPLETE if root else 0) and safe
             except Exception as exc:  # noqa: BLE001 - boundary to the app
-                self._pipeline.failed("recording a span", exc)
+                self._pipeline.failed_end(exc)
                 safe = False
         return SpanExportResult.SUCCESS if safe else SpanExportResult.FAILURE
 

@@ -12,6 +12,7 @@ from hush_otel.codec import ENCODER, MAX_RECORD_BYTES, encode
 from hush_otel.diagnostics import swallow
 from hush_otel.model import Destination
 from hush_otel.secrets import with_fingerprints
+from hush_otel.spool.process import on_fork
 from hush_otel.spool.writer import SpoolWriter
 
 from .spans import end_record, origin_record, start_record
@@ -35,6 +36,11 @@ class SpanPipeline:
         place = str(writer.directory.path)
         self._destinations = [with_fingerprints(one.as_record(), place) for one in destinations]
         self._append = writer.append
+        self.published = 0
+        """Ended spans that are safe. No lock: nothing comes between reading and writing it under the GIL."""
+        self.lost: dict[str, int] = {}
+        """Ended spans that are not, by reason."""
+        on_fork(self)
         self._origins: dict[tuple[int, int], tuple[int, Any, Any]] = {}
         self._last: tuple[int, Any, Any] = (0, self, self)
 
@@ -50,7 +56,11 @@ class SpanPipeline:
             origin, payload = self._origin_of(span), b""
         if not 0 < len(payload) <= MAX_RECORD_BYTES:
             payload = self._encode_whatever(end_record(span, origin, flags))
-        return self._append(payload, origin)
+        if self._append(payload, origin):
+            self.published += 1
+            return True
+        self._count_lost(self.writer.drop_reason)
+        return False
 
     def write_start(self, span: Span) -> bool:
         """Publish a span that has just started."""
@@ -99,6 +109,19 @@ class SpanPipeline:
             found = self._origins[id(resource), id(scope)] = (index, resource, scope)
         self._last = found  # one reference: another thread sees the old one or the new one
         return found[0]
+
+    def failed_end(self, exc: Exception) -> None:
+        """The end of a span could not be published at all."""
+        self._count_lost("error")
+        self.failed("recording a span", exc)
+
+    def _count_lost(self, reason: str) -> None:
+        self.lost[reason] = self.lost.get(reason, 0) + 1
+
+    def after_fork(self) -> None:
+        """The child has recorded nothing."""
+        self.published = 0
+        self.lost = {}
 
     def failed(self, doing: str, exc: Exception) -> None:
         """A span could not be published at all: counted, said once a minute."""

@@ -14,6 +14,7 @@ from hush_otel.records import FLAG_COMPLETE, FLAG_PROVISIONAL
 from hush_otel.spool.process import on_fork, run_fork_hooks
 from hush_otel.spool.writer import SpoolWriter
 
+from .metrics import Kind, register
 from .open_spans import OpenSpans
 from .pipeline import SpanPipeline
 from .spans import context_and_parent, public_context_and_parent
@@ -50,6 +51,7 @@ class SpoolingSpanProcessor(SpanProcessor):
         self._flush = flush
         self._stopped = False
         on_fork(self._open)
+        register(Kind.PROCESSOR, self._pipeline)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Count the span as open; publish its start when live."""
@@ -96,7 +98,7 @@ class SpoolingSpanProcessor(SpanProcessor):
                 if self._closed(trace_id, span_id, local_root):
                     self._pipeline.write_complete(trace_id)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
-            self._pipeline.failed("recording a span", exc)
+            self._pipeline.failed_end(exc)
         except BaseException:
             self._forsake(span)
             raise

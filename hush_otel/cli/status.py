@@ -52,7 +52,8 @@ class DestinationStatus:
         state: active, paused (until someone acts) or held (until the receiver's Retry-After).
         reason: Why it is not active.
         target: Its endpoint or path, secrets masked.
-        pending: Deliveries that wait for it; `oldest_pending_s` is how long the oldest does.
+        pending: Deliveries that wait for it, `pending_spans` in all; `oldest_pending_s`: the oldest, so long.
+        spans_per_s: Delivered in the last minute, on average.
         dead: Deliveries that will never be accepted.
         last_error_at: Unix seconds.
         recovered: Whether something was delivered after the last error.
@@ -64,9 +65,11 @@ class DestinationStatus:
     state: str
     reason: str | None
     pending: int
+    pending_spans: int
     oldest_pending_s: float | None
     dead: int
     delivered_spans: int
+    spans_per_s: float
     rejected_spans: int
     last_error: str | None
     last_error_at: float | None
@@ -186,8 +189,21 @@ def _destination(row: Row, now_s: float) -> DestinationStatus:
         reason=reason,
         oldest_pending_s=_age_s(oldest_at, now_s),
         recovered=recovered,
+        spans_per_s=_rate(
+            columns.pop("minute"), columns.pop("minute_spans"), columns.pop("minute_before"), now_s
+        ),
         **columns,
     )
+
+
+def _rate(minute: int, spans: int, before: int, now_s: float) -> float:
+    """Spans a second over the last 60 s, from two counters: the minute before is taken to have been even."""
+    now, into_it = divmod(now_s / 60, 1)
+    if minute == now - 1:
+        spans, before = 0, spans
+    elif minute != now:
+        spans = before = 0
+    return round((spans + before * (1 - into_it)) / 60, 3)
 
 
 def _age_s(moment: float | None, now_s: float) -> float | None:
@@ -244,7 +260,17 @@ def _loss(loss: Loss) -> str:
     return f"{loss.count:,} {text.clean(loss.reason)}{size}"
 
 
-HEADINGS: Final = ("destination", "type", "state", "pending", "oldest", "dead", "delivered", "rejected")
+HEADINGS: Final = (
+    "destination",
+    "type",
+    "state",
+    "pending",
+    "oldest",
+    "dead",
+    "delivered",
+    "rate",
+    "rejected",
+)
 LEFT: Final = 3
 """How many of them hold text; the numbers behind stand to the right."""
 GAP: Final = 2
@@ -283,6 +309,7 @@ def _destination_cells(it: DestinationStatus) -> Iterator[Text]:
     yield Text("" if it.oldest_pending_s is None else text.duration(it.oldest_pending_s * 1000))
     yield Text(f"{it.dead:,}", style="bold red" if it.dead else "bright_black")
     yield Text(f"{it.delivered_spans:,}")
+    yield Text(f"{it.spans_per_s:,.1f}/s" if it.spans_per_s else "")
     yield Text(f"{it.rejected_spans:,}", style="red" if it.rejected_spans else "bright_black")
 
 

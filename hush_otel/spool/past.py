@@ -58,20 +58,27 @@ class PastSegments:
         self.sealed = [segment for segment in self.sealed if not self._is_drained(segment)]
         return not self.sealed
 
+    def pending_bytes(self) -> int:
+        """What in them is not committed in SQLite."""
+        return sum(max(segment.offset - self._drained_upto(segment), 0) for segment in self.sealed)
+
     def close(self) -> None:
         """Let go of the files, in a forked child, and touch them no more."""
         for segment in (*self.leaving, *self.sealed):
             segment.close()
 
     def _is_drained(self, segment: MappedSegment | WrittenSegment) -> bool:
+        return self._drained_upto(segment) >= segment.offset
+
+    def _drained_upto(self, segment: MappedSegment | WrittenSegment) -> int:
         """A sealed segment's header tells; one unlinked from a spool that is there was drained and synced."""
         try:
             fd = syscalls.open_file(segment.path, os.O_RDONLY)
         except FileNotFoundError:
-            return self._is_spool_there()
+            return segment.offset if self._is_spool_there() else 0
         except OSError:
-            return False
+            return 0
         try:
-            return int.from_bytes(syscalls.pread(fd, 8, layout.DRAINED_AT), "little") >= segment.offset
+            return int.from_bytes(syscalls.pread(fd, 8, layout.DRAINED_AT), "little")
         finally:
             syscalls.close(fd)

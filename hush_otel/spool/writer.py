@@ -78,6 +78,8 @@ class SpoolWriter:
         self.definitions = Definitions()
         self.dropped = 0
         """Records lost by this process so far, for any reason."""
+        self.drop_reason = ""
+        """Why the last one was."""
         self._alone = False  # whether only one thread uses it
         self._mode = mode
         self._max_bytes = max_bytes
@@ -105,6 +107,7 @@ class SpoolWriter:
         self._warn_at = 0.0
         self._warning = ""  # to be logged once no lock is held
         self._uncounted: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
         self._nested: SpoolWriter | None = None
 
     def after_fork(self) -> None:
@@ -223,7 +226,9 @@ class SpoolWriter:
             nested._identity = self._identity
             self._nested = nested
         safe = self._nested.append(payload, definition)
-        self.dropped += not safe
+        if not safe:
+            self.dropped += 1
+            self.drop_reason = self._nested.drop_reason
         self._warning = self._warning or self._nested._warning
         return safe
 
@@ -428,6 +433,26 @@ class SpoolWriter:
         if self._nested is not None:
             self._nested._identity = None
 
+    def losses(self) -> dict[str, int]:
+        """What was dropped or cut in this process so far, by reason."""
+        self._notice_fork()
+        nested = self._nested._counted if self._nested is not None else {}
+        return {
+            reason: self._counted.get(reason, 0) + nested.get(reason, 0)
+            for reason in layout.DROP_REASONS
+            if reason in self._counted or reason in nested
+        }
+
+    def pending_bytes(self) -> int:
+        """What this process has published and SQLite has not yet."""
+        self._notice_fork()
+        with self._lock:
+            if self._busy:  # a signal handler in the midst of an append
+                return 0
+            segment = self._segment
+            here = 0 if segment is None else max(segment.offset - segment.drained_upto(), 0)
+            return here + self._past.pending_bytes()
+
     def count_cut(self) -> None:
         """A record was stored with a part cut away."""
         self._count("cut")
@@ -440,6 +465,7 @@ class SpoolWriter:
     def _drop(self, reason: str, exc: Exception | None) -> None:
         """Under the lock: the warning waits until it is released. A logging handler may end spans itself."""
         self.dropped += 1
+        self.drop_reason = reason
         if exc is not None and self._segment is None:
             self._make_tally()
         self._count(reason)
@@ -451,6 +477,7 @@ class SpoolWriter:
         """In the segment's header, where it outlives the process; in memory while there is none."""
         self._notice_fork()
         with self._lock:
+            self._counted[reason] = self._counted.get(reason, 0) + 1
             if self._segment is None or not self._segment.count_drop(reason, 1):
                 self._uncounted[reason] = self._uncounted.get(reason, 0) + 1
 

@@ -520,3 +520,19 @@ def test_help_lists_every_command_without_importing_them() -> None:
             command = main.cli.get_command(click.Context(main.cli), name)
             assert command is not None
             assert (command.help or "").splitlines()[0] == line
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "into_it_s", "rate"),
+    [(0, 30.0, 1.5), (0, 0.0, 2.0), (1, 0.0, 1.0), (1, 45.0, 0.25), (2, 0.0, 0.0), (-5, 0.0, 0.0)],
+)
+def test_the_rate_is_that_of_the_last_minute(
+    tmp_path: Path, minutes_ago: int, into_it_s: float, rate: float
+) -> None:
+    """From two counters: this minute's, and as much of the one before as belongs to the last 60 seconds."""
+    now_s = START_S // 60 * 60 + into_it_s
+    with StoreRows(tmp_path / "t.db") as rows:
+        minute = int(now_s // 60) - minutes_ago
+        rows.destination("lab", minute=minute, minute_spans=60, minute_before=60)
+    ((lab,),) = [status.collect(settings_for(tmp_path / "t.db"), now_s).destinations]
+    assert lab.spans_per_s == pytest.approx(rate, abs=0.001)

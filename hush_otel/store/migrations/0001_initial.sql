@@ -150,6 +150,9 @@ CREATE TABLE hush_destinations (
     hold_s      REAL NOT NULL DEFAULT 0,      -- how long that was when it began: no clock makes it longer
     failures    INTEGER NOT NULL DEFAULT 0,   -- retryable ones in a row
     delivered   INTEGER NOT NULL DEFAULT 0,   -- spans
+    minute      INTEGER NOT NULL DEFAULT 0,   -- unix time / 60 of the last delivery
+    minute_spans INTEGER NOT NULL DEFAULT 0,  -- delivered in that minute
+    minute_before INTEGER NOT NULL DEFAULT 0, -- and in the one before it
     rejected    INTEGER NOT NULL DEFAULT 0,   -- spans, by partial success
     asked       INTEGER NOT NULL DEFAULT 0,   -- spans of all deliveries ever queued (the triggers below)
     pruned      INTEGER NOT NULL DEFAULT 0,   -- spans of deliveries that were deleted without having been delivered

@@ -7,7 +7,11 @@ SELECT x.name,
        x.hold_until,
        x.delivered AS delivered_spans,
        x.rejected AS rejected_spans,
+       x.minute,
+       x.minute_spans,
+       x.minute_before,
        coalesce(o.pending, 0) AS pending,
+       coalesce(o.pending_spans, 0) AS pending_spans,
        o.oldest_at,
        coalesce(f.dead, 0) AS dead,
        x.last_error,
@@ -21,7 +25,7 @@ SELECT x.name,
        ) END AS recovered
 FROM hush_destinations x
 LEFT JOIN (
-    SELECT destination, count(*) AS pending, min(created_at) AS oldest_at
+    SELECT destination, count(*) AS pending, sum(span_count) AS pending_spans, min(created_at) AS oldest_at
     FROM hush_deliveries
     WHERE state IN ('pending', 'sending', 'paused')
     GROUP BY destination

@@ -101,7 +101,13 @@ UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ?, last_error = 
 UPDATE hush_deliveries SET state = 'paused', last_error = ? WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: count_delivered
-UPDATE hush_destinations SET delivered = delivered + ?, rejected = rejected + ? WHERE id = ?
+UPDATE hush_destinations SET
+    delivered = delivered + :delivered,
+    rejected = rejected + :rejected,
+    minute_before = CASE :minute WHEN minute THEN minute_before WHEN minute + 1 THEN minute_spans ELSE 0 END,
+    minute_spans = CASE :minute WHEN minute THEN minute_spans ELSE 0 END + :delivered,
+    minute = :minute
+WHERE id = :destination
 
 -- name: note_error
 UPDATE hush_destinations SET last_error = ?, last_error_at = ? WHERE id = ?
