@@ -1,1 +1,24 @@
 """With this file here, pytest puts the directory on the import path: `from support import eventually`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import processes_naming, stop_background
+
+
+@pytest.fixture(autouse=True)
+def no_background_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that has started one stops it, or keeps its applications from starting one."""
+    place: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if place is None:
+        return
+    if not place.exists() or not any(place.rglob("*.spool")):
+        return
+    if processes_naming(f"--db {place}"):
+        for database in place.rglob("*.spool"):
+            stop_background(database.with_suffix(""))
+        pytest.fail("a background process was left; HUSH_BACKGROUND=external keeps it from being started")

@@ -23,6 +23,7 @@ _ORIGIN: Final = SpanData.__struct_fields__.index("origin")
 _EVENTS: Final = SpanData.__struct_fields__.index("events")
 _LINKS: Final = SpanData.__struct_fields__.index("links")
 _FACTS: Final = SpanData.__struct_fields__.index("facts")
+_OWN_FACTS: Final = tuple(name for name in SpanFacts.__struct_fields__ if name != "request")
 
 
 class PackedSpans(msgspec.Struct, array_like=True):
@@ -99,7 +100,7 @@ def pack(spans: Sequence[SpanData]) -> PackedSpans:
     for span in spans:
         row = list(msgspec.structs.astuple(span))
         row[_ORIGIN], _ = origins.setdefault(id(span.origin), (len(origins), span.origin))
-        row[_FACTS] = msgspec.structs.astuple(span.facts)[:-1]
+        row[_FACTS] = {name: getattr(span.facts, name) for name in _OWN_FACTS}
         rows.append(row)
     return PackedSpans([list(msgspec.structs.astuple(origin)) for _, origin in origins.values()], rows)
 
@@ -112,6 +113,6 @@ def unpack(packed: PackedSpans) -> list[SpanData]:
         row[_ORIGIN] = origins[row[_ORIGIN]]
         row[_EVENTS] = [EventData(*event) for event in row[_EVENTS]]
         row[_LINKS] = [LinkData(*link) for link in row[_LINKS]]
-        row[_FACTS] = SpanFacts(*row[_FACTS])
+        row[_FACTS] = SpanFacts(**row[_FACTS])
         spans.append(SpanData(*row))
     return spans

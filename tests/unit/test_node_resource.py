@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from inprocess import dicts, drain_once
+from inprocess import dicts, drain_once, no_background
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import TraceStore
 from hush_otel.api import attach
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody drains but the test."""
+    no_background(monkeypatch, tmp_path)
 
 
 def resource_of(db_path: Path) -> dict[str, object]:
