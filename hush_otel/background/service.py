@@ -23,7 +23,8 @@ from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
-from hush_otel.store.database import Database, StoreLost
+from hush_otel.store.database import Database, StoreDamaged, StoreLost
+from hush_otel.store.integrity import is_corrupt, move_aside
 from hush_otel.version import __version__
 
 from .client import BackgroundClient, version_key
@@ -135,10 +136,25 @@ class Service:
             self.lost = True
             return 0.0
         except sqlite3.DatabaseError as exc:
+            if is_corrupt(exc):
+                self._begin_anew(exc)
+                return 0.0
             # Locked by somebody, full, corrupt: nothing is lost, the spool waits.
             swallow(f"writing the database {self._settings.db_path}, which is tried again", exc)
             return FAILED_S
         return self._pause(progress, relayed=relayed)
+
+    def _begin_anew(self, exc: sqlite3.DatabaseError) -> None:
+        """The database is damaged: out of the way with it, kept for people. The spool has what comes next."""
+        self._database.close()
+        aside = move_aside(self._settings.db_path)
+        log.error(
+            "%s is damaged (%s); it lies at %s now, and a new one is begun",
+            self._settings.db_path,
+            exc,
+            aside,
+        )
+        self.lost = True
 
     def _queue_completed(self, began: float, progress: DrainProgress) -> None:
         """Requests that were complete before this round began are queued once it has read all segments."""
@@ -265,6 +281,8 @@ def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Ser
                     raise
                 swallow("opening the database, which is tried again", exc)
                 time.sleep(FAILED_S)
+            except StoreDamaged as exc:
+                log.error("%s; it lies at %s now", exc.message, move_aside(settings.db_path))  # noqa: TRY400
     except (sqlite3.Error, OSError) as exc:
         lock.unlock()
         raise StoreError(f"cannot begin to work on {settings.db_path}: {exc}") from exc

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "explain": "Show what a vendor would get of a request, and send nothing.",
     "export": "Write requests of the past into a file, or to standard output (PATH is -).",
     "audit": "Check that nothing has disappeared: the loss ledger.",
+    "doctor": "Look at everything that delivery depends on, and say what mends it.",
     "run": "Run the background process in the foreground.",
     "drain": "Store everything that is in the spool, once, and exit.",
 }

@@ -21,6 +21,8 @@ from hush_otel.private import make_private_directory
 from hush_otel.sqlite_file import why_no_database
 from hush_otel.version import __version__
 
+from .integrity import is_corrupt
+
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
 CACHE_KIB: Final = 16 * 1024
@@ -28,6 +30,10 @@ WAL_CHECKPOINT_PAGES: Final = 4000
 """16 MiB of WAL: rarer checkpoints than SQLite's 1000 pages, still bounded."""
 
 T = TypeVar("T")
+
+
+class StoreDamaged(StoreError):  # noqa: N818 - a state
+    """It is a database, and broken inside."""
 
 
 class StoreLost(StoreError):  # noqa: N818 - a state, as StoreFenced is
@@ -75,7 +81,7 @@ class Database:
             self._files += [(self._wal, wal)] if (wal := _identity(self._wal)) else []
         except sqlite3.Error as exc:
             self.close()
-            kind = StoreBusy if _may_pass(exc) else StoreError
+            kind = StoreBusy if _may_pass(exc) else StoreDamaged if is_corrupt(exc) else StoreError
             raise kind(
                 f"cannot open the database {path}: {exc}", hint="the spool keeps every record"
             ) from exc

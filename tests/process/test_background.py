@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 from bench import App, Bench, is_running, names
@@ -215,3 +216,20 @@ def test_an_older_owner_leaves_when_a_newer_app_asks(bench: Bench, *, idle: bool
     assert older.wait(10) == 0
     bench.expect(names("a", 10) | names("b", last))
     stays(lambda: bench.owner() not in {None, older.pid}, 0.5, what="the newer owner")
+
+
+def test_f26_a_database_that_is_damaged_while_it_is_used_is_replaced(bench: Bench) -> None:
+    """Moved aside, a new one made; what was not stored yet is stored there, and doctor says so."""
+    app = bench.obedient(HUSH_BACKGROUND="external")
+    app.ask("end before 200")
+    bench.drain()
+    with bench.db.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(16 * 4096))
+    app.ask("end after 200")
+    bench.hush("run")
+    eventually(lambda: list(bench.path.glob("traces.db.damaged-*")), 30, what="the damaged one moved aside")
+    eventually(lambda: bench.names() >= Counter(names("after", 200)), 30, what="the spans after the damage")
+    doctor = bench.hush("doctor")
+    assert b"damaged" in doctor.read_all()
+    assert doctor.wait() == 1

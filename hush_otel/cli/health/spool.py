@@ -1,0 +1,88 @@
+"""The spool: who drains it, what waits, what nobody can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hush_otel.background.client import owner_of_another_spool, owner_pid
+from hush_otel.cli import text, waiting
+from hush_otel.config import Settings
+from hush_otel.errors import SpoolError
+from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.locks import LockFile
+from hush_otel.spool.reader import SegmentReader
+from hush_otel.version import __version__
+
+from .finding import Finding, note, ok, wrong
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Owner, backlog, salvage, files that are no segments."""
+    if not settings.spool_dir.is_dir():
+        yield note("spool", f"there is none at {settings.spool_dir} yet")
+        return
+    directory = SpoolDirectory(settings.spool_dir)
+    yield from _owner(settings, directory)
+    yield from _salvage(directory)
+    yield from _strange(directory)
+
+
+def _owner(settings: Settings, directory: SpoolDirectory) -> Iterator[Finding]:
+    pid, found = owner_pid(settings), waiting.look(settings.spool_dir)
+    other = owner_of_another_spool(settings)
+    if other is not None:
+        yield wrong(
+            "spool",
+            f"process {other[1]} drains {other[0]} into the same database",
+            "let all applications have one HUSH_SPOOL_DIR",
+        )
+    waits = f"{text.size(found.size_bytes)} wait" if found.size_bytes else "nothing waits"
+    if pid is not None:
+        version = LockFile(directory.lock).read_text()
+        yield ok("background process", f"{pid} is at work (version {version}); {waits} in the spool")
+        if version.partition(" ")[0] != __version__:
+            yield note("background process", f"it is of another version than this command, {__version__}")
+    elif found.size_bytes:
+        yield wrong(
+            "background process", f"none, and {waits} in the spool", "hush-otel run, or hush-otel drain"
+        )
+    else:
+        yield note("background process", f"none; {waits} in the spool")
+    if found.error is not None:
+        yield note("background process", f"background.log ends with: {found.error}")
+
+
+def _salvage(directory: SpoolDirectory) -> Iterator[Finding]:
+    kept = [path for path in directory.salvage.glob("*") if path.is_file()]
+    if kept:
+        size = text.size(sum(path.stat().st_size for path in kept))
+        words = f"{text.plural(len(kept), 'file')} of {size} that gave no row lie in {directory.salvage}"
+        yield note("salvage", words, "look at them, then delete them; `hush-otel status` counts the losses")
+    else:
+        yield ok("salvage", "nothing had to be put aside")
+
+
+def _strange(directory: SpoolDirectory) -> Iterator[Finding]:
+    """Files with a segment's name that are none. Those of a newer version are left to it."""
+    strange = [path for path in directory.segments() if _is_strange(path)]
+    if strange:
+        words = f"{text.plural(len(strange), 'file')} in the spool that are no segments: {strange[0].name} …"
+        yield wrong("spool", words, "--fix moves them to salvage/", lambda: _quarantine(directory, strange))
+
+
+def _is_strange(path: Path) -> bool:
+    try:
+        SegmentReader(path).close()
+    except SpoolError as exc:
+        return "version" not in exc.message
+    except OSError:
+        return False
+    return False
+
+
+def _quarantine(directory: SpoolDirectory, paths: list[Path]) -> str:
+    directory.salvage.mkdir(mode=0o700, exist_ok=True)
+    for path in paths:
+        path.rename(directory.salvage / f"{path.name}.strange")
+    return f"{text.plural(len(paths), 'file')} moved to {directory.salvage}"

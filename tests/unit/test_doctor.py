@@ -1,0 +1,177 @@
+"""`hush-otel doctor`: each finding, its mend, the exit code; what is safe is mended when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inprocess import App, no_background
+
+from hush_otel import Destination
+from hush_otel.cli.main import main
+from hush_otel.spool.locks import lock_file
+from hush_otel.testing import OtlpReceiver
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody drains, no settings of this machine."""
+    no_background(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """A receiver that accepts everything."""
+    with OtlpReceiver() as one:
+        yield one
+
+
+@pytest.fixture
+def app(tmp_path: Path, receiver: OtlpReceiver) -> App:
+    """One span, stored and owed to the receiver."""
+    app = App(tmp_path / "t.db", destinations=[Destination("otlp", name="lab", endpoint=receiver.endpoint)])
+    app.tracer.start_span("one").end()
+    app.drain()
+    return app
+
+
+class Visit:
+    """What the doctor said."""
+
+    def __init__(self, db: Path, capsys: Capture, *options: str) -> None:
+        capsys.readouterr()
+        self.code = main(["--db", str(db), "doctor", "--json", *options])
+        self.findings: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+
+    def wrong(self) -> dict[str, dict[str, Any]]:
+        """What has to be mended, by subject."""
+        return {one["subject"]: one for one in self.findings if one["level"] == "wrong"}
+
+    def words(self, subject: str) -> str:
+        """All that is said of a subject."""
+        return " · ".join(one["words"] for one in self.findings if one["subject"] == subject)
+
+
+def test_all_is_well_where_it_is(app: App, capsys: Capture) -> None:
+    """Exit code 0; versions, place, spool, database, destinations are looked at."""
+    visit = Visit(app.db_path, capsys)
+    assert visit.wrong() == {}
+    assert visit.code == 0
+    assert "integrity_check passed" in visit.words("database")
+    assert "answers" in visit.words("destination lab")
+    assert "hush-otel" in visit.words("versions")
+    assert main(["--db", str(app.db_path), "doctor"]) == 0
+
+
+def test_nothing_recorded_yet_is_no_illness(tmp_path: Path, capsys: Capture) -> None:
+    """It says so, and makes nothing."""
+    visit = Visit(tmp_path / "t.db", capsys)
+    assert visit.code == 0
+    assert "none at" in visit.words("database")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rights_of_others_are_found_and_taken_away(app: App, capsys: Capture) -> None:
+    """Database, spool and what lies in it."""
+    app.db_path.chmod(0o644)
+    (app.settings.spool_dir / "lock").chmod(0o666)
+    visit = Visit(app.db_path, capsys)
+    assert visit.code == 1
+    assert "2 paths open to other users" in visit.words("permissions")
+    assert Visit(app.db_path, capsys, "--fix").code == 0
+    modes = {
+        path: stat.S_IMODE(path.stat().st_mode) for path in (app.db_path, app.settings.spool_dir / "lock")
+    }
+    assert set(modes.values()) == {0o600}
+    assert Visit(app.db_path, capsys).code == 0
+
+
+def test_a_backlog_that_nobody_drains_is_wrong(app: App, capsys: Capture) -> None:
+    """It names the two commands that store it."""
+    app.tracer.start_span("two").end()
+    visit = Visit(app.db_path, capsys)
+    assert visit.code == 1
+    assert "hush-otel run" in visit.wrong()["background process"]["mend"]
+
+
+def test_a_file_that_is_no_segment_is_moved_to_salvage(app: App, capsys: Capture) -> None:
+    """Its bytes are kept."""
+    strange = app.settings.spool_dir / f"{'ab' * 16}.seg"
+    strange.write_bytes(b"not a segment" * 100)
+    assert Visit(app.db_path, capsys).wrong()["spool"]["can_fix"]
+    assert Visit(app.db_path, capsys, "--fix").code == 0
+    (kept,) = (app.settings.spool_dir / "salvage").iterdir()
+    assert kept.read_bytes() == b"not a segment" * 100
+    assert not strange.exists()
+    assert "gave no row" in Visit(app.db_path, capsys).words("salvage")
+
+
+def damage(db: Path) -> None:
+    """Overwrite pages in its middle."""
+    with sqlite3.connect(db) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with db.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8 * 4096))
+
+
+def test_f26_a_damaged_database_is_found_and_moved_aside(app: App, capsys: Capture) -> None:
+    """Then a new one takes what comes, and the doctor goes on to say where the damaged one lies."""
+    app.tracer.start_span("not yet stored").end()
+    damage(app.db_path)
+    assert "is damaged" in Visit(app.db_path, capsys).wrong()["database"]["words"]
+    Visit(app.db_path, capsys, "--fix")
+    (aside,) = [
+        path
+        for path in app.db_path.parent.glob("t.db.damaged-*")
+        if "-wal" not in path.name and "-shm" not in path.name
+    ]
+    app.drain()
+    visit = Visit(app.db_path, capsys)
+    assert visit.code == 1
+    assert str(aside) in visit.words("database")
+    assert "integrity_check passed" in visit.words("database")
+
+
+def test_a_damaged_database_is_left_while_a_process_has_it(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved away under it, the next writes would be read by nobody."""
+    damage(app.db_path)
+    monkeypatch.setattr(type(lock_file(app.settings.spool_dir / "lock")), "try_lock", lambda *_: False)
+    assert Visit(app.db_path, capsys, "--fix").code == 1
+    assert app.db_path.exists()
+
+
+def test_a_receiver_that_is_not_there_is_wrong(app: App, receiver: OtlpReceiver, capsys: Capture) -> None:
+    """Host, port and the system's word."""
+    receiver.close()
+    found = Visit(app.db_path, capsys).wrong()["destination lab"]
+    assert f"127.0.0.1:{receiver.port} cannot be reached" in found["words"]
+
+
+def test_a_secret_that_is_not_here_is_noted(
+    tmp_path: Path, receiver: OtlpReceiver, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name; the background process may have it."""
+    monkeypatch.setenv("LAB_TOKEN", "x")
+    headers = {"authorization": "${LAB_TOKEN}"}
+    app = App(
+        tmp_path / "t.db",
+        destinations=[Destination("otlp", name="lab", endpoint=receiver.endpoint, headers=headers)],
+    )
+    app.tracer.start_span("one").end()
+    app.drain()
+    monkeypatch.delenv("LAB_TOKEN")
+    visit = Visit(app.db_path, capsys)
+    assert "LAB_TOKEN" in visit.words("destination lab")
+    assert visit.code == 0
