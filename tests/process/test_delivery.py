@@ -176,7 +176,7 @@ def test_what_waits_for_a_receiver_is_delivered_by_the_next_background_process(b
         port = receiver.port
     app = bench.obedient(f"http://127.0.0.1:{port}")
     app.ask("end a 20")
-    eventually(lambda: bench.value("SELECT min(attempts) FROM deliveries"), what="a failed attempt")
+    eventually(lambda: bench.value("SELECT max(attempts) FROM deliveries"), what="a failed attempt")
     bench.signal_owner(signal.SIGSTOP)
     app.kill()
     bench.kill_owner()
