@@ -29,7 +29,10 @@ EXIT_WRONG: Final = 1
 @click.option("--json", "as_json", is_flag=True, help="All findings as a JSON list.")
 @click.pass_obj
 def command(db: str | None, fix: bool, as_json: bool) -> int:
-    """Look at everything that delivery depends on. Exit code 1 when something is wrong and was not mended."""
+    """Look at everything that delivery depends on, and say what mends it.
+
+    The exit code is 1 when something is wrong and was not mended.
+    """
     settings = Settings.load(db)
     found = [(finding, _mended(finding) if fix else "") for finding in examine(settings)]
     if as_json:
