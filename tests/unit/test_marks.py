@@ -63,6 +63,27 @@ def test_a_mark_by_a_name_of_the_file_is_delivered_under_it(db: Path, tmp_path: 
     assert deliveries_of(db) == [("main", 2)]
 
 
+def test_a_mark_by_the_name_of_a_vendor_means_what_its_processor_sends_to(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the vendor's variables complete is completed for both: one destination, described once."""
+    (tmp_path / ".hush").mkdir()
+    (tmp_path / ".hush/hush.toml").write_text('[destination.lf]\ntype = "langfuse"\n')
+    monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk-canary")
+    monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk-canary")
+    provider = TracerProvider()
+    provider.add_span_processor(HushSpanProcessor(db, destinations=["lf"]))
+    with provider.get_tracer("t").start_as_current_span("root", attributes={"hush.request_id": "req-1"}):
+        pass
+    assert deliveries_of(db) == [("lf", 1)]
+    before = rows(db, "SELECT config, digest, fingerprints FROM hush_destinations")
+    get_store(db).mark_request_complete("req-2", "lf")
+    record(db, "req-2")
+    assert deliveries_of(db) == [("lf", 1), ("lf", 1)]
+    assert rows(db, "SELECT config, digest, fingerprints FROM hush_destinations") == before
+    assert "canary" not in str(before)
+
+
 def test_a_mark_by_a_name_that_was_given_in_code_is_delivered_under_it(db: Path) -> None:
     """A processor has brought the destination; the mark means that one."""
     HushSpanProcessor(db, destinations=[lab(db)])
