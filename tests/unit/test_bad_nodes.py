@@ -74,7 +74,7 @@ def test_a_parent_that_arrives_after_its_children(app: App) -> None:
     node(app, "flow.loop.step", "flow.loop", "[0]", 2)
     node(app, "flow.loop", "flow", None, 1)
     node(app, "flow", None)
-    assert parents(app) == {"flow": None, "loop": "flow", "step": "loop"}
+    assert parents(app) == {"flow": None, "loop": "flow", "iteration[0]": "loop", "step": "iteration[0]"}
 
 
 def test_a_parent_that_arrives_after_they_were_sent(app: App) -> None:
