@@ -117,6 +117,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         protocols=BOTH,
         grpc_endpoint="http://localhost:4317",
         dialect="openinference",
+        evidence="tested",
         source="arize.com/docs/phoenix",
     ),
     "mlflow": Preset(
@@ -131,6 +132,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "token": Option("where authentication is on", ("MLFLOW_TRACKING_TOKEN",), secret=True),
         },
         dialect="mlflow",
+        evidence="tested",
         source="mlflow.org/docs/latest/genai/tracing/opentelemetry/ingest",
     ),
     "langsmith": Preset(

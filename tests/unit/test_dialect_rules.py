@@ -215,6 +215,21 @@ def test_openinference_a_nodes_messages_are_messages() -> None:
     assert found["llm.output_messages.0.message.content"] == "Because."
 
 
+def test_openinference_each_answer_of_a_tool_is_a_message() -> None:
+    """With the role tool and the id of its call, as OpenAI has it; the GenAI conventions put them into one."""
+    answers = [
+        {"type": "tool_call_response", "id": "c1", "result": 20.5},
+        {"type": "tool_call_response", "id": "c2", "response": {"a": 1}},
+        {"type": "text", "content": "Go on."},
+    ]
+    given = json.dumps([{"role": "user", "parts": answers}])
+    found = sent("openinference", span("x", {KIND: "LLM", "gen_ai.input.messages": given}))
+    at = "llm.input_messages"
+    assert [found[f"{at}.{n}.message.role"] for n in range(3)] == ["tool", "tool", "user"]
+    assert [found[f"{at}.{n}.message.content"] for n in range(3)] == ["20.5", '{"a":1}', "Go on."]
+    assert [found.get(f"{at}.{n}.message.tool_call_id") for n in range(3)] == ["c1", "c2", None]
+
+
 def test_openinference_messages_that_are_there_are_not_mixed_with_others() -> None:
     """A second list of messages would interleave with the first."""
     one = span(

@@ -73,7 +73,7 @@ def test_people_read_it_too(app: App, capsys: Capture) -> None:
     assert "run-1 → langsmith  LangSmith, documented; dialect langsmith; nothing is sent" in out
     assert "ask  llm  m  2→1  $0.50" in out
     assert "  + langsmith.span.kind llm" in out
-    assert "  ! not kept cost: LangSmith has no field" in out
+    assert "  ! not kept cost: LangSmith has no field for a given cost" in out
     assert "6 spans; 2 not kept" in out
 
 

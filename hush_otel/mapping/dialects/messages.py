@@ -8,7 +8,7 @@ request bodies, which applications log as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -109,37 +109,50 @@ def _from_value(value: Any) -> list[Message]:
         return []
     if not all(isinstance(item, Mapping) and isinstance(item.get("role"), str) for item in value):
         return []
-    return [_message(item) for item in value[:MAX_MESSAGES]]
+    return [message for item in value[:MAX_MESSAGES] for message in _of_one(item)]
 
 
-def _message(value: Mapping[str, Any]) -> Message:
-    parts = value.get("parts", value.get("content"))
+def _of_one(value: Mapping[str, Any]) -> Iterator[Message]:
+    """One message as others have it: an answer of a tool is a message of its own there."""
+    role, texts = value["role"], list[str]()
     calls = [_call(call) for call in _list(value.get("tool_calls"))]
-    texts: list[str] = []
-    answers = _optional(value.get("tool_call_id"))
-    if isinstance(parts, Sequence) and not isinstance(parts, (str, bytes)):
-        for part in parts:
-            answers = _part(part, texts, calls) or answers
-    elif parts is not None:
-        texts.append(_text(parts))
-    content = "\n".join(texts) if texts else None
-    return Message(value["role"], content, tuple(calls), answers, _optional(value.get("finish_reason")))
+    answered = False
+    for part in _parts(value.get("parts", value.get("content"))):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in _ANSWERS:
+            answered = True
+            yield _answer(part)
+        elif kind in _CALLS:
+            calls.append(_call({**part, "arguments": part.get("arguments", part.get("input"))}))
+        else:
+            texts.append(_text_of(part))
+    if texts or calls or not answered:
+        content = "\n".join(texts) if texts else None
+        id_of_call, finish = _optional(value.get("tool_call_id")), _optional(value.get("finish_reason"))
+        yield Message(role, content, tuple(calls), id_of_call, finish)
 
 
-def _part(part: Any, texts: list[str], calls: list[ToolCall]) -> str | None:
-    """Put one part of a message where it belongs; gives the id of the call that it answers, if it does."""
-    if not isinstance(part, Mapping):
-        texts.append(_text(part))
-        return None
-    kind = part.get("type")
-    if kind in {"tool_call", "tool_use"}:
-        calls.append(_call({**part, "arguments": part.get("arguments", part.get("input"))}))
-    elif kind in {"tool_call_response", "tool_result"}:
-        texts.append(_text(part.get("result", part.get("response", part.get("content", "")))))
-        return _optional(part.get("id", part.get("tool_use_id")))
-    else:
-        texts.append(_text(part.get("content", part.get("text", dict(part)))))
-    return None
+_CALLS: Final = frozenset({"tool_call", "tool_use"})
+_ANSWERS: Final = frozenset({"tool_call_response", "tool_result"})
+TOOL: Final = "tool"
+"""The role of a tool's answer."""
+
+
+def _parts(content: Any) -> Sequence[Any]:
+    if isinstance(content, (list, tuple)):
+        return content
+    return () if content is None else (content,)
+
+
+def _answer(part: Mapping[str, Any]) -> Message:
+    result = part.get("result", part.get("response", part.get("content", "")))
+    return Message(TOOL, _text(result), answers=_optional(part.get("id", part.get("tool_use_id"))))
+
+
+def _text_of(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return _text(part.get("content", part.get("text", dict(part))))
+    return _text(part)
 
 
 def _call(value: Any) -> ToolCall:

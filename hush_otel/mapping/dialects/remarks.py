@@ -28,6 +28,9 @@ _LOSES_SPECIAL: Final = {
 _VALUE_CHARS: Final = {"newrelic": 4095}
 """Longer texts are cut by the receiver."""
 
+_OWN_COST: Final = {"langsmith": "LangSmith", "openinference": "Phoenix"}
+"""Dialects whose receiver keeps a given cost as an attribute only."""
+
 _USAGE: Final = ("gen_ai.usage.", "llm.token_count.")
 _OWN_USAGE: Final = {
     # dialect: the key with which an empty usage stands against a sum
@@ -79,10 +82,10 @@ def _dropped(
         others = [key for key in before.attributes if not key.startswith(_READ_BY_LANGFUSE)]
         if others:
             yield Remark("drop", "", f"{len(others)} attributes cannot be filtered by: {_some(others)}")
-    if dialect == "langsmith" and meaning_of(before).cost_usd is not None:
-        yield Remark(
-            "drop", "cost", "LangSmith has no field for a given cost: it is metadata, and computed anew"
-        )
+    who = _OWN_COST.get(dialect)
+    meaning = meaning_of(before)
+    if who and meaning.counts and meaning.cost_usd is not None:
+        yield Remark("drop", "cost", f"{who} has no field for a given cost: it computes its own")
 
 
 _READ_BY_LANGFUSE: Final = (
