@@ -160,6 +160,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         is_node: It was a node trace: its tokens and cost count whatever its type.
+        repeats: A model call around others, whose tokens it repeats.
         node_type: Lower case: llm, embedding, chain, tool, agent, retriever, …
         cost_usd: As given, else as computed when it was stored.
         request: Of the request it belongs to.
@@ -177,6 +178,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
     session_id: str | None = None
     request: RequestFacts = RequestFacts()
     context_id: str | None = None
+    repeats: bool = False
 
 
 NO_FACTS: Final = SpanFacts()

@@ -30,7 +30,7 @@ COLUMNS: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
     "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
     "s.state, s.large, s.id, s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
-    "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', "
+    "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', s.repeats, "
     "r.workflow_name, r.tags, r.user_id, r.session_id"
 )
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
@@ -160,20 +160,21 @@ class SpanReader:
         return attributes
 
     def _facts(self, request_id: str, trace_id: bytes, columns: list[Any]) -> SpanFacts:
-        is_node, node_type, model, prompt, completion, total, cost, user, session, context_id = columns[:10]
-        request = self._request(request_id, trace_id if is_node else None, columns[10:])
+        is_node, *own, context_id, repeats = columns[:11]
+        node_type, model, prompt, completion, total, cost, user, session = own
         return SpanFacts(
-            bool(is_node),
-            node_type,
-            model,
-            prompt,
-            completion,
-            total,
-            cost,
-            user,
-            session,
-            request,
-            context_id,
+            is_node=bool(is_node),
+            node_type=node_type,
+            model=model,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cost_usd=cost,
+            user_id=user,
+            session_id=session,
+            request=self._request(request_id, trace_id if is_node else None, columns[11:]),
+            context_id=context_id,
+            repeats=bool(repeats),
         )
 
     def _request(self, request_id: str, of_nodes: bytes | None, columns: list[Any]) -> RequestFacts:

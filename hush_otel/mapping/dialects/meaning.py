@@ -28,10 +28,12 @@ _WORDS: Final = {"generation": "llm", "retrieval": "retriever", "workflow": "cha
 _INPUT: Final = (
     *("input.value", "gen_ai.input.messages", "gen_ai.tool.call.arguments", "langfuse.observation.input"),
     *("traceloop.entity.input", "mlflow.spanInputs", "gen_ai.prompt", "pydantic_ai.all_messages"),
+    "tool_arguments",
 )
 _OUTPUT: Final = (
     *("output.value", "gen_ai.output.messages", "gen_ai.tool.call.result", "langfuse.observation.output"),
     *("traceloop.entity.output", "mlflow.spanOutputs", "gen_ai.completion", "final_result"),
+    "tool_response",
 )
 _PARAMETERS: Final = "llm.invocation_parameters"
 _REQUEST: Final = "gen_ai.request."
@@ -90,7 +92,7 @@ class Meaning(msgspec.Struct, frozen=True):
         kind: llm, embedding, tool, agent, retriever, reranker, guardrail, evaluator, prompt, chain, event;
             empty where nothing tells.
         counts: Whether its tokens and cost count: it is a model call, or a node trace. What frameworks repeat
-            on the agents and chains around a call does not.
+            on the agents and chains around a call does not, nor does a call that is only around others.
         tokens: None when there are none.
         input: As text; `output` alike. What is no text is JSON.
         parameters: Temperature and the like.
@@ -125,7 +127,7 @@ def meaning_of(span: SpanData) -> Meaning:
     kind, usage = _kind(facts, attributes), usage_of(attributes)
     return Meaning(
         kind=kind,
-        counts=countable(kind, facts.is_node),
+        counts=countable(kind, facts.is_node) and not facts.repeats,
         model=facts.model,
         provider=usage.provider,
         tokens=_tokens(facts, usage),
