@@ -19,8 +19,9 @@ from .capture.processor import SpoolingSpanProcessor
 from .config import Settings, vendor_defaults
 from .errors import ConfigError
 from .model import TRACER_ALIASES, Destination
+from .records import encode_rules
 from .spool.directory import SpoolDirectory
-from .spool.filesystem import append_mode
+from .spool.filesystem import Append, append_mode
 from .spool.process import on_fork
 from .spool.writer import SpoolWriter
 from .sqlite_file import why_no_database
@@ -45,9 +46,7 @@ class Attachment:
         mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
         _check_spool(settings)
         self.client = BackgroundClient(settings)
-        self.writer = SpoolWriter(
-            SpoolDirectory(settings.spool_dir), mode, settings.spool_max_bytes, self.client.ensure
-        )
+        self.writer = _writer(settings, mode, self.client)
         self._dropped_before = 0
         self._named: dict[str, Destination] = {}
         on_fork(self)
@@ -97,6 +96,19 @@ class Attachment:
         return False
 
     _next_ensure = 0.0
+
+
+def _writer(settings: Settings, mode: Append, client: BackgroundClient) -> SpoolWriter:
+    """This process's way into the spool. Rules go with the records: whoever drains has them, too."""
+    rules = settings.redaction
+    directory, quota = SpoolDirectory(settings.spool_dir), settings.spool_max_bytes
+    prelude = encode_rules(rules.as_text(), applied=rules.in_app) if rules else b""
+    if rules is None or not rules.in_app:
+        return SpoolWriter(directory, mode, quota, client.ensure, prelude)
+    # Imported here: nobody else pays for it.
+    from .capture.redacting import RedactingWriter  # noqa: PLC0415
+
+    return RedactingWriter(directory, mode, quota, client.ensure, prelude, rules)
 
 
 def _check_database(path: Path) -> None:
@@ -346,10 +358,20 @@ class TraceStore:
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._attachment.wait_drained(deadline):
             return False  # what was asked for is not known yet
-        patience_s = self._attachment.settings.complete_timeout_s
-        with DeliveryWatch(self.db_path, self._attachment.writer.writer_id, request_id, patience_s) as watch:
+        settings, writer_id = self._attachment.settings, self._attachment.writer.writer_id
+        stored_id, patience_s = _stored_id(settings, request_id), settings.complete_timeout_s
+        with DeliveryWatch(self.db_path, writer_id, stored_id, patience_s) as watch:
             wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
             return watch.look() is True
+
+
+def _stored_id(settings: Settings, request_id: str | None) -> str | None:
+    """The id as it is stored: one that redaction hides has another there."""
+    if settings.redaction is None or request_id is None:
+        return request_id
+    from .mapping.redactor import Redactor  # noqa: PLC0415 - only where there are rules
+
+    return Redactor(settings.redaction).identifier(request_id)
 
 
 def _check_spool(settings: Settings) -> None:

@@ -105,7 +105,7 @@ def encode(record: object) -> tuple[bytes, bool]:
     """
     try:
         data = ENCODER.encode(record)
-        # Raw values may be anything. What else the decoder refuses is for background/mend.py.
+        # Raw values may be anything. What else the decoder refuses is for mend.py.
         _check_structure(data)
         if len(data) <= MAX_RECORD_BYTES:
             return data, False

@@ -20,6 +20,7 @@ from .layers import Layers
 from .model import AttributeValue, Destination
 from .options import EXPORTER, check
 from .presets import PRESETS, check_complete, completed
+from .rules import RedactionRules
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -53,6 +54,7 @@ class Settings:
         max_db_bytes: Bound of the database; None is unbounded.
         python: The interpreter for the background process when `sys.executable` is none.
         tracer_modules: Modules that register tracers, for the processes that run them.
+        redaction: What is hidden before it is stored; None hides nothing.
     """
 
     db_path: Path
@@ -71,6 +73,7 @@ class Settings:
     max_db_bytes: int | None = None
     python: str | None = None
     tracer_modules: tuple[str, ...] = ()
+    redaction: RedactionRules | None = None
 
     @classmethod
     def load(cls, db_path: str | os.PathLike[str] | None = None, **overrides: object) -> Settings:
@@ -106,6 +109,7 @@ class Settings:
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
             "python": layers.text("python"),
             "tracer_modules": layers.modules("tracer_modules"),
+            "redaction": _redaction(layers.file.get("redaction")),
         }
         place, names = layers.names("destinations")
         values["destinations"] = resolve_destinations(names, known, place)
@@ -249,6 +253,12 @@ def _read_config_file() -> dict[str, Any]:
             f"unknown key {unknown[0]!r} in {path}", hint=f"known: {', '.join(sorted(allowed))}"
         )
     return content
+
+
+def _redaction(table: object) -> RedactionRules | None:
+    if table is None:
+        return None
+    return RedactionRules.from_table(table, f"[redaction] in {config_path()}")
 
 
 def _known_destinations(tables: object) -> dict[str, Destination]:

@@ -16,6 +16,7 @@ END: Final = 1
 START: Final = 2
 COMPLETE: Final = 3
 ORIGIN: Final = 4
+RULES: Final = 5
 NODE: Final = 6
 MARK: Final = 7
 AGAIN: Final = 8
@@ -119,6 +120,14 @@ class OriginRecord(msgspec.Struct, array_like=True):
     ]  # secrets.with_fingerprints(Destination.as_record()); empty: store only
 
 
+class Rules(msgspec.Struct, array_like=True):
+    """What its writer wants hidden of all records of its segment, which begins with it."""
+
+    type: int
+    text: str  # RedactionRules.as_text()
+    applied: bool  # by the writer already
+
+
 class Node(msgspec.Struct, array_like=True):
     """One call of insert_node_trace: its arguments in the seed's order, and when it came (unix ns)."""
 
@@ -168,6 +177,7 @@ TYPES: Final[dict[int, Any]] = {
     START: Start,
     COMPLETE: Complete,
     ORIGIN: OriginRecord,
+    RULES: Rules,
     NODE: Node,
     MARK: Mark,
     AGAIN: Again,
@@ -185,6 +195,11 @@ def decode_record(payload: bytes) -> Any:
     """
     decoder = _DECODERS.get(record_type(payload))
     return None if decoder is None else decoder(payload)
+
+
+def encode_rules(text: str, *, applied: bool) -> bytes:
+    """The record that tells whoever drains what must be hidden."""
+    return ENCODER.encode((RULES, text, applied))
 
 
 def encode_again(segment_id: bytes, offset: int, payload: bytes) -> bytes:

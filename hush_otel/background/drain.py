@@ -7,7 +7,6 @@ joins spool and store.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import time
 from collections import Counter
@@ -18,17 +17,21 @@ import msgspec
 
 from hush_otel import records
 from hush_otel.diagnostics import guard, swallow
-from hush_otel.errors import SpoolError, StoreError
+from hush_otel.errors import SpoolError
 from hush_otel.failpoints import reach
+from hush_otel.mend import decode
+from hush_otel.rules import RedactionRules
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
 from hush_otel.store import commands, ledger
-from hush_otel.store.database import Database
+from hush_otel.store.database import Database, is_of_the_database
 from hush_otel.store.ingest import Arrival, Ingest, Place
 from hush_otel.store.statements import load_statements
 
-from .sources import Source, decode
+from .redacting import REASON, Redaction
+from .salvage import keep
+from .sources import DEFINITIONS, Source
 
 log = logging.getLogger(__name__)
 SQL: Final = load_statements("ingest")
@@ -57,9 +60,12 @@ class DrainProgress(NamedTuple):
 class Drain:
     """Used by the owner's main thread only. Where a method raises, nothing has changed."""
 
-    def __init__(self, directory: SpoolDirectory, database: Database) -> None:
+    def __init__(
+        self, directory: SpoolDirectory, database: Database, rules: RedactionRules | None = None
+    ) -> None:
         self._directory = directory
         self._database = database
+        self._redaction = Redaction(rules)
         self.ingest = Ingest()
         self.sources: dict[Path, Source] = {}
         self._strange: set[Path] = set()
@@ -95,7 +101,7 @@ class Drain:
         try:
             return self._commit(changed)
         except Exception as exc:
-            if _is_of_the_database(exc) or self._is_committed(changed):
+            if is_of_the_database(exc) or self._is_committed(changed):
                 raise  # nothing that a smaller batch would mend
             # A bug of ours, met by one record, must not stop the drain for good.
             swallow("storing a batch of records; each is tried by itself", exc)
@@ -110,7 +116,7 @@ class Drain:
             try:
                 spans += self._commit([(source, one)])
             except Exception as exc:
-                if _is_of_the_database(exc) or self._is_committed([(source, one)]):
+                if is_of_the_database(exc) or self._is_committed([(source, one)]):
                     raise
                 if self._given_up[records.record_type(frame[1])] >= GIVE_UP_AT_MOST:
                     swallow("storing a segment, which is tried again", exc)
@@ -181,7 +187,9 @@ class Drain:
             return
         row = self._database.read(lambda db: _segment_row(db, reader.header.segment_id))
         position, ended, drops = row or (HEADER_BYTES, 0, "{}")
-        source = self.sources[path] = Source(reader, position, msgspec.json.decode(drops), ended=bool(ended))
+        source = self.sources[path] = Source(
+            reader, position, msgspec.json.decode(drops), self._redaction, ended=bool(ended)
+        )
         if reader.is_damaged and row is None:
             self._salvage(source, 0, reader.raw(0, HEADER_BYTES), "damaged")
         reader.set_drained(position)  # the owner before may have died between commit and header
@@ -242,12 +250,13 @@ class Drain:
             ledger.give_up(db, data, read=True)
 
     def _keep(self, source: Source, offset: int, data: bytes, reason: str) -> None:
-        """In a file for people to look at. Kept again after a rollback, it is the same file."""
-        self._directory.salvage.mkdir(mode=0o700, exist_ok=True)
-        path = self._directory.salvage / f"{source.id.hex()}-{offset}.{reason}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
+        """For people to look at; not where there are rules, which cannot be applied to such bytes."""
+        if source.redacted is not None:
+            log.warning(
+                "%d %s bytes of %s are not kept: redaction is on", len(data), reason, source.reader.path
+            )
+            return
+        path = keep(self._directory.salvage, f"{source.id.hex()}-{offset}.{reason}", data)
         log.warning("%d %s bytes of %s are kept as %s", len(data), reason, source.reader.path, path)
 
     def _must_save(self, source: Source, found: Frames) -> bool:
@@ -261,6 +270,7 @@ class Drain:
 
     def _write(self, db: sqlite3.Connection, changed: list[tuple[Source, Frames]]) -> int:
         now = time.time()
+        self._redaction.failed = 0
         arrivals: list[Arrival] = []
         read = Counter[str]()
         for index, (source, found) in enumerate(changed):
@@ -271,6 +281,8 @@ class Drain:
                 changed[index] = (source, found)
             read += ledger.tally(payload for _, payload in found.frames)
         ledger.count(db, read)
+        if self._redaction.failed:
+            self.ingest.count_loss(db, REASON, self._redaction.failed)
         spans = self.ingest.ingest(db, arrivals, now)
         asked = [arrival.record for arrival in arrivals if arrival.record.type == records.COMMAND]
         commands.apply(db, self.ingest.routes, asked, now)
@@ -305,9 +317,10 @@ class Drain:
                 return offset
             if inner is not payload:
                 ledger.count(db, ledger.tally([inner]))
-            if record.type == records.ORIGIN:
+            if record.type in DEFINITIONS:
                 source.define(record)
             else:
+                record = source.redacted(record) if source.redacted else record
                 place = places.get(record.origin) if record.type in _SPANS else None
                 into.append(Arrival(record, writer_id, place or self._place(db, source, record, now)))
         return None
@@ -323,6 +336,7 @@ class Drain:
             if definition is None:
                 self.ingest.count_loss(db, "origin_lost", 1)
                 return self.ingest.nowhere(db)
+            definition = source.redacted(definition) if source.redacted else definition
             found = source.places[record.origin] = self.ingest.place(db, definition, now)
         return found
 
@@ -412,12 +426,6 @@ def _ended(found: Frames) -> set[bytes]:
         for _, payload in found.frames
         if payload[1] == records.END and records.named_by_place(payload)
     }
-
-
-def _is_of_the_database(exc: Exception) -> bool:
-    """Locked, full, corrupt, removed, or not ours any more; as opposed to a row that cannot be written."""
-    of_a_row = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
-    return isinstance(exc, (sqlite3.DatabaseError, StoreError)) and not isinstance(exc, of_a_row)
 
 
 def _is_provisional(record: records.Record) -> bool:

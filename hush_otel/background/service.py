@@ -70,7 +70,7 @@ class Service:
             spool=directory.path,
             is_drained=lambda spool: is_locked_elsewhere(SpoolDirectory(spool).lock),
         )
-        self._drain = Drain(directory, self._database)
+        self._drain = Drain(directory, self._database, settings.redaction)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
         self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
         self._metrics = DeliveryMetrics(settings.db_path)

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from hush_otel import records
 from hush_otel.spool.directory import SpoolDirectory, id_of
 from hush_otel.spool.locks import is_locked_elsewhere
@@ -16,8 +14,10 @@ from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.segment import own_ids
 from hush_otel.store.ingest import Place
 
-from .mend import mend
+from .redacting import Redaction
 
+DEFINITIONS: Final = frozenset({records.ORIGIN, records.RULES})
+"""Records that say how others of their segment are to be read."""
 FENCE_WAIT_S: Final = 1.0
 """Between giving a segment up and reading its tail for the last time (FORMAT.md)."""
 
@@ -29,10 +29,19 @@ class Source:
         position: Offset of the first frame that is not committed yet.
         drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
         ended: Committed as ended; the file may go once its rows are synced.
+        redacted: What its records go through before they are stored; None: nothing is to be hidden.
         wait_until: Monotonic; not read before, for its next records cannot be stored.
     """
 
-    def __init__(self, reader: SegmentReader, position: int, drops: dict[str, int], *, ended: bool) -> None:
+    def __init__(
+        self,
+        reader: SegmentReader,
+        position: int,
+        drops: dict[str, int],
+        redaction: Redaction,
+        *,
+        ended: bool,
+    ) -> None:
         self.reader = reader
         self.position = position
         self.drops = drops
@@ -42,8 +51,10 @@ class Source:
         self.wait_until = 0.0
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
+        self._redaction = redaction
+        self.redacted = redaction.of(None)
         for payload in () if ended else reader.definitions(position):
-            if records.record_type(payload) == records.ORIGIN:
+            if records.record_type(payload) in DEFINITIONS:
                 self.define(records.decode_record(payload))
 
     def recall(self, position: int, drops: dict[str, int], *, ended: bool) -> None:
@@ -60,8 +71,11 @@ class Source:
         """Its writer's."""
         return self.reader.header.writer_id
 
-    def define(self, record: records.OriginRecord) -> None:
-        """Learn an interned entry."""
+    def define(self, record: records.OriginRecord | records.Rules) -> None:
+        """Learn an interned entry, or the writer's rules."""
+        if isinstance(record, records.Rules):
+            self.redacted = self._redaction.of(record)
+            return
         self._definitions[record.index] = record
         self._places.pop(record.index, None)
 
@@ -99,15 +113,3 @@ class Writers:
         if writer_id in own_ids or is_locked_elsewhere(self._directory.owner(writer_id)):
             return True
         return source is not None and is_running(source.reader.header.pid, source.reader.header.process_start)
-
-
-def decode(payload: bytes) -> records.Record | None:
-    """The record of a payload; None when it is of no known type or shape."""
-    try:
-        return records.decode_record(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        pass
-    try:
-        return records.decode_record(mend(payload))
-    except (msgspec.MsgspecError, ValueError, RecursionError, IndexError):
-        return None

@@ -1,7 +1,8 @@
 """The group `hush-otel`, and how every command ends.
 
-Exit codes: 0 done · 1 a HushError, one line on stderr, or a ledger that does not balance (`audit`) · 2 a
-usage error · 130 interrupted. A closed pipe (`hush-otel ls | head`) ends the command without a word.
+Exit codes: 0 done · 1 a HushError, one line on stderr; a ledger that does not balance (`audit`), something to
+hide (`redact`) · 2 a usage error · 130 interrupted. A closed pipe (`hush-otel ls | head`) ends the command
+without a word.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ COMMANDS: Final = {
     "reprice": "Compute costs anew that no app has given, by today's price table.",
     "explain": "Show what a vendor would get of a request, and send nothing.",
     "export": "Write requests of the past into a file, or to standard output (PATH is -).",
+    "redact": "Show what the rules of redaction would hide of what is stored already.",
     "audit": "Check that nothing has disappeared: the loss ledger.",
     "doctor": "Look at everything that delivery depends on, and say what mends it.",
     "run": "Run the background process in the foreground.",

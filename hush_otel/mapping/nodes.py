@@ -45,6 +45,7 @@ from .parents import PlacedNode, parent_candidates, resolve_parents
 from .semconv import Promoted
 
 __all__ = (
+    "NODE_FIELDS",
     "NodeSpan",
     "NodeTrace",
     "PlacedNode",
@@ -122,7 +123,8 @@ class NodeSpan(msgspec.Struct):
 
 # ------------------------------------------------------------------ records
 
-_FIELDS: Final = NodeTrace.__struct_fields__[:-1]
+NODE_FIELDS: Final = NodeTrace.__struct_fields__[:-1]
+"""The values of a node record, in their order."""
 
 _READERS: Final = {
     **dict.fromkeys(("request_id", "workflow_name", "node_name"), required_text),
@@ -145,7 +147,7 @@ def node_from_record(values: Sequence[object]) -> NodeTrace:
     is the same. An empty `parent_name` names nothing and is None. Never raises.
     """
     try:
-        node = msgspec.convert(values[: len(_FIELDS)], NodeTrace)
+        node = msgspec.convert(values[: len(NODE_FIELDS)], NodeTrace)
     except msgspec.ValidationError:
         node = _lenient(values)
     if node.parent_name == "":
@@ -154,10 +156,10 @@ def node_from_record(values: Sequence[object]) -> NodeTrace:
 
 
 def _lenient(values: Sequence[object]) -> NodeTrace:
-    given = dict(zip(_FIELDS, values, strict=False))
+    given = dict(zip(NODE_FIELDS, values, strict=False))
     read: list[object] = []
     invalid: dict[str, str | bool | int | float] = {}
-    for field in _FIELDS:
+    for field in NODE_FIELDS:
         value, reader = given.get(field), _READERS.get(field)
         usable, valid = reader(value) if reader else (value, True)
         read.append(usable)

@@ -69,10 +69,16 @@ class SpoolWriter:
         mode: How its filesystem is written.
         max_bytes: Quota of the whole spool; above it records are dropped and counted.
         on_check: Called about twice a second by an appending thread: see that somebody drains.
+        prelude: A record that every segment begins with; empty: none.
     """
 
     def __init__(
-        self, directory: SpoolDirectory, mode: Append, max_bytes: int, on_check: Callable[[], None]
+        self,
+        directory: SpoolDirectory,
+        mode: Append,
+        max_bytes: int,
+        on_check: Callable[[], None],
+        prelude: bytes = b"",
     ) -> None:
         self.directory = directory
         self.definitions = Definitions()
@@ -84,6 +90,7 @@ class SpoolWriter:
         self._mode = mode
         self._max_bytes = max_bytes
         self._on_check = on_check
+        self._prelude = prelude
         self._begin()
         on_fork(self)
 
@@ -220,7 +227,7 @@ class SpoolWriter:
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
         """By a segment of its own, for a signal handler in the midst of an append of the same thread."""
         if self._nested is None:
-            nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None)
+            nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None, self._prelude)
             nested._alone = True
             nested.definitions = self.definitions
             nested._identity = self._identity
@@ -352,7 +359,7 @@ class SpoolWriter:
                 f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
                 hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
             )
-        return self._create_sized(identity, _page_multiple(needed + layout.HEADER_BYTES))
+        return self._create_sized(identity, _page_multiple(needed + self._least_bytes()))
 
     def _prepare(self) -> Identity:
         """Directory, identity and doorbell: made once, and once more when somebody removed the spool."""
@@ -378,12 +385,28 @@ class SpoolWriter:
         least = max(layout.MIN_SEGMENT_BYTES, needed)
         capacity = max(self._capacity_bytes, needed)
         try:
-            return create(self.directory, identity, self._ordinal, capacity, self._mode)
+            return self._make(identity, capacity)
         except OSError as exc:
             if exc.errno not in {errno.ENOSPC, errno.EDQUOT} or capacity == least:
                 raise
         self._capacity_bytes = layout.MIN_SEGMENT_BYTES
-        return create(self.directory, identity, self._ordinal, least, self._mode)
+        return self._make(identity, least)
+
+    def _make(self, identity: Identity, capacity: int) -> MappedSegment | WrittenSegment:
+        """A segment in view, with what must come before any other record."""
+        segment = create(self.directory, identity, self._ordinal, capacity, self._mode)
+        if self._prelude:
+            try:
+                segment.append(self._prelude)
+            except BaseException:
+                segment.close()
+                segment.path.unlink(missing_ok=True)
+                raise
+        return segment
+
+    def _least_bytes(self) -> int:
+        """What a segment holds before its first record."""
+        return layout.HEADER_BYTES + len(self._prelude) + layout.FRAME_MARGIN_BYTES
 
     def is_drained(self) -> bool:
         """Whether every record of this process so far is committed in SQLite."""
@@ -488,7 +511,8 @@ class SpoolWriter:
     def _make_tally(self) -> None:
         """A segment of one page to count in, whatever the quota: a header is all that it is for."""
         try:
-            segment = create(self.directory, self._prepare(), self._ordinal, TALLY_BYTES, self._mode)
+            capacity = max(TALLY_BYTES, _page_multiple(self._least_bytes()))
+            segment = self._make(self._prepare(), capacity)
         except (OSError, SpoolError):
             return  # counted in memory, until a segment can be made
         self._segment = segment

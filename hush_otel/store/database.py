@@ -258,6 +258,12 @@ _PASSING: Final = frozenset(
 )
 
 
+def is_of_the_database(exc: Exception) -> bool:
+    """Locked, full, corrupt, removed, or not ours any more; as opposed to a row that cannot be written."""
+    of_a_row = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
+    return isinstance(exc, (sqlite3.DatabaseError, StoreError)) and not isinstance(exc, of_a_row)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file stands at a path; None when none does, or that cannot be told."""
     try:

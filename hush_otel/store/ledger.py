@@ -39,6 +39,7 @@ KINDS: Final = {
     records.START: "start",
     records.COMPLETE: "complete",
     records.ORIGIN: "origin",
+    records.RULES: "rules",
     records.NODE: "node",
     records.MARK: "mark",
     records.AGAIN: "again",

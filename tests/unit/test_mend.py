@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hush_otel.background.mend import mend
 from hush_otel.codec import ENCODER, decode
+from hush_otel.mend import mend
 
 _decode = decode(Any)
 

@@ -1,4 +1,4 @@
-"""Records whose values msgpack can carry and Python cannot: made readable, with placeholders.
+"""Any record decoded, those too whose values msgpack can carry and Python cannot: with placeholders.
 
 An app may hand over extension types, dataclasses as keys, and lists in lists in lists. To look for them there
 costs as much as to encode the record; here it is done once the decoder has refused one.
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import msgspec
+
+from hush_otel import records
 from hush_otel.codec import ENCODER, MAX_DEPTH
 
 RECORD_DEPTH: Final = 2
@@ -38,6 +41,18 @@ class _Token(NamedTuple):
     is_container: bool = False
     is_map: bool = False
     is_extension: bool = False
+
+
+def decode(payload: bytes) -> records.Record | None:
+    """The record of a payload; None when it is of no known type or shape."""
+    try:
+        return records.decode_record(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    try:
+        return records.decode_record(mend(payload))
+    except (msgspec.MsgspecError, ValueError, RecursionError, IndexError):
+        return None
 
 
 def mend(data: bytes) -> bytes:
