@@ -149,15 +149,24 @@ LATE_S: Final = 10
 """More than a completed request waits for spans that come later: 5 s."""
 
 
-def drained(backlog: Backlog, directory: Path) -> dict[str, float]:
+def drained(backlog: Backlog, directory: Path, config: str = "") -> dict[str, float]:
     """Drain a copy in a fresh process.
+
+    Args:
+        backlog: What.
+        directory: Where to.
+        config: Content of the configuration file.
 
     Raises:
         AssertionError: Not all of its spans were stored and queued.
     """
     database = backlog.copy(directory)
     before = _queued(database)
-    found: dict[str, float] = fresh("backlog.drain", _EXTERNAL, database=str(database))
+    file = directory / "hush.toml"
+    file.write_text(config)
+    found: dict[str, float] = fresh(
+        "backlog.drain", {**_EXTERNAL, "HUSH_CONFIG": str(file)}, database=str(database)
+    )
     assert found["spans"] == backlog.spans
     assert _queued(database) - before == backlog.spans
     return found

@@ -70,7 +70,7 @@ class KeyRules:
         """Whether a text, given in lower case, may name such a key: it holds the longest piece of one."""
         if not self._signs:
             return False
-        plain = normal_key(lower)
+        plain = lower.replace("_", "").replace("-", "")  # `normal_key`
         return any(sign in plain for sign in self._signs)
 
 

@@ -42,6 +42,7 @@ def email(text: str, _lower: str) -> list[Span]:
 # ------------------------------------------------------------------ card numbers
 
 _DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12,}+")
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _GROUP: Final = re.compile(r"[0-9]++")
 _ISSUER: Final = re.compile(r"3[04-9]|4|5[0-8]|6[0-9]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)")
 """Diners, American Express, JCB, Visa, Mastercard, Maestro, Discover, UnionPay (ISO/IEC 7812)."""
@@ -55,7 +56,14 @@ _FIRST_GROUP: Final = 4
 
 def card(text: str, _lower: str) -> list[Span]:
     """Payment card numbers: 13 to 19 digits of a known issuer that pass Luhn's check."""
+    # To count a text's digits costs a fifth of the search for a run of them.
+    if len(text) < _CARD_DIGITS.start or len(_digits_of(text)) < _CARD_DIGITS.start:
+        return []
     return [span for run in _DIGITS.finditer(text) for span in _cards_within(text, *run.span())]
+
+
+def _digits_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass").translate(None, _NO_DIGITS)
 
 
 def _cards_within(text: str, start: int, end: int) -> Iterator[Span]:
