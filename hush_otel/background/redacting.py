@@ -47,6 +47,10 @@ class Redaction:
             self._known[key] = self._chain(rules)
         return self._known[key]
 
+    def unknown(self) -> Chain:
+        """For a segment with rules, as long as they have not been read: damage may have taken them."""
+        return Chain(self, [], hides_all=True)
+
     def _chain(self, rules: records.Rules | None) -> Chain | None:
         own = [] if self._own is None else [self._own]
         if rules is None:

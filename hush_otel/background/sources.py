@@ -52,7 +52,7 @@ class Source:
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         self._redaction = redaction
-        self.redacted = redaction.of(None)
+        self.redacted = redaction.unknown() if reader.is_ruled else redaction.of(None)
         for payload in () if ended else reader.definitions(position):
             if records.record_type(payload) in DEFINITIONS:
                 self.define(records.decode_record(payload))

@@ -14,6 +14,7 @@ HEADER_BYTES: Final = 256
 START: Final = MAGIC + VERSION.to_bytes(4, "little")
 """How a segment of this version begins."""
 
+RULED_AT: Final = 92
 DRAINED_AT: Final = 96
 SLEEPING_AT: Final = 104
 FENCED_AT: Final = 108
@@ -43,6 +44,7 @@ CRC_PIECE_BYTES: Final = 4096
 
 _HEADER: Final = struct.Struct("<8sII16s16sQQQQQ")
 _CRC: Final = struct.Struct("<I")
+_RULED: Final = struct.Struct("<I")
 _DROPS: Final = struct.Struct("<4Q")
 _CRC_AT: Final = _HEADER.size  # 88
 
@@ -60,10 +62,10 @@ class Header(NamedTuple):
     capacity: int
 
 
-def pack_header(header: Header) -> bytes:
-    """The first 256 bytes of a new segment."""
+def pack_header(header: Header, *, ruled: bool = False) -> bytes:
+    """The first 256 bytes of a new segment. `ruled`: its first record are redaction rules."""
     head = _HEADER.pack(MAGIC, VERSION, *header)
-    return (head + _CRC.pack(crc32(head))).ljust(HEADER_BYTES, b"\0")
+    return (head + _CRC.pack(crc32(head)) + _RULED.pack(ruled)).ljust(HEADER_BYTES, b"\0")
 
 
 def unpack_header(data: bytes, path: str) -> Header:

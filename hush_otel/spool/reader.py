@@ -52,6 +52,7 @@ class SegmentReader:
 
     Attributes:
         is_damaged: The CRC does not confirm the header; pid, times and writer are what it still says.
+        is_ruled: Its first record are redaction rules.
 
     Raises:
         SpoolError: It is no segment, or of a newer version.
@@ -65,6 +66,7 @@ class SegmentReader:
         self.is_damaged = False
         self.fenced_at: float | None = None
         data = os.pread(self._fd, layout.HEADER_BYTES, 0)
+        self.is_ruled = any(data[layout.RULED_AT : layout.DRAINED_AT])
         try:
             self.header = layout.unpack_header(data, str(path))
             self._seed = layout.place_seed(self.header.segment_id)

@@ -106,9 +106,14 @@ own_ids: Final[set[bytes]] = set()
 
 
 def create(
-    directory: SpoolDirectory, identity: Identity, ordinal: int, capacity: int, mode: Append
+    directory: SpoolDirectory,
+    identity: Identity,
+    ordinal: int,
+    capacity: int,
+    mode: Append,
+    prelude: bytes = b"",
 ) -> MappedSegment | WrittenSegment:
-    """Make a segment and rename it into view.
+    """Make a segment and rename it into view, with the record that it must begin with, if any.
 
     Raises:
         OSError: No space, no permission, no descriptors. Nothing is left behind, nor is it when a signal
@@ -138,13 +143,15 @@ def create(
             time.monotonic_ns(),
             capacity,
         )
-        syscalls.pwrite(fd, layout.pack_header(header), 0)
+        syscalls.pwrite(fd, layout.pack_header(header, ruled=bool(prelude)), 0)
         reach("segment.written")
         segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, path, header)
         # No call in between: a signal handler may raise, and the number must be closed once.
         number, fd = fd, -1
         if mode is Append.MAP:
             syscalls.close(number)  # the mapping does without it
+        if prelude:
+            segment.append(prelude)
         syscalls.rename(temporary, path)
         reach("segment.renamed")
     except BaseException:

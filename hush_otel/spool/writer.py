@@ -393,16 +393,7 @@ class SpoolWriter:
         return self._make(identity, least)
 
     def _make(self, identity: Identity, capacity: int) -> MappedSegment | WrittenSegment:
-        """A segment in view, with what must come before any other record."""
-        segment = create(self.directory, identity, self._ordinal, capacity, self._mode)
-        if self._prelude:
-            try:
-                segment.append(self._prelude)
-            except BaseException:
-                segment.close()
-                segment.path.unlink(missing_ok=True)
-                raise
-        return segment
+        return create(self.directory, identity, self._ordinal, capacity, self._mode, self._prelude)
 
     def _least_bytes(self) -> int:
         """What a segment holds before its first record."""

@@ -367,6 +367,28 @@ def test_damage_is_kept_only_without_rules(home: Path, monkeypatch: pytest.Monke
         assert [name for name in holders(home, "planted@corp", "lanted@corp") if ".seg" not in name] == []
 
 
+def test_rules_that_damage_has_taken_hide_the_segment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header says that there were some. Nothing is known of what they would have hidden."""
+    from inprocess import no_waits
+
+    no_waits(monkeypatch)
+    configured = settings_for(home / "t.db")
+    writer = writer_of(configured, doomed=True)
+    writer._prelude = records.encode_rules(rules().as_text(), applied=False)
+    for name in ("a", "b"):
+        writer.append(node_payload("r", name, input_data=MAIL))
+    (path,) = (home / "t.db.spool").glob("*.seg")
+    die(writer)
+    data = bytearray(path.read_bytes())
+    data[256 + 8 + 20] ^= 1
+    path.write_bytes(data)
+    with owning(configured) as owner:
+        owner.drain()
+        assert beside_the_spool(home) == []
+    assert rows(home / "t.db", "SELECT node_name, input_data FROM node_traces") == [(MASK, None)] * 2
+    assert losses(home / "t.db") == {"damaged": 1, "redaction_failed": 2}
+
+
 # ------------------------------------------------------------------ ids
 
 
