@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "reprice": "Compute costs anew that no app has given, by today's price table.",
     "explain": "Show what a vendor would get of a request, and send nothing.",
     "export": "Write requests of the past into a file, or to standard output (PATH is -).",
-    "redact": "Show what the rules of redaction would hide of what is stored already.",
+    "redact": "Show what the rules of [redaction] would hide of what is stored already.",
     "audit": "Check that nothing has disappeared: the loss ledger.",
     "doctor": "Look at everything that delivery depends on, and say what mends it.",
     "run": "Run the background process in the foreground.",
