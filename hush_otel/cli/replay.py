@@ -70,14 +70,17 @@ def command(
 
 
 def _definition(settings: Settings, reader: Reader, name: str) -> Destination | None:
-    """From the configuration file; None for one that only the database knows.
+    """From the configuration file; None for one that the database knows.
+
+    A type by itself is as the database has it: the variables that completed it may not be set here.
 
     Raises:
-        HushError: Nobody knows it.
+        HushError: Nobody knows it, or something that it needs is missing.
     """
     if name == "local":
         raise HushError("local is the store itself: nothing can be sent there")
-    if name in settings.known_destinations or name in BARE_TYPES:
+    stored = reader.row("destination", name=name)
+    if name in settings.known_destinations or (name in BARE_TYPES and stored is None):
         (definition,) = settings.choose([name])
         return definition
     try:

@@ -195,6 +195,21 @@ def test_a_destination_that_only_the_database_knows(
     assert spans.count('"spanId"') == 10
 
 
+def test_a_bare_type_is_as_the_database_has_it(
+    app: App, settings: Settings, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application had the vendor's variables; whoever replays need not."""
+    monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", receiver.endpoint)
+    with owning(settings) as owner:
+        other = App(settings.db_path, destinations=["phoenix"])
+        other.tracer.start_span("now").end()
+        turn(owner, lambda: len(receiver.spans()) == 1)
+        monkeypatch.delenv("PHOENIX_COLLECTOR_ENDPOINT")
+        ask(owner, "replay", "--since", "all", "--workflow", "a", "--to", "phoenix")
+        delivered(owner)
+    assert names(receiver) == {"now": 1, "a": 1, "inner": 1}
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
