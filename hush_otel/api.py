@@ -309,8 +309,8 @@ class TraceStore:
             request_id: As given to `insert_node_trace`, or the trace id in hex of OTel spans.
             tracer_type: A destination by its name, of the configuration file or given to a processor or
                 exporter of this process; or a type: ``otlp``, ``jaeger``, ``langfuse``, ``phoenix``, …
-                (docs/destinations.md), ``console``, ``file``, ``local`` (store only), or one of the seed's
-                names.
+                (docs/destinations.md), ``console``, ``file``, ``local`` (store only), ``otel:NAME``, a
+                tracer's name (docs/plugins.md), or one of the seed's names.
             tracer_config: What the type needs: endpoint, headers, … Beside a name each entry replaces what
                 that destination has, which makes it another one; None takes it as it is.
             tags: Kept with the request.
