@@ -49,7 +49,7 @@ class Words:
 
     Args:
         label: The destination as messages call it.
-        clean: Takes secrets out of a text.
+        clean: Takes secrets out of a text, also where its end was cut within one.
     """
 
     def __init__(self, label: str, clean: Callable[[str], str]) -> None:
@@ -69,9 +69,10 @@ class Words:
 
     def last_line(self) -> str:
         """The last that was taken, from then on forgotten here."""
-        text, self._tail = self._clean(self._tail.decode("utf-8", "replace")), b""
-        lines = [line for line in text.splitlines() if line.strip()]
-        return short(lines[-1]) if lines else ""
+        tail, self._tail = self._tail, b""
+        lines = [line for line in self._clean(tail.decode("utf-8", "replace")).splitlines() if line.strip()]
+        is_cut = len(tail) == KEPT_BYTES and len(lines) == 1
+        return short(lines[-1]) if lines and not is_cut else ""
 
     def tell(self, *, last: bool = False) -> None:
         """Log what was taken, unless that was done within the last minute; the last of it in any case."""
@@ -289,6 +290,11 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
+def _argument(name: str) -> str:
+    """A destination's name as any locale can have it in a command line."""
+    return name.replace("\0", " ").encode("ascii", "backslashreplace").decode()
+
+
 def _start(label: str, name: str) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and our end of its lifeline."""
     try:
@@ -300,7 +306,7 @@ def _start(label: str, name: str) -> tuple[subprocess.Popen[bytes], int]:
     theirs, lifeline = os.pipe()
     try:
         process = subprocess.Popen(
-            [code.python, "-I", "-c", ENTRY, name, str(theirs), *code.import_path],
+            [code.python, "-I", "-c", ENTRY, _argument(name), str(theirs), *code.import_path],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

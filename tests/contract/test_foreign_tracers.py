@@ -421,6 +421,27 @@ def test_a_marks_configuration_reaches_its_tracer_whole(yard: Yard, out: Path) -
     ]
 
 
+def test_a_secret_that_is_cut_is_not_shown_in_part(
+    yard: Yard, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever the beginning of what it prints ends."""
+    secret = "-".join(f"{number:04}" for number in range(100, 300))
+    lab = Destination("PrintsSecrets", name="lab", path=str(out), token=secret)
+    yard.take(["a"], lab)
+    yard.deliver()
+    assert yard.states() == {"delivered": 1}
+    (said,) = [record.getMessage() for record in caplog.records if "printed:" in record.getMessage()]
+    assert "***" in said
+    assert secret[:10] not in said
+
+
+def test_any_name_can_be_a_destinations(yard: Yard, out: Path) -> None:
+    """Also one that no command line can have."""
+    yard.take(["a"], Destination("Writes", name="lab é\0 \n日本", path=str(out)))
+    yard.deliver()
+    assert yard.states() == {"delivered": 1}
+
+
 # Where there is no tracer.
 
 

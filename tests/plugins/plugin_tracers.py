@@ -182,6 +182,17 @@ class Prints(BaseTracer):
 
 
 @register_tracer
+class PrintsSecrets(BaseTracer):
+    """Says one secret after the other, and works."""
+
+    @staticmethod
+    def flush(flush_data: dict[str, Any]) -> None:
+        """Print until it is too much."""
+        print("secrets:", " ".join([flush_data["tracer_config"]["token"]] * 100))
+        write(flush_data)
+
+
+@register_tracer
 class Tells(BaseTracer):
     """Writes down what it finds around it."""
 
