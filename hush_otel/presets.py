@@ -295,6 +295,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         protocols=BOTH,
         grpc_endpoint="http://localhost:4317",
         dialect="none",
+        evidence="tested",
         source="jaegertracing.io/docs/latest/apis",
     ),
     "tempo": Preset(
@@ -315,6 +316,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         protocols=BOTH,
         grpc_endpoint="http://localhost:4317",
         dialect="none",
+        evidence="tested",
         source="opentelemetry.io/docs/collector/configuration",
     ),
 }

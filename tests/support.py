@@ -12,13 +12,16 @@ T = TypeVar("T")
 POLL_S = 0.02
 
 
-def eventually(look: Callable[[], T], timeout_s: float = 20.0, *, what: str = "the condition") -> T:
+def eventually(
+    look: Callable[[], T], timeout_s: float = 20.0, *, what: str = "the condition", poll_s: float = POLL_S
+) -> T:
     """Poll until `look()` gives something true, and return it.
 
     Args:
         look: Asked about fifty times a second; an AssertionError counts as "not yet".
         timeout_s: Generous: it bounds a failing test, not a passing one.
         what: For the message.
+        poll_s: Longer where a look is dear.
 
     Raises:
         AssertionError: Not within `timeout_s`; the message carries the last answer.
@@ -33,7 +36,7 @@ def eventually(look: Callable[[], T], timeout_s: float = 20.0, *, what: str = "t
             answer = exc
         if time.monotonic() >= deadline:
             raise AssertionError(f"waited {timeout_s:g} s for {what}; last answer: {answer!r}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def stays(look: Callable[[], object], for_s: float, *, what: str = "the condition") -> None:

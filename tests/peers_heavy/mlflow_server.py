@@ -1,19 +1,21 @@
 """MLflow's tracking server: started with its own SQLite, one experiment a test.
 
 What it loses of a span (3.x): trace state, flags, kind, the scope, dropped counts; the resource becomes tags of the
-trace, as text. Times are exact, events and links whole but for a link's trace state and flags. It adds attributes of
-its own, ``mlflow.…``: the request's id, the span's type, and what else it reads out of other conventions.
+trace, as text. Times are exact, events and links whole but for a link's trace state and flags. Text that is a JSON
+object or array comes back as one. It adds attributes of its own, ``mlflow.…``: the request's id, the span's type, and
+what else it reads out of other conventions.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compare import Fields, from_otlp
+from compare import Fields, from_otlp, typed
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
@@ -50,6 +52,7 @@ class Mlflow:
 class Experiment:
     """One experiment: see `reading.Place`."""
 
+    type = "otlp"
     deduplicates = True
 
     def __init__(self, mlflow: Mlflow, experiment_id: str) -> None:
@@ -84,7 +87,18 @@ class Experiment:
 
     def kept(self, stored: Fields) -> Fields:
         """The fields that MLflow has."""
-        return _kept(stored) | {"attributes": stored["attributes"]}
+        kind, attributes = stored["attributes"]
+        return _kept(stored) | {"attributes": (kind, {key: _parsed(one) for key, one in attributes.items()})}
+
+
+def _parsed(tagged: Any) -> Any:
+    kind, value = tagged
+    if kind != "str" or value[:1] not in ("{", "["):
+        return tagged
+    try:
+        return typed(json.loads(value))
+    except ValueError:
+        return tagged
 
 
 def _spans(traces: Sequence[dict[str, Any]]) -> list[Fields]:

@@ -2,13 +2,16 @@
 
 What it loses of a span (20.x): trace state, flags, links, OTel's kind, the resource but for the project's name, the
 scope, dropped counts; times below a microsecond (it goes through a float of seconds); of an exception event,
-attributes other than the four of the conventions. ``openinference.span.kind`` becomes a field of its own. 200 is not
-storage: it answers before it writes, and an attribute that its database cannot hold (bytes, NaN) loses the span.
-Its gRPC port listens on every interface whatever PHOENIX_HOST says; nothing here uses it.
+attributes other than the four of the conventions. ``openinference.span.kind`` becomes a field of its own, and
+``metadata``, a JSON object in a text, one attribute for each value in it. It takes a span id (and a session's)
+once, whatever project it is sent to later. 200 is not storage: it answers before it writes, some hundred spans a
+second, and bytes among the attributes lose the span. Its gRPC port listens on every interface whatever PHOENIX_HOST
+says; nothing here uses it.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +54,7 @@ class Phoenix:
 class Project:
     """One project: see `reading.Place`."""
 
+    type = "otlp"
     deduplicates = True
 
     def __init__(self, phoenix: Phoenix, name: str) -> None:
@@ -90,12 +94,27 @@ class Project:
             "status_code": stored["status_code"],
             "status_message": stored["status_message"],
             "span_kind": attributes.get(KIND, ("str", "UNKNOWN"))[1],
-            "attributes": ("map", {key: value for key, value in attributes.items() if key != KIND}),
+            "attributes": ("map", _spread({key: one for key, one in attributes.items() if key != KIND})),
             "events": [
                 {"name": event["name"], "time": _moment(event["time_ns"]), "attributes": event["attributes"]}
                 for event in stored["events"]
             ],
         }
+
+
+def _spread(attributes: Fields) -> Fields:
+    """With one attribute for each value in ``metadata``."""
+    _, text = attributes.pop("metadata", ("str", "{}"))
+    return attributes | dict(_flat("metadata", typed(json.loads(text))))
+
+
+def _flat(key: str, tagged: Any) -> Iterator[tuple[str, Any]]:
+    kind, value = tagged
+    if kind != "map":
+        yield key, tagged
+        return
+    for name, item in value.items():
+        yield from _flat(f"{key}.{name}", item)
 
 
 def _read(span: dict[str, Any]) -> Fields:

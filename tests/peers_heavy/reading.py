@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import urllib3
 from compare import Fields
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 SpanId = tuple[str, str]
 """Trace id and span id, lowercase hex."""
@@ -19,11 +22,13 @@ class Place(Protocol):
     Attributes:
         endpoint: Base URL for OTLP over HTTP.
         headers: What a sender adds.
+        type: As which it is sent to: without a dialect, which would add attributes.
         deduplicates: Whether a span that comes twice is there once.
     """
 
     endpoint: str
     headers: dict[str, str]
+    type: str
     deduplicates: bool
 
     def spans(self) -> list[Fields]:
@@ -64,3 +69,24 @@ def _all(value: Any) -> list[str]:
 def _json(url: str, response: urllib3.BaseHTTPResponse) -> Any:
     assert response.status == 200, f"{url} answered {response.status}: {response.data[:500]!r}"
     return response.json()
+
+
+# ------------------------------------------------------------------ OTLP as JSON
+
+_IDS = frozenset({"traceId", "spanId", "parentSpanId"})
+
+
+def from_otlp_json(document: Any) -> ExportTraceServiceRequest:
+    """`{"resourceSpans": …}` as a message. OTLP writes ids in hex, protobuf's own JSON in base64."""
+    return ParseDict(_with_base64_ids(document), ExportTraceServiceRequest())
+
+
+def _with_base64_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_base64_ids(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: b64encode(bytes.fromhex(item)).decode() if key in _IDS else _with_base64_ids(item)
+        for key, item in value.items()
+    }

@@ -35,9 +35,16 @@ def load(path: Path) -> Document:
 
 COMPOSE_FILES = sorted(path for path in FOLDER.glob("*.yaml") if "services" in load(path))
 COLLECTOR_CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if "receivers" in load(path))
+"""Jaeger 2 is a Collector, too."""
+SENDING_CONFIGS = [
+    path for path in COLLECTOR_CONFIGS if any(e.startswith("otlp") for e in load(path)["exporters"])
+]
+STORING_CONFIGS = [path for path in COLLECTOR_CONFIGS if path not in SENDING_CONFIGS]
 
 each_compose_file = pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 each_collector_config = pytest.mark.parametrize("path", COLLECTOR_CONFIGS, ids=lambda path: path.name)
+each_sending_config = pytest.mark.parametrize("path", SENDING_CONFIGS, ids=lambda path: path.name)
+each_storing_config = pytest.mark.parametrize("path", STORING_CONFIGS, ids=lambda path: path.name)
 
 
 def services(path: Path) -> Iterator[tuple[str, Document]]:
@@ -83,7 +90,7 @@ def tag_of(image: str) -> str:
 
 def test_every_yaml_file_is_a_compose_file_or_a_collector_configuration() -> None:
     """No file in compose/ escapes the tests below."""
-    assert {path.name for path in COMPOSE_FILES} >= {"collector.yaml", "jaeger.yaml"}
+    assert {path.name for path in COMPOSE_FILES} >= {"collector.yaml", "fleet.yaml", "jaeger.yaml"}
     assert sorted([*COMPOSE_FILES, *COLLECTOR_CONFIGS]) == sorted([*FOLDER.glob("*.y*ml")])
 
 
@@ -232,23 +239,75 @@ def test_no_component_is_defined_in_vain(path: Path) -> None:
     pipelines = config["service"]["pipelines"].values()
     assert set(config["extensions"]) == set(config["service"]["extensions"])
     for role in ("receivers", "processors", "exporters"):
-        assert set(config[role]) == {used for pipeline in pipelines for used in pipeline[role]}, role
+        used = {name for pipeline in pipelines for name in pipeline.get(role, [])}
+        assert set(config.get(role, {})) == used, role
 
 
-@each_collector_config
+@each_sending_config
 def test_exporters_keep_their_queue_on_disk(path: Path) -> None:
     """A sending exporter has a stored queue, never gives up, and its storage is a running extension."""
     config = load(path)
     sending = {name: settings for name, settings in config["exporters"].items() if name.startswith("otlp")}
-    assert sending
     for name, settings in sending.items():
         assert settings["sending_queue"]["storage"] in config["service"]["extensions"], name
         assert settings["retry_on_failure"]["max_elapsed_time"] == "0s", name
 
 
-def test_collector_writes_its_queue_into_a_volume() -> None:
-    """The queue's directory is where the compose file mounts the volume."""
-    config = load(FOLDER / "collector-config.yaml")
-    collector = load(FOLDER / "collector.yaml")["services"]["collector"]
-    targets = [volume.split(":")[1] for volume in collector["volumes"]]
-    assert config["extensions"]["file_storage"]["directory"] in targets
+@each_collector_config
+def test_nothing_waits_in_memory_behind_the_answer(path: Path) -> None:
+    """No batch processor: it would hold spans that the sender already counts as delivered."""
+    config = load(path)
+    assert not [name for name in config.get("processors", {}) if name.startswith("batch")]
+
+
+@each_storing_config
+def test_storage_answers_for_itself(path: Path) -> None:
+    """Jaeger refuses what its storage refuses: neither a queue nor retries stand between the two."""
+    config = load(path)
+    assert config["exporters"] == {"jaeger_storage_exporter": {"trace_storage": "cassandra"}}
+    storage = config["extensions"]["jaeger_storage"]["backends"]["cassandra"]["cassandra"]
+    assert storage["query"]["consistency"] == "LOCAL_QUORUM"
+    assert storage["schema"]["replication_factor"] == 3
+
+
+def collectors() -> Iterator[tuple[str, Document]]:
+    """Every service that runs the Collector, by file and name."""
+    for path in COMPOSE_FILES:
+        for name, service in services(path):
+            if "opentelemetry-collector" in service["image"]:
+                yield f"{path.name}:{name}", service
+
+
+def mounted_config(service: Document) -> Document:
+    """The configuration that a service gets from this directory."""
+    (source,) = [path for path in host_paths(service) if path.endswith(".yaml")]
+    return load(FOLDER / source)
+
+
+def test_collectors_write_their_queue_into_a_volume_of_their_own() -> None:
+    """The queue's directory is where a volume is mounted, and no two Collectors of a file share one."""
+    mounted = [
+        (name.partition(":")[0], volume.split(":")[0])
+        for name, service in collectors()
+        for volume in service["volumes"]
+        if volume.split(":")[1] == mounted_config(service)["extensions"]["file_storage"]["directory"]
+    ]
+    assert len(set(mounted)) == len(mounted) == len(list(collectors())) == 3
+
+
+def test_hosts_share_no_volume() -> None:
+    """Each host of the fleet has a spool and a store of its own, and two have some."""
+    apps = [service for name, service in services(FOLDER / "fleet.yaml") if name.startswith("app-")]
+    volumes = [volume for service in apps for volume in named_volumes(service)]
+    assert len(apps) == len(set(volumes)) == len(volumes) == 2
+
+
+def test_balancer_names_every_collector() -> None:
+    """What stands in the balancer's configuration is what the fleet has, by the ports that they listen on."""
+    fleet = dict(services(FOLDER / "fleet.yaml"))
+    balancer = (FOLDER / "fleet-haproxy.cfg").read_text(encoding="utf-8")
+    config = mounted_config(fleet["collector-a"])
+    port = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    named = set(re.findall(r"^\s*server (\S+) (\S+)$", balancer, re.MULTILINE))
+    assert named == {(name, f"{name}:{port}") for name in fleet if name.startswith("collector-")}
+    assert f"check port {config['extensions']['health_check']['endpoint'].rpartition(':')[2]} " in balancer
