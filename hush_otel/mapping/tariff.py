@@ -60,6 +60,7 @@ class Tariff:
     def __init__(self, source: str, prices: list[Price], units: dict[str, Unit]) -> None:
         self.source = source
         self._prices = [Period(one, units) for one in prices]
+        self._usual = _usual(self._prices)
 
     def usd(self, prompt: int, completion: int, details: dict[str, int], start_ns: int) -> float | None:
         """US dollars of a call; None where the model is not paid by tokens, or the counts contradict.
@@ -70,6 +71,9 @@ class Tariff:
             details: Counts of their parts, none of them 0.
             start_ns: When it began, unix nanoseconds.
         """
+        if self._usual is not None and not details:
+            fee, input_usd, output_usd = self._usual
+            return fee + prompt * input_usd + completion * output_usd
         period = self._prices[0] if len(self._prices) == 1 else self._at(start_ns)
         if details:
             return period.usd_of_parts({"input_tokens": prompt, "output_tokens": completion, **details})
@@ -84,6 +88,17 @@ class Tariff:
 
     def _at(self, start_ns: int) -> Period:
         return next((one for one in reversed(self._prices) if one.is_at(start_ns)), self._prices[0])
+
+
+def _usual(prices: list[Period]) -> tuple[float, float, float] | None:
+    """Fee, input and output of a model whose prices are the same always and for any size, as most are."""
+    if len(prices) != 1 or not prices[0].parts:
+        return None
+    parts = prices[0].input, prices[0].output
+    if any(part is not None and part.tiers for part in parts):
+        return None
+    input_usd, output_usd = (0.0 if part is None else part.usd_per_one for part in parts)
+    return prices[0].fee, input_usd, output_usd
 
 
 class Period:
