@@ -193,6 +193,7 @@ class Requests:
         db.execute(SQL["move_request_destinations"], (new, old))
         db.execute(SQL["move_askers"], (new, old))
         db.execute(SQL["merge_request"], (new, old))
+        db.execute(SQL["first_to_say"], (new,))
         db.execute(SQL["set_request_trace"], (trace, new))
         for name in ("forget_request_destinations", "forget_askers", "forget_request"):
             db.execute(SQL[name], (old,))
@@ -210,6 +211,10 @@ class Requests:
 def _find(db: sqlite3.Connection, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of a statement with an IN list."""
     return db.execute(sql.format(keys=", ".join("?" * len(keys))), keys).fetchall() if keys else []
+
+
+LAST: Final = 2**62
+"""Above every end_seq: the turn of a span that still runs."""
 
 
 class RollUp:
@@ -231,9 +236,11 @@ class RollUp:
         "root_name",
         "running",
         "session_id",
+        "session_seq",
         "start_ns",
         "total_tokens",
         "user_id",
+        "user_seq",
         "workflow_name",
         "writer_id",
     )
@@ -254,6 +261,7 @@ class RollUp:
         self.workflow_name: str | None = None
         self.user_id: str | None = None
         self.session_id: str | None = None
+        self.user_seq = self.session_seq = LAST + 1
         self.writer_id: bytes | None = None
 
     def values(self) -> dict[str, Any]:
@@ -283,9 +291,17 @@ class RollUp:
         # Whoever says it first.
         self.root_name = self.root_name or row.root_name
         self.workflow_name = self.workflow_name or row.workflow_name
-        self.user_id = self.user_id or promoted.user_id
-        self.session_id = self.session_id or promoted.session_id
+        if promoted.user_id or promoted.session_id:
+            self._hear(promoted, values[END_SEQ])
         self.writer_id = self.writer_id or row.writer_id
+
+    def _hear(self, promoted: Promoted, seq: int | None) -> None:
+        """Whose request it is: the span that ended first says it, in whatever order rows are written."""
+        turn = LAST if seq is None else seq
+        if promoted.user_id and turn < self.user_seq:
+            self.user_id, self.user_seq = promoted.user_id, turn
+        if promoted.session_id and turn < self.session_seq:
+            self.session_id, self.session_seq = promoted.session_id, turn
 
     def _add_usage(self, promoted: Promoted) -> None:
         if promoted.prompt_tokens is not None:

@@ -174,6 +174,15 @@ UPDATE hush_request_destinations SET queued_seq = min(queued_seq, coalesce(
     (SELECT min(end_seq) - 1 FROM hush_spans WHERE request = :old AND end_seq > 0), queued_seq))
 WHERE request = :new
 
+-- name: first_to_say
+-- Of two requests that have become one the span that ended first says whose it is, as if they had always been one.
+UPDATE hush_requests AS r SET
+    user_id = coalesce((SELECT s.user_id FROM hush_spans s WHERE s.request = r.id AND s.end_seq > 0
+                        AND s.user_id IS NOT NULL ORDER BY s.end_seq LIMIT 1), r.user_id),
+    session_id = coalesce((SELECT s.session_id FROM hush_spans s WHERE s.request = r.id AND s.end_seq > 0
+                           AND s.session_id IS NOT NULL ORDER BY s.end_seq LIMIT 1), r.session_id)
+WHERE r.id = ?
+
 -- name: merge_request
 UPDATE hush_requests AS r SET
     node_count = r.node_count + o.node_count,
