@@ -2,7 +2,9 @@
 
 The grown one is made by growth.py: 1,000,000 small spans in requests of 10, 10,000,000 with BENCH_FULL=1 or
 `--spans`. Every round drains a spool of its own into both, each in a fresh process, then asks both what the
-command line asks, on a new connection each time. The files lie in the page cache.
+command line asks, on a new connection each time. The files lie in the page cache. Then retention deletes of
+the grown one, for some seconds, while an application records 5,000 spans a second and the same process drains
+them.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import backlog
 import growth
 import workload
 from backlog import Backlog
-from harness import FULL, ROUNDS, fresh, in_turn, workspace
-from report import Row, Target, missing, row, run
+from harness import FULL, ROUNDS, fresh, in_turn, start, workspace
+from report import Row, Target, row, run
 from stored import rows
 
 DRAINED_SPANS: Final = 40_000
@@ -28,6 +30,13 @@ PAGE_ROWS: Final = 20
 """What `hush-otel ls` shows."""
 EMPTY: Final = "empty database"
 GROWN: Final = "grown database"
+RETENTION: Final = "retention"
+PRUNE_ROUNDS: Final = 3
+PRUNE_S: Final = 8.0
+ARRIVE_PER_S: Final = 5_000
+YOUNG_S: Final = 60.0
+"""What arrives while it is measured is not too old yet; what was there before is."""
+EXTERNAL: Final = {"HUSH_BACKGROUND": "external"}
 
 
 # ------------------------------------------------------------------ in processes of their own
@@ -41,6 +50,69 @@ def ask(database: str) -> dict[str, float]:
         "nodes": max(_asked_ms(path, "request_nodes", request_id=one) for one in _request_ids(path)),
         "page": max(_asked_ms(path, "list_requests", **page) for _ in range(PAGES_ASKED)),
     }
+
+
+def arrive(database: str) -> None:
+    """Record 5,000 spans a second until killed."""
+    import sides
+
+    from hush_otel import HushSpanProcessor
+
+    tracer = sides.provider(HushSpanProcessor(Path(database), destinations=["local"])).get_tracer("benchmark")
+    recorder, done, began = workload.work(workload.SMALL), 0, time.monotonic()
+    while True:
+        if done >= (time.monotonic() - began) * ARRIVE_PER_S:
+            time.sleep(0.002)
+            continue
+        recorder.record_request(tracer, backlog.SPANS_PER_REQUEST)
+        done += backlog.SPANS_PER_REQUEST
+        if done == ARRIVE_PER_S:
+            print("{}", flush=True)
+
+
+def prune(database: str) -> dict[str, float]:
+    """The owner's loop for some seconds, with all that was there before to be deleted."""
+    from hush_otel.background.garbage import collect_seldom
+    from hush_otel.background.retention import Retention
+    from hush_otel.background.service import elect
+    from hush_otel.config import Settings
+
+    settings = Settings.load(database, retention_days=YOUNG_S / (24 * 3600))
+    collect_seldom()
+    service = elect(settings)
+    assert service is not None
+    steps, cpu = list[float](), list[float]()
+    step = Retention.step
+
+    def timed(self: Retention, **how: Any) -> None:
+        began, used = time.perf_counter(), time.thread_time()
+        step(self, **how)
+        steps.append(time.perf_counter() - began)
+        cpu.append(time.thread_time() - used)
+
+    Retention.step = timed  # type: ignore[method-assign]
+    while service.step() == 0:
+        pass  # what was recorded before it began
+    before, began = _ledger(service), time.perf_counter()
+    while time.perf_counter() < began + PRUNE_S:
+        pause_s = service.step()
+        if pause_s > 0:
+            service._bell.wait(pause_s)
+    took = time.perf_counter() - began
+    after = _ledger(service)
+    service.close()
+    return {
+        "arrived": (after["end"] - before["end"]) / took,
+        "deleted": (after.get("pruned", 0) - before.get("pruned", 0)) / took,
+        "longest_ms": max(steps) * 1e3,
+        "longest_cpu_ms": max(cpu) * 1e3,
+    }
+
+
+def _ledger(service: Any) -> dict[str, int]:
+    return dict(
+        service._database.read(lambda db: db.execute("SELECT name, count FROM hush_ledger").fetchall())
+    )
 
 
 def _request_ids(path: Path) -> list[str]:
@@ -87,7 +159,20 @@ def rounds_of(spans: int) -> dict[str, list[dict[str, float]]]:
         growth.fill(grown / "traces.db", spans)
         spools = [backlog.record(place, workload.SMALL, DRAINED_SPANS) for place in places]
         databases = Databases(grown, spools)
-        return in_turn({side: partial(databases.round, side) for side in (EMPTY, GROWN)}, ROUNDS)
+        found = in_turn({side: partial(databases.round, side) for side in (EMPTY, GROWN)}, ROUNDS)
+        return found | in_turn({RETENTION: partial(deleting, grown / "traces.db")}, PRUNE_ROUNDS)
+
+
+def deleting(database: Path) -> dict[str, float]:
+    """What is deleted of the grown database in some seconds, while an application goes on recording."""
+    with start("p07_growth.arrive", EXTERNAL, database=str(database)) as app:
+        assert app.stdout is not None
+        app.stdout.readline()
+        try:
+            found: dict[str, float] = fresh("p07_growth.prune", EXTERNAL, database=str(database))
+        finally:
+            app.kill()
+    return found
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -112,7 +197,20 @@ def measure(options: argparse.Namespace) -> list[Row]:
         made(
             "first page of requests, slowest of 10", "page", "ms", Target(text="≤ 50 ms", bound=50, of="ours")
         ),
-        missing("retention", "keeps up with 5,000 spans/s"),
+        *retention_rows(many, found[RETENTION]),
+    ]
+
+
+def retention_rows(many: str, found: list[dict[str, float]]) -> list[Row]:
+    names = ("deleted", "arrived", "longest_ms", "longest_cpu_ms")
+    deleted, arrived, longest, cpu = ([one[name] for one in found] for name in names)
+    what = f"{many}: retention, while 5,000 spans/s come"
+    keeps_up = Target(text="as fast as they arrive", bound=1, at_least=True)
+    wait = Target(text="≤ 50 ms", bound=50, of="ours")
+    return [
+        row(f"{what}: deleted", deleted, "spans/s", theirs=arrived, against="arrived", target=keeps_up),
+        row(f"{what}: longest step between two of the drain", longest, "ms", target=wait),
+        row(f"{what}: longest step, of CPU time", cpu, "ms"),
     ]
 
 

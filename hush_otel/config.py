@@ -50,7 +50,9 @@ class Settings:
         complete_timeout_s: A request without records for this long is complete.
         delivery_max_age_s: A delivery that is not accepted for so long is dead.
         idle_exit_s: The background process leaves after this long without owners and work.
-        retention_days: Delete delivered requests older than this; None keeps all.
+        retention_days: Delete delivered requests whose last record is older than this; None keeps all.
+        retention_requests: Keep so many of the newest requests of each workflow; None keeps all.
+        retention_undelivered: Delete what was not delivered, too, by the same rules.
         max_db_bytes: Bound of the database; None is unbounded.
         python: The interpreter for the background process when `sys.executable` is none.
         tracer_modules: Modules that register tracers, for the processes that run them.
@@ -70,6 +72,8 @@ class Settings:
     delivery_max_age_s: float = WEEK_S
     idle_exit_s: float = 60.0
     retention_days: float | None = None
+    retention_requests: int | None = None
+    retention_undelivered: bool = False
     max_db_bytes: int | None = None
     python: str | None = None
     tracer_modules: tuple[str, ...] = ()
@@ -106,6 +110,8 @@ class Settings:
             "delivery_max_age_s": layers.number("delivery_max_age_s", float, WEEK_S, minimum=0.1),
             "idle_exit_s": layers.number("idle_exit_s", float, 60.0, minimum=0.0),
             "retention_days": layers.number("retention_days", float, None, minimum=0.0),
+            "retention_requests": layers.number("retention_requests", int, None, minimum=1),
+            "retention_undelivered": layers.boolean("retention_undelivered", default=False),
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
             "python": layers.text("python"),
             "tracer_modules": layers.modules("tracer_modules"),

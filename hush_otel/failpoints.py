@@ -38,6 +38,15 @@ BACKGROUND: Final = (
     "relay.settled",
 )
 """Reached by the background process, in the order of the data."""
+RETENTION: Final = (
+    "retention.deleted",
+    "retention.committed",
+    "retention.cut",
+    "retention.truncated",
+    "retention.ended",
+)
+"""Reached by the background process where something may be deleted, in this order."""
+MOMENTS: Final = (*APP, *BACKGROUND, *RETENTION)
 ACTIONS: Final = ("kill", "error", "pause")
 
 
@@ -57,8 +66,8 @@ def parse(text: str) -> Failpoint:
     """
     name, _, rest = text.partition(":")
     action, _, turn = rest.partition(":")
-    if name not in (*APP, *BACKGROUND):
-        raise ConfigError(f"HUSH_FAILPOINT: {name!r} is no moment", hint=", ".join((*APP, *BACKGROUND)))
+    if name not in MOMENTS:
+        raise ConfigError(f"HUSH_FAILPOINT: {name!r} is no moment", hint=", ".join(MOMENTS))
     if action not in ACTIONS or not (turn or "1").isdigit():
         raise ConfigError(f"HUSH_FAILPOINT: {text!r}", hint="name:kill, name:error or name:pause, and :n")
     return Failpoint(name, action, int(turn or "1"))

@@ -76,13 +76,21 @@ class Drain:
         """Records given up since one of the same type could be stored."""
         self._unsure = False
         """Whether a commit may have succeeded of which the sources do not know."""
+        self.commands = 0
+        """How many were applied."""
+        self._only_commands = False
         self._behind: list[Source] = []
         """Segments of which the last read has left something."""
 
     # ------------------------------------------------------------------ one step
 
-    def step(self) -> DrainProgress:
-        """Ingest a batch of what is published; settle segments that have ended."""
+    def step(self, *, only_commands: bool = False) -> DrainProgress:
+        """Ingest a batch of what is published; settle segments that have ended.
+
+        Args:
+            only_commands: There is no room for more. What people ask for is done all the same.
+        """
+        self._only_commands = only_commands
         if self._unsure:
             self._recall()
         self._discover()
@@ -209,6 +217,8 @@ class Drain:
                 self._behind.append(source)
                 continue
             found = source.reader.read(source.position, min(room, SOURCE_BYTES))
+            if self._only_commands:
+                found = _up_to_spans(found)
             if found.stop is Stop.LIMIT:
                 self._behind.append(source)
             room -= found.position - source.position
@@ -286,6 +296,7 @@ class Drain:
         spans = self.ingest.ingest(db, arrivals, now)
         asked = [arrival.record for arrival in arrivals if arrival.record.type == records.COMMAND]
         commands.apply(db, self.ingest.routes, asked, now)
+        self.commands += len(asked)
         for source, found in changed:
             self._save(db, source, found, now)
         reach("drain.saved")
@@ -417,6 +428,14 @@ def _segment_row(db: sqlite3.Connection, segment_id: bytes) -> tuple[int, int, s
     """How far a segment is stored: position, whether it has ended, its writer's drops as JSON."""
     row: tuple[int, int, str] | None = db.execute(SQL["find_segment"], (segment_id,)).fetchone()
     return row
+
+
+def _up_to_spans(found: Frames) -> Frames:
+    """The commands at the beginning: a command line's segment holds nothing else."""
+    for index, (offset, payload) in enumerate(found.frames):
+        if records.record_type(payload) != records.COMMAND:
+            return Frames(found.frames[:index], offset, Stop.OPEN)
+    return found
 
 
 def _ended(found: Frames) -> set[bytes]:

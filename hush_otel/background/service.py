@@ -23,7 +23,7 @@ from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
-from hush_otel.store.database import Database, StoreDamaged, StoreLost
+from hush_otel.store.database import Database, StoreDamaged, StoreLost, is_without_room
 from hush_otel.store.integrity import is_corrupt, move_aside
 from hush_otel.version import __version__
 
@@ -31,6 +31,7 @@ from .client import BackgroundClient, version_key
 from .drain import Drain, DrainProgress
 from .metrics import DeliveryMetrics
 from .relay import Relay
+from .retention import Retention
 from .upkeep import UPKEEP_S, Upkeep
 
 log = logging.getLogger(__name__)
@@ -72,12 +73,14 @@ class Service:
         )
         self._drain = Drain(directory, self._database, settings.redaction)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
+        self._retention = Retention(self._database, self._drain.ingest, settings)
         self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
         self._metrics = DeliveryMetrics(settings.db_path)
         # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
         self._bell = Doorbell(directory.doorbell)
         self._busy_at = time.monotonic()
         self._asleep = False
+        self._commands = 0
         self.handed_over = False
         """Whether `run` returned because a newer version asked for it."""
         self.lost = False
@@ -123,10 +126,12 @@ class Service:
         """One round; returns how long to wait for the doorbell, in seconds."""
         try:
             began = time.time()
-            progress = self._drain.step()
+            full = self._retention.is_full()
+            progress = self._drain.step(only_commands=full)
             self._queue_completed(began, progress)
             relayed = self._relay.step()
             self._upkeep.step()
+            self._prune(progress)
         except StoreFenced as exc:
             log.info("leaving: %s", exc)
             self._stop.set()
@@ -141,8 +146,17 @@ class Service:
                 return 0.0
             # Locked by somebody, full, corrupt: nothing is lost, the spool waits.
             swallow(f"writing the database {self._settings.db_path}, which is tried again", exc)
+            if is_without_room(exc):
+                with guard("deleting what may go while the disk is full"):
+                    self._retention.step_on_full_disk()
             return FAILED_S
-        return self._pause(progress, relayed=relayed)
+        # Without room nothing is read, and nobody is asked to ring.
+        pause_s = FAILED_S if full and not relayed else self._pause(progress, relayed=relayed)
+        return min(pause_s, self._retention.wait_s())
+
+    def _prune(self, progress: DrainProgress) -> None:
+        asked, self._commands = self._drain.commands != self._commands, self._drain.commands
+        self._retention.step(drained=progress.spans, behind=not progress.caught_up, asked=asked)
 
     def _begin_anew(self, exc: sqlite3.DatabaseError) -> None:
         """The database is damaged: out of the way with it, kept for people. The spool has what comes next."""
@@ -192,6 +206,8 @@ class Service:
             return False
         if not self._drain.is_empty() or not self._relay.is_idle() or self._upkeep.has_open_requests():
             return False
+        if self._retention.is_busy():
+            return False
         needed = self._upkeep.has_live_writers()
         if asked and needed:
             self._directory.leave.unlink(missing_ok=True)  # the answer: others are at work
@@ -219,6 +235,11 @@ class Service:
         """
         report = DrainReport()
         while True:
+            if self._retention.is_full() and not self._retention.make_room():
+                raise StoreError(
+                    f"{self._settings.db_path} is above HUSH_MAX_DB_BYTES, and nothing in it may be deleted",
+                    hint="the spool keeps the rest until more is delivered, or `hush-otel prune` makes room",
+                )
             progress = self._drain.step()
             report.records += progress.records
             report.spans += progress.spans
@@ -231,6 +252,7 @@ class Service:
         now = time.time()
         while self._relay.queue_due(now):
             pass  # a stretch at a time
+        self._retention.finish()
         if stuck := self._drain.stuck():
             raise StoreError(
                 f"the records in {stuck[0]} cannot be stored; they stay there",

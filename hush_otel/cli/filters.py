@@ -15,6 +15,7 @@ from hush_otel.store.reading import Reader, Row
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B)?")
 
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -36,6 +37,21 @@ def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> f
         raise click.BadParameter(
             f"{value!r} is neither an age (7d, 12h, 30m) nor a time (2026-01-31)"
         ) from None
+
+
+def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """An option's size (``1500000``, ``500MB``, ``2 GiB``) in bytes.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.strip().upper())
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no size (500MB, 2GiB, or a number of bytes)")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** ("KMGT".index(found[2]) + 1 if found[2] else 0))
 
 
 def stored_destination(reader: Reader, name: str) -> Row:

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "redact": "Show what the rules of [redaction] would hide of what is stored already.",
     "audit": "Check that nothing has disappeared: the loss ledger.",
     "doctor": "Look at everything that delivery depends on, and say what mends it.",
+    "prune": "Delete old requests with all that belongs to them, and give their room back.",
     "run": "Run the background process in the foreground.",
     "drain": "Store everything that is in the spool, once, and exit.",
 }

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
-from hush_otel.store.reading import SCHEMA_VERSION, Row
+from hush_otel.store.notes import PAUSED
+from hush_otel.store.reading import SCHEMA_VERSION, Reader, Row
 
 from . import text
 from .output import STATUS_STYLES, console, print_json
@@ -27,11 +28,22 @@ DUPLICATE: Final = "duplicate"
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The database file. `wal_bytes` is what stands beside it in the write-ahead log."""
+    """The database file.
+
+    Attributes:
+        wal_bytes: What stands beside it in the write-ahead log.
+        free_bytes: What nobody uses of it: the next rows do, or it is given back.
+        max_bytes: HUSH_MAX_DB_BYTES, as this command sees it.
+        full_since: Unix seconds since when nothing is stored: it is larger than it may be, and nothing in it
+            may be deleted.
+    """
 
     path: str
     size_bytes: int
     wal_bytes: int
+    free_bytes: int
+    max_bytes: int | None
+    full_since: float | None
     schema_version: int
 
 
@@ -142,7 +154,7 @@ def collect(settings: Settings, now_s: float) -> Report:
         deliveries, spans = reader.row("status_deliveries"), reader.row("status_spans")
         (awaited,) = reader.rows("status_awaited")
         return Report(
-            database=_database(settings.db_path),
+            database=_database(settings, reader),
             background_pid=pid,
             background_error=None if pid else last_error(settings.spool_dir),
             spool=_spool(settings.spool_dir),
@@ -156,11 +168,16 @@ def collect(settings: Settings, now_s: float) -> Report:
         )
 
 
-def _database(path: Path) -> Database:
+def _database(settings: Settings, reader: Reader) -> Database:
+    path, full = settings.db_path, reader.row("note", name=PAUSED)
+    (space,) = reader.rows("space")
     return Database(
         path=str(path),
         size_bytes=_size(path),
         wal_bytes=_size(path.with_name(path.name + "-wal")),
+        free_bytes=space["free"],
+        max_bytes=settings.max_db_bytes,
+        full_since=full["value"] if full else None,
         schema_version=SCHEMA_VERSION,
     )
 
@@ -215,7 +232,7 @@ def render(out: Console, report: Report, now_s: float) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bright_black", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in _summary(report):
+    for label, value in _summary(report, now_s):
         grid.add_row(Text(label), value)
     out.print(grid)
     if report.destinations:
@@ -224,12 +241,18 @@ def render(out: Console, report: Report, now_s: float) -> None:
             out.print(line)
 
 
-def _summary(report: Report) -> Iterator[tuple[str, Text]]:
+def _summary(report: Report, now_s: float) -> Iterator[tuple[str, Text]]:
     database, spool, pid = report.database, report.spool, report.background_pid
     wal = f" + {text.size(database.wal_bytes)} WAL" if database.wal_bytes else ""
     yield "database", Text(text.clean(database.path, limit=4096))
-    sizes = f"{text.size(database.size_bytes)}{wal}, schema {database.schema_version}"
+    limit = f" of {text.size(database.max_bytes)}" if database.max_bytes else ""
+    free = f", {text.size(database.free_bytes)} free" if database.free_bytes else ""
+    sizes = f"{text.size(database.size_bytes)}{limit}{wal}{free}, schema {database.schema_version}"
     yield "", Text(sizes, style="bright_black")
+    if database.full_since is not None:
+        since = f"nothing is stored for {text.age(database.full_since, now_s)}: "
+        why = "above HUSH_MAX_DB_BYTES, and nothing in it may be deleted; the spool keeps what comes"
+        yield "", Text(since + why, style="bold red")
     yield "background", Text(f"running, pid {pid}", style="green") if pid else Text("none", style="yellow")
     if report.background_error:
         yield "", Text(f"its last words: {text.clean(report.background_error, limit=500)}", style="red")

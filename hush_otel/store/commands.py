@@ -16,6 +16,7 @@ import msgspec
 from hush_otel import records
 
 from . import outbox, repricing
+from .prune_orders import Order, Rule
 from .routes import Routes
 from .statements import load_statements
 
@@ -95,6 +96,8 @@ def _apply(db: sqlite3.Connection, routes: Routes, command: records.Command, now
         return _retry(db, msgspec.convert(command.arguments, Retry), now)
     if command.name == "replay":
         return _replay(db, routes, msgspec.convert(command.arguments, Replay), now)
+    if command.name == "prune":
+        return _prune(msgspec.convert(command.arguments, Rule))
     if command.name == "reprice":
         return repricing.reprice(db, msgspec.convert(command.arguments, Reprice).requests)
     raise Refused(f"the background process does not know the command {command.name!r}")
@@ -158,6 +161,14 @@ def _replay(db: sqlite3.Connection, routes: Routes, asked: Replay, now: float) -
         "skipped": len(asked.requests) - len(found),
         "paused": paused,
     }
+
+
+def _prune(asked: Rule) -> dict[str, Any]:
+    """Only taken down: background/retention.py does it in small steps, and notes how far it is."""
+    if not asked.says_something:
+        raise Refused("prune without a rule")
+    order: dict[str, Any] = msgspec.to_builtins(Order(asked))
+    return order
 
 
 def _json(numbers: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ from hush_otel.private import make_private_directory
 from hush_otel.sqlite_file import why_no_database
 from hush_otel.version import __version__
 
+from . import space
 from .integrity import is_corrupt
 
 SCHEMA_VERSION: Final = 1
@@ -96,7 +97,10 @@ class Database:
                 f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}",
                 hint="upgrade hush-otel",
             )
+        space.prepare(self._connection, self.path)
         self._connection.execute("PRAGMA journal_mode = WAL")
+        # A WAL that a reader has let grow is cut down to this when it begins anew.
+        self._connection.execute(f"PRAGMA journal_size_limit = {WAL_CHECKPOINT_PAGES * 4096}")
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
@@ -221,6 +225,11 @@ class Database:
         finally:
             os.close(fd)
 
+    def truncate_wal(self) -> bool:
+        """Bring the WAL into the file, which then has its size; False while a reader needs it."""
+        self._check_files()
+        return space.truncate_wal(self._connection)
+
     def close(self) -> None:
         """Idempotent."""
         if self._lost:
@@ -245,6 +254,11 @@ class Database:
 def _may_pass(exc: sqlite3.Error) -> bool:
     """Locked by somebody, or no room (sqlite.org/rescode.html, primary result codes)."""
     return getattr(exc, "sqlite_errorcode", 0) & 0xFF in _PASSING
+
+
+def is_without_room(exc: sqlite3.Error) -> bool:
+    """Whether it may be for want of room: SQLite tells some of that as an input/output error."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 _PASSING: Final = frozenset(

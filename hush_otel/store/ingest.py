@@ -87,6 +87,11 @@ class Ingest:
         self._seq = None
         self._nowhere = None
 
+    def forget_pruned(self, trace_ids: Iterable[bytes]) -> None:
+        """Retention has deleted these traces or their requests, and what was asked for some."""
+        self._requests.forget_traces(trace_ids)
+        self._routes.forget_asked()
+
     # ------------------------------------------------------------------ origins
 
     def place(self, db: sqlite3.Connection, record: records.OriginRecord, now: float) -> Place:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 
+from .pruning import settle_traces
 from .rows import END_NS, END_SEQ, NODE, START_NS, STATE, STATUS_CODE, STATUS_MESSAGE, SpanRow
 from .statements import load_statements
 
@@ -63,6 +64,11 @@ class Requests:
         self._new_names.clear()
         self._made.clear()
 
+    def forget_traces(self, trace_ids: Iterable[bytes]) -> None:
+        """These are gone, or lead elsewhere."""
+        for trace_id in trace_ids:
+            self.known.pop(trace_id, None)
+
     def trim(self) -> None:
         """Bound the memory; between batches only, for a batch holds on to its traces."""
         for trace in self._made:
@@ -82,7 +88,7 @@ class Requests:
         unknown = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in self.known]
         for start in range(0, len(unknown), AT_ONCE):
             some = unknown[start : start + AT_ONCE]
-            for trace_id, number, request, request_id, named in _find(db, SQL["find_traces"], some):
+            for trace_id, number, request, request_id, named in _find_traces(db, some):
                 self.known[trace_id] = Trace(number, request, request_id, named=bool(named))
             self._make(db, [trace_id for trace_id in some if trace_id not in self.known])
 
@@ -115,7 +121,7 @@ class Requests:
         known = self.known.get(trace_id)
         if known is not None:
             return known.request
-        found = _find(db, SQL["find_traces"], [trace_id])
+        found = _find_traces(db, [trace_id])
         return int(found[0][2]) if found else None
 
     def request(self, db: sqlite3.Connection, request_id: str, now: float, *, named: bool) -> int:
@@ -215,6 +221,15 @@ def _find(db: sqlite3.Connection, sql: str, keys: Sequence[Any]) -> list[tuple[A
 
 LAST: Final = 2**62
 """Above every end_seq: the turn of a span that still runs."""
+
+
+def _find_traces(db: sqlite3.Connection, trace_ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    found = _find(db, SQL["find_traces"], trace_ids)
+    lost = [row[1] for row in found if row[3] is None]
+    if not lost:
+        return found
+    settle_traces(db, lost)  # their request was pruned
+    return _find(db, SQL["find_traces"], trace_ids)
 
 
 class RollUp:

@@ -36,6 +36,10 @@ class Routes:
         self._new_asks.clear()
         self._new_askers.clear()
 
+    def forget_asked(self) -> None:
+        """What was asked for may have been deleted. Between batches only."""
+        self._asked.clear()
+
     def save(self, db: sqlite3.Connection) -> None:
         """Write what was asked for since the last time."""
         db.executemany(SQL["ask"], self._new_asks)

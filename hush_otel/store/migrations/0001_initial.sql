@@ -189,6 +189,7 @@ CREATE TABLE hush_askers (
     destination INTEGER NOT NULL,
     PRIMARY KEY (writer_id, request, destination)
 ) WITHOUT ROWID;
+CREATE INDEX hush_askers_request ON hush_askers (request);
 
 CREATE TABLE hush_deliveries (
     id              INTEGER PRIMARY KEY,
@@ -241,6 +242,17 @@ CREATE TABLE hush_losses (
     count  INTEGER NOT NULL DEFAULT 0,
     bytes  INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+-- What retention may delete: kept 0 when nothing more is to be done with a request, 1 when some destination has
+-- not accepted all of it, 2 when it is not complete, runs, waits to be queued or is being sent.
+CREATE VIEW hush_prunable AS
+SELECT r.id, r.request_id, r.workflow_name, r.created_at, r.last_at, r.node_count,
+       CASE WHEN r.completed_by IS NULL OR r.due_at IS NOT NULL OR r.running_count > 0
+                 OR EXISTS (SELECT 1 FROM hush_spans s WHERE s.request = r.id AND s.end_seq IS NULL) THEN 2
+            ELSE coalesce((SELECT max(CASE d.state WHEN 'delivered' THEN 0 WHEN 'sending' THEN 2 ELSE 1 END)
+                           FROM hush_deliveries d WHERE d.request = r.id), 0)
+       END AS kept
+FROM hush_requests r;
 
 -- ---------------------------------------------------------------- public views
 

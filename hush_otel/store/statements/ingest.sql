@@ -103,9 +103,10 @@ UPDATE hush_spans SET
 WHERE id = ?
 
 -- name: find_traces
+-- Without a request: that one was pruned.
 SELECT t.trace_id, t.id, t.request, r.request_id, r.named
 FROM hush_traces t
-JOIN hush_requests r ON r.id = t.request
+LEFT JOIN hush_requests r ON r.id = t.request
 WHERE t.trace_id IN ({keys})
 
 -- name: find_requests

@@ -1,0 +1,42 @@
+"""Whether ages may be believed: nothing is deleted because somebody has set the clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from hush_otel.store import notes
+
+LEAP_S: Final = 24 * 3600.0
+"""More than this between two looks is a clock that was set forward, or nobody was there: no difference."""
+ABSENT_S: Final = 30 * 24 * 3600.0
+"""The same while a leap is not confirmed: who comes once a week must not begin anew each time."""
+CONFIRMED_S: Final = 24 * 3600.0
+"""How long a time must be seen after such a leap until it counts. Whoever sets a wrong clock right does it
+before; where nobody was there, what is too old stays a day longer."""
+REMEMBER_S: Final = 60.0
+"""How exactly the last look is remembered: no write a second for it."""
+
+SEEN: Final = "retention_seen"
+LEAPT: Final = "retention_leapt"
+
+
+def is_believed(db: sqlite3.Connection, now: float) -> bool:
+    """Whether `now`, in unix seconds, is a time by which requests may be too old.
+
+    Args:
+        db: In a transaction.
+        now: What the clock on the wall says.
+    """
+    seen = notes.number(db, SEEN) or notes.newest(db) or now
+    leapt = notes.number(db, LEAPT)
+    if now > seen + (LEAP_S if leapt is None else ABSENT_S):
+        leapt = now
+        notes.write(db, LEAPT, leapt)
+    elif leapt is not None and not leapt <= now < leapt + CONFIRMED_S:
+        # Confirmed, or set back again: what was young before is young now.
+        notes.forget(db, LEAPT)
+        leapt, seen = None, float("-inf")
+    if not seen <= now < seen + REMEMBER_S:
+        notes.write(db, SEEN, now)
+    return leapt is None
