@@ -22,6 +22,7 @@ from hush_otel.model import SpanState
 
 from . import ledger
 from .calls import Calls
+from .pruning import delete_payloads
 from .requests import Requests, RollUp, Trace
 from .routes import Routes, masked_json, tags_json
 from .rows import (
@@ -383,6 +384,7 @@ class _Batch:
     def _store_large(self, row: SpanRow, number: int, *, replaces: bool = False) -> None:
         """The long texts of a row, each stored once whoever sent it."""
         db = self._db
+        before = db.execute(SQL["payloads_of_row"], (number,)).fetchall() if replaces else []
         if replaces:
             db.execute(SQL["forget_payloads"], (number,))
         for key, text in row.large.items():
@@ -391,6 +393,7 @@ class _Batch:
             db.execute(SQL["insert_payload"], (digest, content))
             (payload,) = db.execute(SQL["find_payload"], (digest,)).fetchone()
             db.execute(SQL["refer_to_payload"], (number, key, payload))
+        delete_payloads(db, before)
 
     def _insert_one(self, row: SpanRow) -> None:
         cursor = self._db.execute(SQL["insert_span"], row.values)

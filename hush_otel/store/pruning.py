@@ -109,7 +109,12 @@ class Pruning:
             values = {"spans": _json(spans)}
             payloads = self._rows("payloads_of", values)
             self._db.execute(SQL["forget_payloads_of"], values)
-            self._db.executemany(SQL["delete_payload"], [{"id": number} for (number,) in payloads])
+            delete_payloads(self._db, payloads)
+
+
+def delete_payloads(db: sqlite3.Connection, payloads: Iterable[tuple[int]]) -> None:
+    """Of these rows of numbers those that nobody refers to any more."""
+    db.executemany(SQL["delete_payload"], [{"id": number} for (number,) in payloads])
 
 
 def settle_traces(db: sqlite3.Connection, traces: Iterable[int], requests: Sequence[int] = ()) -> list[bytes]:

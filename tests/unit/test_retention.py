@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sqlite3
 import time
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, Owner, no_background, rows, settings_for
+from asking import ask
+from inprocess import App, Owner, no_background, owning, rows, settings_for
 from opentelemetry.trace import set_span_in_context
 from pruning import DAY_S, TABLES, Day, a_round, amounts, balanced, names, request_ids, retention_of
 
 from hush_otel.background import retention as module
 from hush_otel.background.ageing import SEEN
 from hush_otel.config import Settings
+from hush_otel.errors import StoreError
 from hush_otel.model import Destination
 from hush_otel.store import pruning, space
 
@@ -40,6 +43,11 @@ def owner(settings: Settings) -> Iterator[Owner]:
 def app(settings: Settings) -> App:
     """An app that only stores."""
     return App(settings.db_path)
+
+
+def _archive(settings: Settings) -> Destination:
+    """A destination that is owed what is recorded."""
+    return Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
 
 
 def record(app: App, request_id: str, spans: int = 2, **attributes: Any) -> None:
@@ -89,7 +97,7 @@ def test_requests_older_than_that_go_and_others_stay(owner: Owner, app: App, set
 
 def test_everything_of_a_request_goes(owner: Owner, settings: Settings) -> None:
     """No table holds anything of it, payloads included, once nobody refers to them."""
-    archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
+    archive = _archive(settings)
     app = App(settings.db_path, destinations=[archive])
     text = "long text " * 5_000
     for one in "ab":
@@ -137,7 +145,7 @@ def test_what_is_not_complete_stays(owner: Owner, app: App, settings: Settings) 
 @pytest.mark.parametrize("state", ["pending", "paused", "dead", "sending"])
 def test_what_was_not_delivered_stays_unless_told(owner: Owner, settings: Settings, state: str) -> None:
     """With the setting it goes, too, and is counted as pruned at its destination; never what is being sent."""
-    archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
+    archive = _archive(settings)
     app = App(settings.db_path, destinations=[archive])
     record(app, "a", 3)
     owner.drain()
@@ -215,7 +223,7 @@ def test_above_its_bound_the_oldest_go_and_the_file_shrinks(
 
 def test_delivered_ones_go_before_older_ones_that_are_not(owner: Owner, settings: Settings) -> None:
     """Told to delete undelivered ones, too, it begins with the others."""
-    archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
+    archive = _archive(settings)
     fill(owner, App(settings.db_path, destinations=[archive]), 60, "owed")
     deliver(owner, "pending")
     fill(owner, App(settings.db_path, destinations=["local"]), 60, "free")
@@ -251,7 +259,7 @@ def test_a_step_is_one_unit_when_time_is_over_at_once(owner: Owner, app: App, se
 
 def test_the_ledger_balances_after_every_step(owner: Owner, settings: Settings) -> None:
     """Whoever is killed between two steps leaves nothing that is missed."""
-    archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
+    archive = _archive(settings)
     app = App(settings.db_path, destinations=[archive])
     record(app, "huge", 250)
     for number in range(30):
@@ -396,11 +404,29 @@ def test_f30_a_clock_that_is_set_right_again_has_deleted_nothing(
 # ------------------------------------------------------------------ bounds without room
 
 
+def test_drain_says_that_there_is_no_room(settings: Settings) -> None:
+    """`hush-otel drain` cannot wait for it: it ends with an error, and the spool keeps the rest."""
+    app = App(settings.db_path, destinations=[_archive(settings)])
+    with owning(settings) as owner:
+        fill(owner, app, 30)
+        deliver(owner, "dead")
+        limit = int(owner.service._database.read(space.look).used * 0.8)
+    record(app, "later")
+    small = dataclasses.replace(settings, max_db_bytes=limit)
+    with owning(small) as owner, pytest.raises(StoreError, match="HUSH_MAX_DB_BYTES"):
+        owner.drain()
+    assert len(request_ids(settings.db_path)) == 30
+    with owning(dataclasses.replace(small, retention_undelivered=True)) as owner:
+        owner.drain()
+    assert "later" in request_ids(settings.db_path)
+    balanced(settings)
+
+
 def test_with_undelivered_data_alone_the_drain_waits_and_commands_do_not(
     owner: Owner, settings: Settings
 ) -> None:
     """Nothing undelivered is deleted; the spool keeps what comes; it goes on when there is room."""
-    archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
+    archive = _archive(settings)
     app = App(settings.db_path, destinations=[archive])
     fill(owner, app, 100)
     deliver(owner, "dead")
@@ -414,12 +440,17 @@ def test_with_undelivered_data_alone_the_drain_waits_and_commands_do_not(
     assert "later" not in request_ids(settings.db_path)
     assert len(request_ids(settings.db_path)) == 100
     assert rows(settings.db_path, "SELECT value FROM hush_meta WHERE key = 'storing_paused'")
-    deliver(owner)
+    status = ask(owner, "status", HUSH_MAX_DB_BYTES=str(limit))
+    assert "nothing is stored" in status.stdout
+    assert "HUSH_MAX_DB_BYTES" in status.stdout
+    day.look_s = 0.01
+    ask(owner, "prune", "--per-workflow", "70", "--undelivered")
+    assert not retention.is_full()
     for _ in range(30):
-        day.monotonic_s += 10
         owner.step()
     left = request_ids(settings.db_path)
     assert "later" in left
-    assert len(left) < 100
+    assert 50 < len(left) <= 72
+    assert balanced(settings).destinations[0].pruned == 60
     assert not retention.is_full()
     assert not rows(settings.db_path, "SELECT value FROM hush_meta WHERE key = 'storing_paused'")

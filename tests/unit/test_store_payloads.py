@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocess import dicts, rows
+from inprocess import App, dicts, no_background, rows
 from test_store_ingest import LAB, ROOT, Store, assert_exact, end, mark, node, start
 
 from hush_otel.records import FLAG_COMPLETE
@@ -140,3 +140,18 @@ def test_any_neighbours_read_back_beside_a_long_text(neighbours: dict[str, Any])
         assert json.loads(found) == expected
     finally:
         connection.close()
+
+
+def test_a_text_that_the_end_of_a_span_replaces_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its start said goes with the last reference to it."""
+    no_background(monkeypatch, tmp_path)
+    app = App(tmp_path / "t.db")
+    span = app.tracer.start_span("s", attributes={"text": "before " * 5_000, "same": "same " * 5_000})
+    app.drain()
+    span.set_attribute("text", "after " * 5_000)
+    span.end()
+    app.drain()
+    texts = [row[0][:6] for row in rows(app.db_path, "SELECT json FROM hush_payloads ORDER BY json")]
+    assert texts == ['"after', '"same ']

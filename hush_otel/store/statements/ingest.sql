@@ -52,6 +52,9 @@ SELECT id FROM hush_payloads WHERE digest = ?
 -- name: refer_to_payload
 INSERT OR REPLACE INTO hush_span_payloads (span, key, payload) VALUES (?, ?, ?)
 
+-- name: payloads_of_row
+SELECT payload FROM hush_span_payloads WHERE span = ?
+
 -- name: forget_payloads
 DELETE FROM hush_span_payloads WHERE span = ?
 
