@@ -290,6 +290,30 @@ def test_while_the_drain_is_behind_it_rests_longer(owner: Owner, app: App) -> No
     assert shares[1] > 3 * shares[0] > 0
 
 
+def test_what_begins_to_run_amid_its_deletion_stays(owner: Owner, app: App, settings: Settings) -> None:
+    """Between two steps a span of it may start: what is left is kept until that one has ended."""
+    with app.tracer.start_as_current_span("root", attributes={"hush.request_id": "a"}) as root:
+        for _ in range(5 * pruning.ROWS_AT_ONCE):
+            app.tracer.start_span("inner").end()
+    owner.drain()
+    age(owner, 31)
+    retention = retention_of(owner, Day(time.time(), look_s=module.STEP_S), retention_days=30)
+    retention.step()
+    late = app.tracer.start_span("late", context=set_span_in_context(root))
+    owner.drain()
+    left = amounts(settings.db_path)["hush_spans"]
+    assert left > pruning.ROWS_AT_ONCE
+    a_round(retention)
+    assert amounts(settings.db_path)["hush_spans"] == left
+    late.end()
+    owner.drain()
+    owner.service._relay.queue_due(time.time() + 60)
+    age(owner, 31)
+    a_round(retention)
+    assert set(amounts(settings.db_path).values()) == {0}
+    balanced(settings)
+
+
 def test_as_many_go_as_come(owner: Owner, app: App, settings: Settings) -> None:
     """A step deletes what the drain has stored since the last one, without a rest, within its overtime."""
     record(app, "a", 12 * pruning.ROWS_AT_ONCE)
