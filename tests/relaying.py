@@ -18,8 +18,9 @@ from hush_otel.background.relay import Relay
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, End, OriginRecord
 from hush_otel.secrets import with_fingerprints
+from hush_otel.store.arrivals import Arrival
 from hush_otel.store.database import Database
-from hush_otel.store.ingest import Arrival, Ingest
+from hush_otel.store.ingest import Ingest
 
 WRITER = b"w" * 16
 DEADLINE_S = 20.0

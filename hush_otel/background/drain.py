@@ -25,8 +25,9 @@ from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
 from hush_otel.store import commands, ledger
+from hush_otel.store.arrivals import Arrival, Place
 from hush_otel.store.database import Database, is_of_the_database
-from hush_otel.store.ingest import Arrival, Ingest, Place
+from hush_otel.store.ingest import Ingest
 from hush_otel.store.statements import load_statements
 
 from .redacting import REASON, Redaction

@@ -12,7 +12,7 @@ from hush_otel.spool.locks import is_locked_elsewhere
 from hush_otel.spool.process import is_running
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.segment import own_ids
-from hush_otel.store.ingest import Place
+from hush_otel.store.arrivals import Place
 
 from .redacting import Redaction
 

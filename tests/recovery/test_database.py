@@ -159,9 +159,9 @@ def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record on which the store itself fails is kept in salvage/ and counted; the others are stored once."""
-    from hush_otel.store import ingest
+    from hush_otel.store import node_writer
 
-    real = ingest.NodeRow
+    real = node_writer.NodeRow
 
     def poisoned(node: object, received_ns: int) -> object:
         row = real(node, received_ns)  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
             raise OverflowError("a row that SQLite cannot hold")
         return row
 
-    monkeypatch.setattr(ingest, "NodeRow", poisoned)
+    monkeypatch.setattr(node_writer, "NodeRow", poisoned)
     say(writer, "a", "b", "poison", "c", "d")
     drain_once(settings)
     assert stored_nodes(settings.db_path) == ["a", "b", "c", "d"]
@@ -187,7 +187,7 @@ def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
     Records of other types in between, and other processes, are stored all the same.
     """
     from hush_otel.background import drain
-    from hush_otel.store import ingest
+    from hush_otel.store import node_writer
 
     def broken(node: object, received_ns: int) -> object:
         raise TypeError("a bug in the store")
@@ -199,7 +199,7 @@ def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
     other = writer_of(settings)
     other.append(encode((records.COMPLETE, bytes(16)))[0])
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "NodeRow", broken)
+        patch.setattr(node_writer, "NodeRow", broken)
         with pytest.raises(StoreError, match="stay there"):
             drain_once(settings)
     assert other.is_drained()

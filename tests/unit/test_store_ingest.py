@@ -32,8 +32,9 @@ from hush_otel.records import (
     Start,
 )
 from hush_otel.store import outbox
+from hush_otel.store.arrivals import Arrival
 from hush_otel.store.database import SCHEMA_VERSION, Database, load_migration, load_sql
-from hush_otel.store.ingest import Arrival, Ingest
+from hush_otel.store.ingest import Ingest
 from hush_otel.store.spans import SpanReader
 
 ME, OTHER = b"m" * 16, b"o" * 16
