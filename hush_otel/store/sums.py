@@ -1,4 +1,4 @@
-"""What one batch adds to requests: which one a trace belongs to, roll-ups, completions, who asked for what."""
+"""What one batch adds to requests: which a trace belongs to, roll-ups, completions, who asked for what."""
 
 from __future__ import annotations
 
