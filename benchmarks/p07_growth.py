@@ -32,7 +32,7 @@ EMPTY: Final = "empty database"
 GROWN: Final = "grown database"
 RETENTION: Final = "retention"
 PRUNE_ROUNDS: Final = 3
-PRUNE_S: Final = 8.0
+PRUNE_S: Final = 3.0
 ARRIVE_PER_S: Final = 5_000
 YOUNG_S: Final = 60.0
 """What arrives while it is measured is not too old yet; what was there before is."""
