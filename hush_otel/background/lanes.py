@@ -174,7 +174,7 @@ class Worker:
             sender = self._open()
             if isinstance(sender, RequestSender):
                 return [self._attempt_whole(delivery) for delivery in deliveries]  # there is one
-            batch = self._read(deliveries)
+            batch = self._read(deliveries, sender)
         except RefusedError as exc:
             if len(deliveries) > 1:
                 return [report for delivery in deliveries for report in self._attempt([delivery])]
@@ -203,11 +203,12 @@ class Worker:
             raise self._failure(exc, PermanentError) from exc
         return self._sender
 
-    def _read(self, deliveries: Sequence[Delivery]) -> Batch:
+    def _read(self, deliveries: Sequence[Delivery], sender: Sender) -> Batch:
+        facts = sender.wants_facts or any(delivery.has_nodes for delivery in deliveries)
         try:
             self._reader = self._reader or RequestReader(self._lane.database)
             with _READING:
-                return self._reader.read_batch(deliveries)
+                return self._reader.read_batch(deliveries, facts=facts)
         except Exception as exc:
             raise self._failure(exc) from exc
 

@@ -123,13 +123,9 @@ class Relay:
 
     def _claim(self, state: outbox.DestinationState, now: float, limit: int) -> list[outbox.Delivery]:
         """As many due deliveries as fit one request; at least one."""
-        due = self._database.read(lambda db: outbox.due_deliveries(db, state.id, now, limit))
-        spans, claimed = 0, list[outbox.Delivery]()
-        for delivery in due:
-            if claimed and spans + delivery.span_count > REQUEST_SPANS:
-                break
-            spans += delivery.span_count
-            claimed.append(delivery)
+        claimed = self._database.read(
+            lambda db: outbox.due_deliveries(db, state.id, now, limit, spans=REQUEST_SPANS)
+        )
         if claimed:
             self._database.write(lambda db: outbox.claim(db, claimed))
         return claimed

@@ -15,10 +15,16 @@ class Sender(Protocol):
 
     Attributes:
         max_in_flight: So many senders of one destination may be open and sending side by side.
+        wants_facts: Whether it looks at `SpanData.facts`.
     """
 
     @property
     def max_in_flight(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def wants_facts(self) -> bool:
         """See above."""
         ...
 

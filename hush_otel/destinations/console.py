@@ -40,6 +40,7 @@ class ConsoleSender:
     """A `base.Sender` that prints. The stream is looked up for each batch and never closed."""
 
     max_in_flight: Final = 1
+    wants_facts: Final = False
     """In order."""
 
     def __init__(self, stream: str) -> None:

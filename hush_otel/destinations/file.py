@@ -47,6 +47,7 @@ class FileSender:
     """A `base.Sender` that appends. Opens the file for each batch, so it may be moved away at any time."""
 
     max_in_flight: Final = 1
+    wants_facts: Final = False
     """In order."""
 
     def __init__(self, path: Path) -> None:

@@ -63,6 +63,7 @@ class ExporterSender:
     """A `base.Sender` over a SpanExporter."""
 
     max_in_flight: Final = 1
+    wants_facts: Final = False
 
     def __init__(self, code: _Code) -> None:
         self._code = code

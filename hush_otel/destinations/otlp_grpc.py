@@ -94,6 +94,7 @@ class OtlpGrpcSender:
     def __init__(self, options: GrpcOptions) -> None:
         self._options = options
         self.max_in_flight = options.max_in_flight
+        self.wants_facts = False
         self._channel: grpc.Channel | None = None
         self._compression = grpc.Compression.Gzip if options.gzip else grpc.Compression.NoCompression
         _metadata(options.request_headers())

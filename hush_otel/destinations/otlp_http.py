@@ -71,6 +71,7 @@ class OtlpHttpSender:
     def __init__(self, options: HttpOptions) -> None:
         self._options = options
         self.max_in_flight = options.max_in_flight
+        self.wants_facts = False
         self._client = HttpClient(
             options.url, label=options.label, timeout_s=options.timeout_s, tls=options.tls
         )

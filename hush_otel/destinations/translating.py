@@ -62,6 +62,7 @@ class TranslatingSender:
         self._resource = resource
         self._origins: dict[int, tuple[Origin, Origin]] = {}
         self.max_in_flight = sender.max_in_flight
+        self.wants_facts = dialect is not None or sender.wants_facts
 
     def send(self, spans: Sequence[SpanData]) -> Outcome:
         """Translate and send. Returns and raises as `base.Sender.send`."""

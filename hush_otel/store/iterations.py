@@ -34,9 +34,11 @@ class IterationReader(SpanReader):
 
     _of_trace: tuple[bytes, Grouping] | None = None
 
-    def read_batch(self, deliveries: Iterable[Delivery]) -> Batch:
-        """As `SpanReader.read_batch`, with iterations."""
-        batch = super().read_batch(deliveries)
+    def read_batch(self, deliveries: Iterable[Delivery], *, facts: bool = True) -> Batch:
+        """As `SpanReader.read_batch`, with iterations, which are made of facts."""
+        batch = super().read_batch(deliveries, facts=facts)
+        if not facts:
+            return batch
         self._begin()
         for span in batch.spans:
             self._place(span)

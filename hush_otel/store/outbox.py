@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,6 +40,7 @@ class Delivery(NamedTuple):
     whole: bool
     request_id: str
     destination: int
+    has_nodes: bool = True  # whether node traces are among them
 
 
 class DestinationState(NamedTuple):
@@ -135,24 +137,32 @@ def waiting(db: sqlite3.Connection) -> set[int]:
     return {row[0] for row in db.execute(SQL["waiting_destinations"])}
 
 
-def due_deliveries(db: sqlite3.Connection, destination: int, now: float, limit: int) -> list[Delivery]:
-    """Pending deliveries whose time has come, oldest first."""
-    rows = db.execute(SQL["due_deliveries"], (destination, now, limit)).fetchall()
-    return [
-        # Without a row in request_destinations nothing restricts it: the whole request.
-        Delivery(
-            number,
-            request,
-            from_seq,
-            to_seq,
-            attempts,
-            spans,
-            whole is None or bool(whole),
-            request_id,
-            destination,
-        )
-        for number, request, from_seq, to_seq, attempts, spans, whole, request_id in rows
-    ]
+def due_deliveries(
+    db: sqlite3.Connection, destination: int, now: float, limit: int, spans: int | None = None
+) -> list[Delivery]:
+    """Pending deliveries whose time has come, oldest first.
+
+    Args:
+        db: Read only.
+        destination: Theirs.
+        now: Unix seconds.
+        limit: How many at most.
+        spans: How many spans they may have together, unless a single one has more. What does not fit is not
+            even looked at: a backlog holds thousands.
+    """
+    found: list[Delivery] = []
+    room = spans
+    with closing(db.execute(SQL["due_deliveries"], (destination, now, limit))) as rows:
+        for number, request, from_seq, to_seq, attempts, count, whole, request_id, has_nodes in rows:
+            if room is not None:
+                if found and count > room:
+                    break
+                room -= count
+            # Without a row in request_destinations nothing restricts it: the whole request.
+            is_whole = whole is None or bool(whole)
+            sequence = request, from_seq, to_seq, attempts, count
+            found.append(Delivery(number, *sequence, is_whole, request_id, destination, bool(has_nodes)))
+    return found
 
 
 def next_attempt(db: sqlite3.Connection, destination: int) -> float | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from hush_otel.mapping.nodes import root_span_id_of
 from hush_otel.model import (
+    NO_FACTS,
     AttributeValue,
     EventData,
     LinkData,
@@ -26,14 +27,21 @@ from hush_otel.model import (
 from .outbox import Delivery
 from .statements import load_statements
 
-COLUMNS: Final = (
+_OWN: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
     "s.status_code, s.status_message, s.attributes, s.events, s.links, s.dropped, s.exact, s.origin, "
-    "s.state, s.large, s.id, s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
+    "s.state, s.large, s.id"
+)
+_OF_FACTS: Final = (
+    "s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
     "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', s.repeats, "
     "r.workflow_name, r.tags, r.user_id, r.session_id"
 )
+COLUMNS: Final = f"{_OWN}, {_OF_FACTS}"
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
+_PLAIN: Final = load_statements("outbox")["spans_of_deliveries"].replace("{columns}", _OWN)
+"""Without what only dialects and passes of loops are made of: a third less to read."""
+_FACTS_AT: Final = len(_OWN.split(", "))
 
 
 class _Event(msgspec.Struct):
@@ -100,30 +108,40 @@ class SpanReader:
             check_same_thread=False,
         )
         self._origins: dict[int, Origin] = {}
-        self._request_key: tuple[str, bytes | None, list[Any]] | None = None
+        self._request_key: tuple[str, bytes | None, tuple[Any, ...]] | None = None
         self._request_facts = RequestFacts()
 
     def read(self, deliveries: Iterable[Delivery]) -> list[SpanData]:
         """The spans of these deliveries, in the order of a `Batch`."""
         return self.read_batch(deliveries).spans
 
-    def read_batch(self, deliveries: Iterable[Delivery]) -> Batch:
-        """Their spans, and where each stands."""
-        numbers = msgspec.json.encode([delivery.id for delivery in deliveries]).decode()
+    def read_batch(self, deliveries: Iterable[Delivery], *, facts: bool = True) -> Batch:
+        """Their spans, and where each stands.
+
+        Args:
+            deliveries: Claimed ones.
+            facts: Whether `SpanData.facts` are wanted.
+        """
+        numbers = {"deliveries": msgspec.json.encode([delivery.id for delivery in deliveries]).decode()}
+        rows = self._connection.execute(SQL["spans_of_deliveries"] if facts else _PLAIN, numbers)
         batch = Batch([], [])
-        for row in self._connection.execute(SQL["spans_of_deliveries"], {"deliveries": numbers}):
-            batch.spans.append(self._span(row))
+        for row in rows:
+            batch.spans.append(self._span(row) if facts else self._made(row, NO_FACTS))
             batch.places.append(row[-2:])
         return batch
 
     def _span(self, row: tuple[Any, ...]) -> SpanData:
+        return self._made(row, self._facts(row[-3], row[0], row[_FACTS_AT:-3]))
+
+    def _made(self, row: tuple[Any, ...], facts: SpanFacts) -> SpanData:
         (
             trace_id, span_id, parent_span_id, flags, trace_state, name, kind, start_ns, end_ns,
             status_code, status_message, attributes, events, links, dropped, exact, origin,
-            state, large, number, *facts, request_id, _, _,
-        ) = row  # fmt: skip
+            state, large, number,
+        ) = row[:_FACTS_AT]  # fmt: skip
         typed, typed_events, typed_links = stored_content(attributes, events, links, exact)
-        self._with_payloads(typed, large, number)
+        if large is not None:
+            self._with_payloads(typed, large, number)
         if state == SpanState.INTERRUPTED:
             typed["hush.incomplete"] = True  # in the JSON, but not in an exact copy
         dropped_attributes, dropped_events, dropped_links = _DROPPED.decode(dropped) if dropped else (0, 0, 0)
@@ -145,9 +163,9 @@ class SpanReader:
             dropped_attributes=dropped_attributes,
             dropped_events=dropped_events,
             dropped_links=dropped_links,
-            origin=self._origin(origin),
-            request_id=request_id,
-            facts=self._facts(request_id, trace_id, facts),
+            origin=self._origins.get(origin) or self._origin(origin),
+            request_id=row[-3],
+            facts=facts,
         )
 
     def _with_payloads(
@@ -159,7 +177,7 @@ class SpanReader:
             attributes.update((key, _TEXT.decode(text)) for key, text in texts)
         return attributes
 
-    def _facts(self, request_id: str, trace_id: bytes, columns: list[Any]) -> SpanFacts:
+    def _facts(self, request_id: str, trace_id: bytes, columns: tuple[Any, ...]) -> SpanFacts:
         is_node, *own, context_id, repeats = columns[:11]
         node_type, model, prompt, completion, total, cost, user, session = own
         return SpanFacts(
@@ -177,7 +195,7 @@ class SpanReader:
             repeats=bool(repeats),
         )
 
-    def _request(self, request_id: str, of_nodes: bytes | None, columns: list[Any]) -> RequestFacts:
+    def _request(self, request_id: str, of_nodes: bytes | None, columns: tuple[Any, ...]) -> RequestFacts:
         """Spans of a request come one after the other, and share its facts."""
         key = (request_id, of_nodes, columns)
         if self._request_key != key:

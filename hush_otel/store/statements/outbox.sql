@@ -69,7 +69,7 @@ WHERE EXISTS (SELECT 1 FROM hush_deliveries d INDEXED BY hush_deliveries_due
 
 -- name: due_deliveries
 -- In the order of their requests: what follows a delivery that is being sent waits for it.
-SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id
+SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id, r.has_nodes
 FROM hush_deliveries d INDEXED BY hush_deliveries_due
 JOIN hush_requests r ON r.id = d.request
 LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
