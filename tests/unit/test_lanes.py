@@ -57,8 +57,8 @@ def test_a_span_that_cannot_be_sent_is_dead_and_its_neighbours_go(
     """A bug of ours at one span settles that delivery alone."""
     real = SpanReader.read_batch
 
-    def read(reader: SpanReader, deliveries: Sequence[outbox.Delivery]) -> Any:
-        batch = real(reader, deliveries)
+    def read(reader: SpanReader, deliveries: Sequence[outbox.Delivery], **how: Any) -> Any:
+        batch = real(reader, deliveries, **how)
         if "span-2" in [span.name for span in batch.spans]:
             raise KeyError("a bug")
         return batch
