@@ -29,6 +29,12 @@ FLAG_COMPLETE: Final = 1 << 17
 FLAGS_OTLP_MASK: Final = 0xFFFF
 
 
+MEDIA_KEY: Final = "__media__"
+"""In a node trace's input, output or metadata: files that belong to it."""
+MEDIA_NUMBER: Final = "media"
+"""In what stands there in a record: which of `Node.media` it is."""
+
+
 _FIXARRAY: Final = 0x9
 
 
@@ -135,6 +141,7 @@ class Node(msgspec.Struct, array_like=True):
     received_ns: int
     values: list[Any]
     origin: int | None = None  # whose resource is its process's
+    media: list[Any] = []  # bytes, or in their place why there are none; `values` refer to them by number
 
 
 class Mark(msgspec.Struct, array_like=True):

@@ -22,6 +22,8 @@ TABLES = (
     "hush_traces",
     "hush_payloads",
     "hush_span_payloads",
+    "hush_media",
+    "hush_span_media",
     "hush_running",
     "hush_request_destinations",
     "hush_askers",

@@ -19,6 +19,7 @@ from hush_otel.diagnostics import swallow
 from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
 
+from .media import INPUT, METADATA, OUTPUT, take_media, with_media
 from .spans import origin_record
 
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -46,7 +47,28 @@ class NodeTraces:
         """
         for name, value in zip(("request_id", "workflow_name", "node_name"), values, strict=False):
             _require_text(name, value)
+        for value in (values[INPUT], values[OUTPUT], values[METADATA]):
+            if type(value) is dict and records.MEDIA_KEY in value:
+                self._write_with_media(values)
+                return
         self._publish((records.NODE, time.time_ns(), values, self._origin_of()), "recording a node trace")
+
+    def _write_with_media(self, values: Sequence[Any]) -> None:
+        """The same with files attached. The record holds the bytes, and the content where they belong."""
+        try:
+            kept, files = take_media(values)
+            record = (records.NODE, time.time_ns(), kept, self._origin_of())
+            payload, cut = encode(record)
+            if cut:
+                self._writer.count_cut()
+            payload = with_media(payload, files)
+            for one in files:
+                if type(one) is str:
+                    self._writer.count_cut()
+            self._writer.append(payload, record[3])
+        except Exception as exc:  # noqa: BLE001 - boundary to the app
+            self._writer.count_error()
+            swallow("recording a node trace with media", exc)
 
     def _origin_of(self) -> int | None:
         """The interned resource of this process: the tracer provider's, else what OTel's variables say."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -15,16 +17,20 @@ from hush_otel.config import Settings
 from hush_otel.store.reading import Reader, Row, find_request
 
 from . import text
+from .media import saved, summary
 from .output import STATUS_STYLES, awaits_spans, console, to_json
 from .tree import SpanTree
 from .waiting import open_reader
+
+DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("show")
 @click.argument("request_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One object: request, deliveries, nodes.")
+@click.option("--save-media", type=DIRECTORY, metavar="DIR", help="Write its attachments there instead.")
 @click.pass_obj
-def command(db: str | None, request_id: str, as_json: bool) -> None:
+def command(db: str | None, request_id: str, as_json: bool, save_media: Path | None) -> None:
     """Show one request as a tree of spans.
 
     ID is a request id, the beginning of one, or a trace id in hex. A cost with ~ in front is an estimate by a
@@ -32,7 +38,10 @@ def command(db: str | None, request_id: str, as_json: bool) -> None:
     """
     with open_reader(Settings.load(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
-        if as_json:
+        if save_media is not None:
+            for path in saved(reader, found, save_media):
+                click.echo(text.clean(str(path), limit=4096))
+        elif as_json:
             write_json(reader, found)
         else:
             render(console(), reader, found)
@@ -48,7 +57,7 @@ def render(out: Console, reader: Reader, request_id: str) -> None:
     if request is None:  # deleted between finding and reading, where there is no snapshot
         return
     out.print(_title(request))
-    out.print(_facts(request))
+    out.print(_facts(request, summary(reader, request_id)))
     deliveries = reader.rows("request_deliveries", request_id=request_id)
     if deliveries:
         out.print(_deliveries(deliveries))
@@ -84,11 +93,11 @@ def _title(request: Row) -> Text:
     return title
 
 
-def _facts(request: Row) -> Table:
+def _facts(request: Row, media: str) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bright_black", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value, style in _fact_rows(request):
+    for label, value, style in (*_fact_rows(request), ("media", media, "")):
         if value:
             grid.add_row(Text(label), Text(value, style=style))
     return grid

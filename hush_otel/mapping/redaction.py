@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from hush_otel import records
+from hush_otel.records import MEDIA_KEY
 from hush_otel.rules import RedactionRules
 
 from .nodes import NODE_FIELDS
@@ -108,6 +109,13 @@ class RecordRedactor(Redactor):
         record.values = [
             self._field(field, value) for field, value in zip(NODE_FIELDS, record.values, strict=False)
         ]
+        if record.media:
+            record.media = [self._file(data) for data in record.media]
+
+    def _file(self, data: object) -> object:
+        """An attachment as it is, or the mask: its bytes are read as text, like any others."""
+        self.where = MEDIA_KEY
+        return self.value(data)
 
     def _field(self, field: str, value: object) -> object:
         self.where = field
@@ -162,6 +170,7 @@ class RecordRedactor(Redactor):
         # Without its parent it would be a root, without its error a success.
         kept |= {field: self.mask for field in ("parent_name", "error") if given.get(field)}
         kept["metadata"] = {FAILED: True}
+        record.media = []
         record.values = [kept.get(field) for field in NODE_FIELDS]
         return record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
+from hush_otel.mapping.media import files_of
 from hush_otel.mapping.nodes import node_from_record, node_span_id, root_span_id_of, trace_id_of
 
 from .arrivals import Arrival
@@ -46,8 +47,9 @@ class NodeWriter:
     def write(self) -> None:
         """Everything that was taken."""
         nodes = [
-            (arrival, NodeRow(node_from_record(arrival.record.values), arrival.record.received_ns))
+            (arrival, NodeRow(node_from_record(record.values), record.received_ns, files_of(record)))
             for arrival in self.taken
+            for record in (arrival.record,)
         ]
         traces = [trace_id_of(node.node.request_id) for _, node in nodes]
         self._shared.requests.prepare(self._db, traces)
@@ -62,6 +64,7 @@ class NodeWriter:
     def _node_row(self, arrival: Arrival, node: NodeRow, trace: Trace) -> SpanRow:
         request = self._sums.assign(trace, node.node.request_id)
         row = SpanRow(b"", node.promoted, arrival.writer_id)
+        row.media = [file for file in node.media if file.digest]
         if node.node.parent_name is None:
             row.root_name = node.node.workflow_name
         origin = arrival.origin or self._shared.nowhere(self._db)

@@ -5,7 +5,7 @@ is found and deleted by the next look. A request goes in this order, so that no 
 that would be missed (`hush-otel audit`) or sent by mistake:
 
 1. its deliveries; with the last of them what it owes;
-2. its spans, each with its references to payloads, and payloads with their last reference;
+2. its spans, each with its references to payloads and media, and those with their last reference;
 3. its traces, unless spans of other requests are in them, and the request itself.
 
 Counted in the same transaction: ended rows as `ledger.PRUNED`, spans of deliveries that nobody has accepted
@@ -76,6 +76,7 @@ class Pruning:
         spans = self._rows("delete_spans", limited)
         self._count_spans(spans)
         self._delete_payloads([number for number, _, _, large in spans if large])
+        self._delete_media([number for number, _, _, large in spans if large])
         traces = {trace for _, trace, _, _ in spans}
         done = not self._rows("has_spans", names)
         if done:
@@ -110,6 +111,13 @@ class Pruning:
             payloads = self._rows("payloads_of", values)
             self._db.execute(SQL["forget_payloads_of"], values)
             delete_payloads(self._db, payloads)
+
+    def _delete_media(self, spans: list[int]) -> None:
+        if spans:
+            values = {"spans": _json(spans)}
+            media = self._rows("media_of", values)
+            self._db.execute(SQL["forget_media_of"], values)
+            self._db.executemany(SQL["delete_media"], [{"id": number} for (number,) in media])
 
 
 def delete_payloads(db: sqlite3.Connection, payloads: Iterable[tuple[int]]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from hush_otel import records
-from hush_otel.mapping.jsontext import encode_json
+from hush_otel.mapping.jsontext import encode_json, json_text
+from hush_otel.mapping.media import MEDIA_ATTRIBUTE, File, references
 from hush_otel.mapping.nodes import NodeTrace, is_generation, node_columns, node_key, promoted_of, span_fields
 from hush_otel.mapping.prices import with_cost
 from hush_otel.mapping.semconv import Promoted
@@ -20,13 +22,16 @@ _PACK: Final = msgspec.msgpack.Encoder()
 class SpanRow:
     """One row of hush_spans and what the roll-up needs of it."""
 
-    __slots__ = ("key", "large", "promoted", "repeats", "root_name", "values", "workflow_name", "writer_id")
+    __slots__ = (
+        "key", "large", "media", "promoted", "repeats", "root_name", "values", "workflow_name", "writer_id",
+    )  # fmt: skip
 
     def __init__(self, key: bytes, promoted: Promoted, writer_id: bytes) -> None:
         self.key: bytes = key
         self.promoted: Promoted = promoted
         self.writer_id: bytes = writer_id
         self.large: dict[str, str] = {}
+        self.media: Sequence[File] = ()
         self.repeats: int | None = None
         self.values: tuple[Any, ...] = ()
         self.root_name: str | None = None
@@ -51,8 +56,16 @@ LARGE_TEXT_CHARS: Final = 16 * 1024
 """Longer texts of attributes are stored apart, each once. A few pages: usual prompts stay in their row."""
 
 
+APART: Final = 1
+"""In the column `large`: some attributes lie in hush_span_payloads."""
+WITH_MEDIA: Final = 2
+"""In the column `large`: files lie in hush_span_media."""
+
+
 def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
     """Take long texts out of a row, into `large`. Not where a typed copy holds them anyway."""
+    if row.media:
+        row.values = (*row.values[:LARGE], WITH_MEDIA)
     values = row.values
     if len(values[ATTRIBUTES]) <= LARGE_TEXT_CHARS or values[EXACT] is not None:
         return
@@ -62,7 +75,8 @@ def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
     if row.large:
         rest = {key: value for key, value in attributes.items() if key not in row.large}
         shown, _ = encode_json(rest)
-        row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], 1)
+        flags = APART | (values[LARGE] or 0)
+        row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], flags)
 
 
 def content_columns(
@@ -213,15 +227,18 @@ def start_values(
 class NodeRow:
     """A node trace on its way to a row: its span fields are ready, its span id is not chosen yet."""
 
-    __slots__ = ("content", "fields", "key", "node", "promoted")
+    __slots__ = ("content", "fields", "key", "media", "node", "promoted")
 
-    def __init__(self, node: NodeTrace, received_ns: int) -> None:
+    def __init__(self, node: NodeTrace, received_ns: int, media: Sequence[File] = ()) -> None:
         self.node = node
+        self.media = media
         self.key = node_key(node.node_name, node.context_id)
         self.fields = span_fields(node, received_ns)
         self.promoted = promoted_of(node)
         if is_generation(node):
             self.promoted = with_cost(self.promoted, self.fields.attributes, self.fields.start_ns)
+        if media:
+            self.fields.attributes[MEDIA_ATTRIBUTE] = json_text(references(media))
         self.content = content_columns(self.fields.attributes, [], [])
 
     def values(

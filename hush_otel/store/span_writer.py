@@ -15,6 +15,7 @@ from hush_otel.model import SpanState
 
 from . import ledger
 from .arrivals import Arrival, Place, Running
+from .media import store_media
 from .payloads import store_large
 from .rows import REQUEST, ROUTE, SpanRow, as_text, end_columns, end_values, set_apart, start_values
 from .statements import load_statements
@@ -141,11 +142,11 @@ class SpanWriter:
         return row, (trace.id, request, origin.origin, origin.route)
 
     def insert(self, rows: list[SpanRow]) -> None:
-        """Insert all at once; when some are there already, or have texts apart, one by one."""
+        """Insert all at once; when some are there already, or have texts or files apart, one by one."""
         db = self._db
-        apart = [row for row in rows if row.large]
+        apart = [row for row in rows if row.large or row.media]
         if apart:
-            rows = [row for row in rows if not row.large]
+            rows = [row for row in rows if not (row.large or row.media)]
         db.execute("SAVEPOINT rows")
         before = db.total_changes
         db.executemany(SQL["insert_span"], [row.values for row in rows])
@@ -165,6 +166,7 @@ class SpanWriter:
         if cursor.rowcount == 1:
             self._sums.count(row)
             store_large(self._db, row, int(cursor.lastrowid or 0))
+            store_media(self._db, int(cursor.lastrowid or 0), row.media)
             return
         number, state, route, request = self._db.execute(SQL["find_span"], row.values[:2]).fetchone()
         if state == SpanState.INTERRUPTED:

@@ -163,8 +163,8 @@ def test_i2_one_record_that_cannot_be_stored_harms_no_neighbour(
 
     real = node_writer.NodeRow
 
-    def poisoned(node: object, received_ns: int) -> object:
-        row = real(node, received_ns)  # type: ignore[arg-type]
+    def poisoned(*arguments: Any) -> object:
+        row = real(*arguments)
         if row.node.node_name == "poison":
             raise OverflowError("a row that SQLite cannot hold")
         return row

@@ -49,7 +49,7 @@ ALLOWED = {
 }
 """Query to the scans of large tables that it may make. Only `status` and `audit` read what grows with history."""
 
-SORTED = {"audit_forgotten", "find_request", "status_destinations", "status_requests"}
+SORTED = {"audit_forgotten", "find_request", "request_media", "status_destinations", "status_requests"}
 """Queries that sort what they found: a handful of rows."""
 
 

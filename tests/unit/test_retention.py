@@ -102,23 +102,26 @@ def test_everything_of_a_request_goes(owner: Owner, settings: Settings) -> None:
     text = "long text " * 5_000
     for one in "ab":
         record(app, one, text=text, own=f"of {one} " * 5_000)
+        media = [{"bytes": b"of both"}, {"bytes": one.encode()}]
+        app.store.insert_node_trace(one, "flow", "step", "root", *(None,) * 5, {"__media__": media}, None)
     owner.drain()
     deliver(owner)
     before = amounts(settings.db_path)
-    assert before["hush_payloads"] == 3
+    assert before["hush_payloads"] == before["hush_media"] == 3
     assert all(before[table] for table in TABLES if table != "hush_running")
     age(owner, 31, "a")
     retention = retention_of(owner, Day(time.time()), retention_days=30)
     a_round(retention)
     after = amounts(settings.db_path)
-    assert after["hush_payloads"] == 2, "what b refers to stays"
-    assert {table: 2 * number for table, number in after.items()} == before | {"hush_payloads": 4}
+    assert after["hush_payloads"] == after["hush_media"] == 2, "what b refers to stays"
+    shared = {"hush_payloads": 4, "hush_media": 4}
+    assert {table: 2 * number for table, number in after.items()} == before | shared
     balanced(settings)
     age(owner, 31)
     a_round(retention)
     assert set(amounts(settings.db_path).values()) == {0}
     found = balanced(settings)
-    assert found.received.pruned == 4
+    assert found.received.pruned == 6
     assert found.destinations[0].delivered == found.destinations[0].asked == 4
 
 

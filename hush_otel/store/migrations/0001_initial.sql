@@ -103,7 +103,7 @@ CREATE TABLE hush_spans (
     repeats           INTEGER,                -- 1: a model call around others of its type, whose tokens it repeats
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
-    large             INTEGER,                -- 1: some attributes lie in hush_span_payloads
+    large             INTEGER,                -- bits: 1 some attributes lie in hush_span_payloads, 2 it has media
     -- What may be long comes last: whoever reads the columns before it does not touch its overflow pages.
     node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
     attributes        TEXT NOT NULL,          -- JSON object
@@ -129,6 +129,21 @@ CREATE TABLE hush_span_payloads (
     PRIMARY KEY (span, key)
 ) WITHOUT ROWID;
 CREATE INDEX hush_span_payloads_payload ON hush_span_payloads (payload);
+
+-- Files that belong to node traces (mapping/media.py), each once. No view joins them: whoever wants one asks for it.
+CREATE TABLE hush_media (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,              -- SHA-256
+    data   BLOB NOT NULL
+);
+CREATE TABLE hush_span_media (
+    span         INTEGER NOT NULL,
+    number       INTEGER NOT NULL,            -- which of the span's
+    media        INTEGER NOT NULL,
+    content_type TEXT NOT NULL,
+    PRIMARY KEY (span, number)
+) WITHOUT ROWID;
+CREATE INDEX hush_span_media_media ON hush_span_media (media);
 
 -- Spans that have not ended, by the process that runs them.
 CREATE TABLE hush_running (

@@ -345,3 +345,10 @@ SELECT value FROM hush_meta WHERE key = 'end_seq'
 
 -- name: save_seq
 INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('end_seq', ?)
+
+-- name: insert_media
+INSERT OR IGNORE INTO hush_media (digest, data) VALUES (?, ?)
+
+-- name: refer_to_media
+INSERT INTO hush_span_media (span, number, media, content_type)
+VALUES (?, ?, (SELECT id FROM hush_media WHERE digest = ?), ?)

@@ -58,6 +58,16 @@ DELETE FROM hush_span_payloads WHERE span IN (SELECT value FROM json_each(:spans
 DELETE FROM hush_payloads
 WHERE id = :id AND NOT EXISTS (SELECT 1 FROM hush_span_payloads l WHERE l.payload = :id)
 
+-- name: media_of
+SELECT DISTINCT media FROM hush_span_media WHERE span IN (SELECT value FROM json_each(:spans))
+
+-- name: forget_media_of
+DELETE FROM hush_span_media WHERE span IN (SELECT value FROM json_each(:spans))
+
+-- name: delete_media
+DELETE FROM hush_media
+WHERE id = :id AND NOT EXISTS (SELECT 1 FROM hush_span_media l WHERE l.media = :id)
+
 -- name: delete_requests
 DELETE FROM hush_requests WHERE id IN (SELECT value FROM json_each(:requests)) RETURNING trace
 

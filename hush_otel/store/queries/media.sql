@@ -1,0 +1,2 @@
+-- One file.
+SELECT data FROM hush_media WHERE id = :id;
