@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
+from urllib.parse import unquote
 
 from hush_otel import config as settings
 from hush_otel.errors import PausedError
@@ -39,10 +40,18 @@ Literals: TypeAlias = list[list[Any]]
 """JSON-able: ``[[path, value], …]``, a path being the keys and indexes from the root."""
 
 _REFERENCE: Final = re.compile(r"\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)\}")
-_TELLING: Final = "key|secret|token|password|authorization|credential"
+_TELLING: Final = "key|secret|token|passw|passphrase|pwd|auth|credential|signature|cookie|header|dsn"
 _SECRET_KEY: Final = re.compile(_TELLING, re.IGNORECASE)
-_USERINFO: Final = re.compile(r"(?<=://)((?:\$\{[^}]*\}|[^/?#\s])*)(?=@)")
-_SECRET_QUERY: Final = re.compile(rf"([?&][^=&#\s]*(?:{_TELLING})[^=&#\s]*=)([^&#\s]+)", re.IGNORECASE)
+_USERINFO: Final = re.compile(
+    r"(?<=://)((?:\$\{[^}]*\}|[^/?#\s@])*(?:@[^?#\s]*)?"
+    # A password may hold what ends a host where nobody encoded it: then no port follows the colon.
+    r"|(?:\$\{[^}]*\}|[^/?#\s@:\[])*:(?!\d*(?:[/?#\s]|$))\S*)(?=@)"
+)
+_BARE_USERINFO: Final = re.compile(r"\A([^\s/@:]+:\S*)(?=@[^\s@]+\Z)")
+"""``user:password@host:port``, as gRPC's endpoints have no scheme."""
+_SECRET_QUERY: Final = re.compile(
+    rf"([?&](?:[^=&#\s]*(?:{_TELLING})[^=&#\s]*|sig|pass|code)=)([^&#\s]+)", re.IGNORECASE
+)
 
 
 def resolve(value: AttributeValue) -> AttributeValue:
@@ -94,11 +103,28 @@ def _file_secret(path: Path) -> str:
 def values_of(config: AttributeValue) -> list[str]:
     """The secrets in a configuration as whoever uses it knows them: literals, and what references stand for.
 
-    Raises:
-        PausedError: As `resolve`.
+    Of a URL its user part, user and password, and the secrets of its query, each also decoded. A reference
+    that cannot be resolved here stands for nothing.
     """
-    literals = [str(value) for _, value in split(config)[1]]
-    return literals + [_secret(name) for name in _references(config)]
+    found: dict[str, None] = {}
+    for name in _references(config):
+        try:
+            found[_secret(name)] = None
+        except PausedError:
+            continue
+    for _, value in split(config)[1]:
+        found.update(dict.fromkeys(_parts(str(value))))
+    return list(found)
+
+
+def _parts(literal: str) -> Iterator[str]:
+    yield literal
+    users = [user for user in _USERINFO.findall(literal) if user] + _BARE_USERINFO.findall(literal)
+    parts = [part for user in users for part in (user, *user.split(":", 1))]
+    parts += [value for _, value in _SECRET_QUERY.findall(literal)]
+    for part in parts:
+        yield part
+        yield unquote(part)
 
 
 def _references(value: AttributeValue) -> Iterator[str]:
@@ -166,9 +192,9 @@ def mask(config: AttributeValue) -> AttributeValue:
 def split(config: AttributeValue) -> tuple[AttributeValue, Literals]:
     """Take the literal secrets out of a JSON-able configuration.
 
-    Taken out: every value under a ``headers`` key or under a key with key, secret, token, password,
-    authorization or credential in its name, the user part of URLs, and such keys in their query. Values
-    that consist of references only stay. `config` is not changed.
+    Taken out: every value under a key with one of the words of `_TELLING` in its name, ``headers`` among
+    them, the user part of URLs, and such keys in their query. Values that consist of references only stay.
+    `config` is not changed.
 
     Returns:
         The masked copy, and the literals that `join` puts back.
@@ -198,7 +224,7 @@ def _items(value: Any) -> Iterator[tuple[Any, AttributeValue]]:
 
 
 def _hides(key: str | int) -> bool:
-    return isinstance(key, str) and (key == "headers" or _SECRET_KEY.search(key) is not None)
+    return isinstance(key, str) and _SECRET_KEY.search(key) is not None
 
 
 def _shown(value: AttributeValue, *, hide: bool) -> AttributeValue:
@@ -214,7 +240,7 @@ def _shown(value: AttributeValue, *, hide: bool) -> AttributeValue:
 def mask_url(text: str) -> str:
     """`text` with the user part of its URLs, and secret query values, replaced by ``***``."""
     if "://" not in text:
-        return text
+        return _BARE_USERINFO.sub(lambda found: _masked_part(found[1]), text)
     text = _USERINFO.sub(lambda found: _masked_part(found[1]), text)
     return _SECRET_QUERY.sub(lambda found: found[1] + _masked_part(found[2]), text)
 

@@ -12,15 +12,18 @@ import queue
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from hush_otel.destinations.base import RequestSender, Sender
+from hush_otel.destinations.hiding import hidden
 from hush_otel.destinations.registry import open_sender, takes_requests
 from hush_otel.errors import DeliveryError, PermanentError, RefusedError, RetryableError
 from hush_otel.failpoints import reach
 from hush_otel.model import Outcome, SpanData
+from hush_otel.secrets import values_of
 from hush_otel.store.outbox import Delivery, DestinationState
 from hush_otel.store.spans import Batch
 from hush_otel.store.whole import RequestReader
@@ -237,8 +240,10 @@ class Worker:
 
         A bug of ours, met by a span, happens at every try: its neighbours must not wait for it.
         """
-        words = f"{type(exc).__name__}: {exc}"
+        values = values_of(self._state.config.config)
+        words = hidden(f"{type(exc).__name__}: {exc}", values)
         if isinstance(exc, (OSError, sqlite3.Error, MemoryError)):
             return RetryableError(words)
-        log.error("sending to %s failed", self._state.config.name, exc_info=exc)
+        trace = hidden("".join(traceback.format_exception(exc)).rstrip(), values)
+        log.error("sending to %s failed\n%s", self._state.config.name, trace)
         return bug(f"cannot be sent: {words}")

@@ -64,6 +64,7 @@ class DestinationStatus:
         state: active, paused (until someone acts) or held (until the receiver's Retry-After).
         reason: Why it is not active.
         target: Its endpoint or path, secrets masked.
+        unverified: Whether its certificate is left unverified (verify = false).
         pending: Deliveries that wait for it, `pending_spans` in all; `oldest_pending_s`: the oldest, so long.
         spans_per_s: Delivered in the last minute, on average.
         dead: Deliveries that will never be accepted.
@@ -74,6 +75,7 @@ class DestinationStatus:
     name: str
     type: str
     target: str | None
+    unverified: bool
     state: str
     reason: str | None
     pending: int
@@ -198,6 +200,7 @@ def _destination(row: Row, now_s: float) -> DestinationStatus:
     columns = dict(row)
     oldest_at, hold_s = columns.pop("oldest_at"), columns.pop("hold_until") - now_s
     reason, recovered = columns.pop("paused"), bool(columns.pop("recovered"))
+    columns["unverified"] = bool(columns["unverified"])
     state = "active" if reason is None else "paused"
     if reason is None and hold_s > 0:
         state, reason = "held", f"for another {text.duration(hold_s * 1000)}"
@@ -339,6 +342,8 @@ def _destination_cells(it: DestinationStatus) -> Iterator[Text]:
 def _remarks(it: DestinationStatus, now_s: float) -> Iterator[Text]:
     if it.target:
         yield Text(text.clean(it.target, limit=200), style="bright_black")
+    if it.unverified:
+        yield Text("verify = false: whoever answers there is believed", style="yellow")
     if it.reason:
         between = " " if it.state == "held" else ": "
         yield Text(f"{it.state}{between}{text.clean(it.reason, limit=300)}", style="yellow")

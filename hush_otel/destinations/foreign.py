@@ -21,7 +21,8 @@ from hush_otel.tracers import TRACERS
 
 from .foreign_process import ForeignProcess, Words
 from .foreign_wire import Answer, Close, Export, Flush, Open, encode, pack
-from .otlp_answers import MAX_RETRY_AFTER_S, MIN_SECRET_CHARS, check_size, redacted, short
+from .hiding import hidden
+from .otlp_answers import MAX_RETRY_AFTER_S, check_size, short
 from .registry import unknown_type
 
 STARTUP_S: Final = 60.0
@@ -193,12 +194,7 @@ class _Code:
         raise RetryableError(words, hint=hint, retry_after_s=_wish(answer.retry_after_s))
 
     def _clean(self, text: str) -> str:
-        text = redacted(text, self._secrets)
-        for secret in self._secrets:
-            begun = range(min(len(secret), len(text)), MIN_SECRET_CHARS - 1, -1)
-            length = next((length for length in begun if text.endswith(secret[:length])), 0)
-            text = text[: len(text) - length]
-        return text
+        return hidden(text, self._secrets)
 
 
 def _wish(seconds: float | None) -> float | None:

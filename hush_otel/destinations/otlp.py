@@ -21,14 +21,17 @@ def open_otlp(config: DestinationConfig) -> Sender:
 
 
 def open_with(
-    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+    config: DestinationConfig,
+    environment: Mapping[str, str],
+    basic: Basic | None = None,
+    written: str | None = None,
 ) -> Sender:
     """By HTTP or gRPC; arguments and errors as of `otlp_options.read_options`."""
     if asks_for_grpc(config, environment):
         return _open_grpc(config, environment, basic)
     from hush_otel.destinations.otlp_http import open_otlp_http  # noqa: PLC0415 - the other one is not needed
 
-    return open_otlp_http(config, environment, basic)
+    return open_otlp_http(config, environment, basic, written)
 
 
 def _open_grpc(config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None) -> Sender:

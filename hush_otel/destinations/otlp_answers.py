@@ -7,6 +7,7 @@ from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from hush_otel.destinations.hiding import hidden
 from hush_otel.errors import OversizeError
 from hush_otel.model import Outcome
 
@@ -16,15 +17,14 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 MAX_WORDS: Final = 500
 """Characters of a receiver's words that an error message keeps."""
 
-MIN_SECRET_CHARS: Final = 6
-"""Shorter header values are words such as a project name; taking them out would garble any text."""
 
-
-def accepted(response: ExportTraceServiceResponse, span_count: int) -> Outcome:
+def accepted(
+    response: ExportTraceServiceResponse, span_count: int, secret_values: Iterable[str] = ()
+) -> Outcome:
     """What an accepting answer says about partial success (OTLP specification, "Partial Success")."""
     partial = response.partial_success
     rejected = min(max(partial.rejected_spans, 0), span_count)
-    return Outcome(rejected=rejected, message=short(partial.error_message))
+    return Outcome(rejected=rejected, message=shown(partial.error_message, secret_values))
 
 
 def check_size(body: bytes, limit_bytes: int, span_count: int) -> None:
@@ -49,10 +49,6 @@ def short(text: str) -> str:
     return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
 
 
-def redacted(text: str, secret_values: Iterable[str]) -> str:
-    """`text` without the values of headers, should the receiver repeat them."""
-    for value in secret_values:
-        for part in {value, value.rpartition(" ")[2]}:  # "Bearer TOKEN": the token alone, too
-            if len(part) >= MIN_SECRET_CHARS:
-                text = text.replace(part, "***")
-    return text
+def shown(words: str, secret_values: Iterable[str]) -> str:
+    """A receiver's words, `short`, without the secrets that it was sent."""
+    return short(hidden(words[: 4 * MAX_WORDS], secret_values))

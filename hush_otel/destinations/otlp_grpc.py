@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, accepted, check_size, redacted, short
+from hush_otel.destinations.otlp_answers import MAX_RETRY_AFTER_S, accepted, check_size, shown
 from hush_otel.destinations.otlp_encode import encode
 from hush_otel.destinations.otlp_options import Basic, GrpcOptions, read_grpc_options
 from hush_otel.destinations.rpc_status import retry_delay_s
@@ -112,11 +112,12 @@ class OtlpGrpcSender:
         except grpc.RpcError as exc:
             # Connected anew next time: gRPC would wait by its own clock, up to two minutes.
             self.close()
-            raise _refusal(exc, self._options.label, [value for _, value in metadata]) from None
+            raise _refusal(exc, self._options.label, self._options.secret_values(headers)) from None
         try:
-            return accepted(ExportTraceServiceResponse.FromString(answer), len(spans))
+            response = ExportTraceServiceResponse.FromString(answer)
         except DecodeError:
             return Outcome(message="accepted; the answer is no ExportTraceServiceResponse")
+        return accepted(response, len(spans), self._options.secret_values(headers))
 
     def _export(self) -> Any:
         if self._channel is None:
@@ -147,18 +148,25 @@ def _metadata(headers: Mapping[str, str]) -> list[tuple[str, str]]:
         PermanentError: gRPC cannot carry one of them.
     """
     for name, value in headers.items():
-        if name.startswith("grpc-") or name.endswith("-bin") or not value.isascii():
-            raise PermanentError(f"headers: grpc cannot carry {name}", hint="names and values in ASCII")
+        if name.startswith("grpc-") or name.endswith("-bin") or not _carries(value):
+            raise PermanentError(
+                f"headers: grpc cannot carry {name}", hint="names and values in printable ASCII"
+            )
         if name.strip("abcdefghijklmnopqrstuvwxyz0123456789_-."):
             raise PermanentError(f"headers: {name} is no name for grpc", hint="letters, digits and -_.")
     return list(headers.items())
+
+
+def _carries(value: str) -> bool:
+    """What gRPC takes; its own error would show the value."""
+    return value.isascii() and value.isprintable()
 
 
 def _refusal(error: grpc.RpcError, label: str, secret_values: Sequence[str]) -> DeliveryError:
     """The error that a failed call stands for."""
     call = cast("grpc.Call", error)
     code, details = call.code(), call.details() or ""
-    words = redacted(short(details), secret_values)
+    words = shown(details, secret_values)
     message = f"{label} answered {code.name}" + (f": {words}" if words else "")
     wish = _retry_info_s(call)
     if code is grpc.StatusCode.UNAVAILABLE and (cause := _needs_a_person(details)):

@@ -27,8 +27,7 @@ from hush_otel.destinations.otlp_answers import (
     MAX_WORDS,
     accepted,
     check_size,
-    redacted,
-    short,
+    shown,
 )
 from hush_otel.destinations.otlp_encode import encode
 from hush_otel.destinations.otlp_options import Basic, HttpOptions, read_options
@@ -59,10 +58,13 @@ _BY_CONTENT: Final[Mapping[int, type[PermanentError]]] = {400: RefusedError, 413
 
 
 def open_otlp_http(
-    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+    config: DestinationConfig,
+    environment: Mapping[str, str],
+    basic: Basic | None = None,
+    written: str | None = None,
 ) -> OtlpHttpSender:
     """Check a configuration and open it; arguments and errors as of `read_options`."""
-    return OtlpHttpSender(read_options(config, environment, basic))
+    return OtlpHttpSender(read_options(config, environment, basic, written))
 
 
 class OtlpHttpSender:
@@ -88,17 +90,17 @@ class OtlpHttpSender:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         answer = self._client.post(body, self._headers | headers)
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(answer, self._options.label, headers.values())
+            raise refusal(answer, self._options.label, self._options.secret_values(headers))
         if answer.broken:
             raise RetryableError(f"{self._options.label}: the answer broke off: {answer.broken}")
-        return outcome(answer, len(spans))
+        return outcome(answer, len(spans), self._options.secret_values(headers))
 
     def close(self) -> None:
         """Close the kept connection. Idempotent."""
         self._client.close()
 
 
-def outcome(answer: Answer, span_count: int) -> Outcome:
+def outcome(answer: Answer, span_count: int, secret_values: Iterable[str] = ()) -> Outcome:
     """What a 2xx answer says about partial success (OTLP specification, "Partial Success")."""
     kind = _content_type(answer)
     response = ExportTraceServiceResponse()
@@ -109,7 +111,7 @@ def outcome(answer: Answer, span_count: int) -> Outcome:
             Parse(answer.body, response, ignore_unknown_fields=True)
     except (DecodeError, ParseError, ValueError):
         return Outcome(message=f"accepted; the answer is no ExportTraceServiceResponse in {kind}")
-    return accepted(response, span_count)
+    return accepted(response, span_count, secret_values)
 
 
 def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> DeliveryError:
@@ -120,7 +122,7 @@ def refusal(answer: Answer, label: str, secret_values: Iterable[str]) -> Deliver
         label: The endpoint as error messages may show it.
         secret_values: Taken out of the receiver's words, should it repeat them.
     """
-    words = redacted(_words(answer), secret_values)
+    words = shown(_words(answer), secret_values)
     message = f"{label} answered {_status(answer.status)}" + (f": {words}" if words else "")
     if answer.status in _RETRYABLE:
         wish = retry_after_s(answer.headers.get("Retry-After"), time.time())
@@ -162,7 +164,7 @@ def _words(answer: Answer) -> str:
         try:
             # A google.rpc.Status: its fields 1 and 2, a number and a text, are those of this message,
             # and its details are skipped as unknown. Spares a dependency for one text.
-            return short(ExportTracePartialSuccess.FromString(answer.body).error_message)
+            return ExportTracePartialSuccess.FromString(answer.body).error_message
         except DecodeError:
             pass  # a proxy's page under the receiver's content type
-    return short(answer.body[: 4 * MAX_WORDS].decode(errors="replace"))
+    return answer.body[: 4 * MAX_WORDS].decode(errors="replace")

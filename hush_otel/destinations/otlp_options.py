@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias, cast
@@ -77,6 +77,7 @@ class OtlpOptions:
         fixed_headers: As they are sent, by lowercase name.
         headers: From the configuration, references kept: `request_headers` puts the secrets in.
         basic: User and password, references kept, unless `headers` say who it is.
+        endpoint_secrets: What the endpoint holds of them.
         timeout_s: Bound of one attempt.
         gzip: Compress requests.
         max_request_bytes: Above it no request is sent; before compression.
@@ -91,6 +92,11 @@ class OtlpOptions:
     max_request_bytes: int
     max_in_flight: int
     basic: Basic | None
+    endpoint_secrets: Sequence[str]
+
+    def secret_values(self, headers: Mapping[str, str]) -> list[str]:
+        """What a receiver may repeat and nobody shall see, `headers` being those of the request."""
+        return [*headers.values(), *self.endpoint_secrets]
 
     def request_headers(self) -> dict[str, str]:
         """The headers of one request, by lowercase name, with secrets as they are now.
@@ -154,7 +160,10 @@ def asks_for_grpc(config: DestinationConfig, environment: Mapping[str, str]) -> 
 
 
 def read_options(
-    config: DestinationConfig, environment: Mapping[str, str], basic: Basic | None = None
+    config: DestinationConfig,
+    environment: Mapping[str, str],
+    basic: Basic | None = None,
+    written: str | None = None,
 ) -> HttpOptions:
     """Check a configuration for HTTP; keys that it lacks come from `environment`.
 
@@ -162,6 +171,7 @@ def read_options(
         config: Of an OTLP type, secrets by reference.
         environment: OTel's standard variables, or nothing for types that do not read them.
         basic: User and password where the vendor takes them, references kept.
+        written: The endpoint with its references, where the configuration has it without.
 
     Raises:
         PermanentError: A key is unknown or a value cannot work; the message names it.
@@ -174,7 +184,7 @@ def read_options(
     options = HttpOptions(
         url=url.url,
         tls=_tls(source) if url.scheme == "https" else None,
-        label=_label(source, DEFAULT_ENDPOINT),
+        label=secrets.mask_url(written) if written else _label(source, DEFAULT_ENDPOINT),
         fixed_headers={**user, **_from_environment(source, config)},
         headers=header_map(("headers", config.config.get("headers", {}))),
         timeout_s=timeout_s(source.find("timeout_s")),
@@ -182,6 +192,7 @@ def read_options(
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), HTTP_REQUEST_BYTES),
         max_in_flight=max_in_flight(source.find("max_in_flight")),
         basic=basic,
+        endpoint_secrets=_endpoint_secrets(source, written),
     )
     options.request_headers()
     return options
@@ -210,6 +221,7 @@ def read_grpc_options(
         max_request_bytes=max_request_bytes(source.find("max_request_bytes"), GRPC_REQUEST_BYTES),
         max_in_flight=max_in_flight(source.find("max_in_flight")),
         basic=basic,
+        endpoint_secrets=_endpoint_secrets(source),
     )
     options.request_headers()
     return options
@@ -217,6 +229,12 @@ def read_grpc_options(
 
 def _label(source: _Source, default: str) -> str:
     return secrets.mask_url(str(source.raw("endpoint") or default))
+
+
+def _endpoint_secrets(source: _Source, written: str | None = None) -> list[str]:
+    """What references in it stand for, and what it holds literally."""
+    references = written or source.raw("endpoint")
+    return secrets.values_of(references) + secrets.values_of(source.find("endpoint")[1])
 
 
 class _Source:

@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import Final, TypeAlias, cast
 
 from hush_otel.destinations.base import RequestSender, Sender
+from hush_otel.destinations.hiding import clean
 from hush_otel.destinations.translating import translating
 from hush_otel.errors import DeliveryError, PausedError
 from hush_otel.model import DestinationConfig
 from hush_otel.options import EXPORTER
 from hush_otel.presets import PRESETS
-from hush_otel.secrets import check
+from hush_otel.secrets import check, values_of
 
 Factory: TypeAlias = Callable[[DestinationConfig], Sender | RequestSender]
 """Checks a configuration, with its secrets still by reference, and opens it.
@@ -52,6 +53,14 @@ def open_sender(config: DestinationConfig) -> Sender | RequestSender:
         PermanentError: The configuration cannot work; the message names the key.
     """
     check(config.fingerprints)
+    try:
+        return _opened(config)
+    except DeliveryError as exc:
+        # A reference in the wrong place, `timeout_s = "${API_KEY}"`: the error shows what it stands for.
+        raise clean(exc, values_of(config.config)) from None
+
+
+def _opened(config: DestinationConfig) -> Sender | RequestSender:
     foreign = _TRACERS if takes_requests(config.type) else _EXPORTERS
     sender = _load(config, _FACTORIES.get(config.type, foreign))(config)
     if isinstance(sender, RequestSender):

@@ -29,10 +29,10 @@ def open_vendor(config: DestinationConfig) -> Sender:
     check(config.type, given)
     options = vendor_options(config.type, given)
     otlp: dict[str, AttributeValue] = {key: value for key, value in given.items() if key in OTLP_KEYS}
-    otlp["endpoint"] = _endpoint(preset, options)
+    otlp["endpoint"], written = _endpoint(preset, options)
     otlp["headers"] = _headers(preset, options)
     basic = None if preset.basic is None else tuple(options[name] for name in preset.basic)
-    return open_with(DestinationConfig(config.name, "otlp", otlp), {}, cast("Basic | None", basic))
+    return open_with(DestinationConfig(config.name, "otlp", otlp), {}, cast("Basic | None", basic), written)
 
 
 def vendor_options(kind: str, given: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
@@ -51,12 +51,17 @@ def vendor_options(kind: str, given: Mapping[str, AttributeValue]) -> dict[str, 
     return options
 
 
-def _endpoint(preset: Preset, options: Mapping[str, AttributeValue]) -> AttributeValue:
+def _endpoint(preset: Preset, options: Mapping[str, AttributeValue]) -> tuple[AttributeValue, str]:
+    """The endpoint, and the same with its references."""
     given = options.get("host", options.get("endpoint"))
     if options.get("protocol") == "grpc":
-        return given or filled(preset.grpc_endpoint or preset.endpoint, options)
-    endpoint = str(secrets.resolve(given or filled(preset.endpoint, options)))
-    return joined(endpoint, preset.path) if preset.path else endpoint
+        written = given or filled(preset.grpc_endpoint or preset.endpoint, options)
+        return written, str(written)
+    written = str(given or filled(preset.endpoint, options))
+    endpoint = str(secrets.resolve(written))
+    if not preset.path:
+        return endpoint, written
+    return joined(endpoint, preset.path), joined(written, preset.path)
 
 
 def _headers(preset: Preset, options: Mapping[str, AttributeValue]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from hush_otel.secrets import (
     mask,
     resolve,
     split,
+    values_of,
     with_fingerprints,
 )
 
@@ -89,13 +90,41 @@ def test_unusable_file_pauses_and_is_named(content: bytes | None, tmp_path: Path
         ({"endpoint": "https://${U}:${file:/p}@h"}, {"endpoint": "https://${U}:${file:/p}@h"}),
         ({"endpoint": "https://h/x?api_key=s&a=1"}, {"endpoint": "https://h/x?api_key=***&a=1"}),
         ({"endpoint": "https://h/a@b"}, {"endpoint": "https://h/a@b"}),
+        ({"endpoint": "https://h:4318/a@b"}, {"endpoint": "https://h:4318/a@b"}),
+        ({"endpoint": "https://[::1]:4318/a@b"}, {"endpoint": "https://[::1]:4318/a@b"}),
+        ({"endpoint": "https://u:p/w@h/x"}, {"endpoint": "https://***@h/x"}),
+        ({"endpoint": "https://u:p#w@h/x"}, {"endpoint": "https://***@h/x"}),
+        ({"endpoint": "https://u:p@a/ss@h/x"}, {"endpoint": "https://***@h/x"}),
+        ({"endpoint": "u:p@h:4317"}, {"endpoint": "***@h:4317"}),
+        ({"endpoint": "${U}:${P}@h:4317"}, {"endpoint": "${U}:${P}@h:4317"}),
+        ({"mail": "ann@example.com"}, {"mail": "ann@example.com"}),
+        ({"endpoint": "https://h?sig=s&pwd=p&a=1"}, {"endpoint": "https://h?sig=***&pwd=***&a=1"}),
+        ({"Headers": {"a": "v"}, "http_headers": "a=v"}, {"Headers": {"a": MASK}, "http_headers": MASK}),
+        (
+            {"auth": "a", "pwd": "p", "dsn": "d", "cookie": "c"},
+            dict.fromkeys(["auth", "pwd", "dsn", "cookie"], MASK),
+        ),
     ],
 )
-def test_mask_hides_literals_and_keeps_references(config: Any, shown: Any) -> None:
+def test_s4_mask_hides_literals_and_keeps_references(config: Any, shown: Any) -> None:
     """What could be a secret is masked; references, switches and plain options stay readable."""
     before = json.dumps(config)
     assert mask(config) == shown
     assert json.dumps(config) == before
+
+
+def test_s4_the_parts_of_a_secret_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who raises with a password says neither the URL around it nor its encoding."""
+    monkeypatch.setenv("HUSH_TEST_TOKEN", "by-reference")
+    monkeypatch.delenv("HUSH_TEST_NONE", raising=False)
+    config: Any = {
+        "endpoint": "https://joe:hunter%2122@h/x?api_key=in%20query&a=plain",
+        "target": "ann:bare-word@h:4317",
+        "headers": {"a": "literal", "b": "Bearer ${HUSH_TEST_TOKEN}", "c": "${HUSH_TEST_NONE}"},
+    }
+    known = set(values_of(config))
+    assert known >= {"joe", "hunter%2122", "hunter!22", "in query", "bare-word", "literal", "by-reference"}
+    assert "plain" not in known
 
 
 def test_split_gives_json_able_literals() -> None:

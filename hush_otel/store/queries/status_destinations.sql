@@ -3,6 +3,7 @@
 SELECT x.name,
        x.type,
        coalesce(x.config ->> 'endpoint', x.config ->> 'path') AS target,
+       coalesce(x.config ->> 'verify' = 0, 0) AS unverified,
        x.paused,
        x.hold_until,
        x.delivered AS delivered_spans,

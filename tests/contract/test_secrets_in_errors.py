@@ -1,0 +1,187 @@
+"""S4: receivers that repeat what they were sent, options that refer to the wrong thing: no error shows a secret."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_receiver import GrpcReceiver
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
+from relaying import Yard
+from test_otlp_http import make_span
+
+from hush_otel import Destination
+from hush_otel.destinations.otlp_answers import MAX_WORDS
+from hush_otel.destinations.otlp_encode import encode
+from hush_otel.destinations.registry import open_sender
+from hush_otel.errors import DeliveryError, HushError
+from hush_otel.model import DestinationConfig, Outcome
+from hush_otel.testing import OtlpReceiver
+
+CANARY = "canary-5b1f0c"
+NAME = "HUSH_TEST_CANARY"
+TEXT = {"Content-Type": "text/plain"}
+SPANS = [make_span()]
+
+
+def attempt(kind: str, **config: Any) -> tuple[Outcome | None, str]:
+    """Open and send once: the outcome, and everything that the error says."""
+    sender = None
+    try:
+        sender = open_sender(DestinationConfig("lab", kind, config))
+        return sender.send(SPANS), ""  # type: ignore[union-attr]
+    except HushError as exc:
+        return None, f"{exc}|{exc!r}|{exc.hint}"
+    finally:
+        if sender is not None:
+            sender.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """Over HTTP."""
+    with OtlpReceiver() as running:
+        yield running
+
+
+@pytest.fixture
+def grpc_receiver() -> Iterator[GrpcReceiver]:
+    """Over gRPC."""
+    with GrpcReceiver() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By reference."""
+    monkeypatch.setenv(NAME, CANARY)
+
+
+@pytest.mark.parametrize(
+    ("at", "config"),
+    [
+        ("://", {"headers": {"x-key": CANARY}}),
+        ("://", {"headers": {"authorization": f"Bearer ${{{NAME}}}"}}),
+        (f"://joe:{CANARY}@", {}),
+        (f"://${{{NAME}}}:x@", {}),
+        (f"?api_key={CANARY}", {}),
+        (f"/${{{NAME}}}", {}),
+    ],
+    ids=["header", "reference", "user part", "user part, reference", "query", "path, reference"],
+)
+@pytest.mark.parametrize("before", [0, MAX_WORDS - 16], ids=["whole", "cut"])
+@pytest.mark.parametrize("kind", ["otlp", "phoenix"])
+def test_s4_a_receiver_that_repeats_a_secret(
+    at: str, config: dict[str, Any], before: int, kind: str, receiver: OtlpReceiver
+) -> None:
+    """In a 401, whole or where its words are cut."""
+    receiver.respond(401, TEXT, f"{'.' * before} {CANARY} {'.' * MAX_WORDS}".encode())
+    endpoint = receiver.endpoint.replace("://", at) if at.startswith("://") else receiver.endpoint + at
+    _, said = attempt(kind, endpoint=endpoint, **config)
+    assert "401" in said
+    assert CANARY[:7] not in said
+
+
+def test_s4_a_receiver_that_repeats_a_secret_while_it_accepts(receiver: OtlpReceiver) -> None:
+    """The words of a partial success are kept, too."""
+    words = ExportTracePartialSuccess(rejected_spans=1, error_message=f"quota of {CANARY}")
+    receiver.respond(200, {}, ExportTraceServiceResponse(partial_success=words).SerializeToString())
+    outcome, _ = attempt("otlp", endpoint=receiver.endpoint, headers={"x-key": CANARY})
+    assert outcome == Outcome(1, "quota of ***")
+
+
+def test_s4_a_grpc_receiver_that_repeats_a_secret(grpc_receiver: GrpcReceiver) -> None:
+    """In its status, where its words are cut; and in a partial success."""
+    headers = {"x-key": CANARY}
+    grpc_receiver.respond(grpc.StatusCode.UNAUTHENTICATED, f"{'.' * (MAX_WORDS - 16)} {CANARY} {'.' * 500}")
+    _, said = attempt("otlp", endpoint=grpc_receiver.endpoint, protocol="grpc", headers=headers)
+    assert "UNAUTHENTICATED" in said
+    assert CANARY[:7] not in said
+
+
+def test_s4_grpc_does_not_print_the_metadata_that_it_refuses(grpc_receiver: GrpcReceiver) -> None:
+    """Its own error would show names and values."""
+    headers = {"x-key": f"Bearer\t{CANARY}"}
+    _, said = attempt("otlp", endpoint=grpc_receiver.endpoint, protocol="grpc", headers=headers)
+    assert "headers: grpc cannot carry x-key" in said
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "endpoint",
+        "timeout_s",
+        "compression",
+        "protocol",
+        "certificate",
+        "verify",
+        "max_request_bytes",
+        "dialect",
+    ],
+)
+@pytest.mark.parametrize("kind", ["otlp", "langfuse", "phoenix"])
+def test_s4_a_reference_in_the_wrong_place(option: str, kind: str) -> None:
+    """The error tells which option it is, not what the variable holds."""
+    keys = {"public_key": "p", "secret_key": "s"} if kind == "langfuse" else {}
+    config = {"endpoint": "https://127.0.0.1:1", option: f"${{{NAME}}}"} | keys
+    outcome, said = attempt(kind, **config)
+    assert outcome is None
+    assert option in said
+    assert CANARY not in said
+
+
+def test_s4_a_bug_of_ours_shows_no_secret(
+    tmp_path: Path, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is raised, and the traceback that is logged of it."""
+
+    def broken(spans: object) -> bytes:
+        encode(spans)  # type: ignore[arg-type]
+        raise ZeroDivisionError(f"while {CANARY} was at hand")
+
+    monkeypatch.setattr("hush_otel.destinations.otlp_http.encode", broken)
+    with caplog.at_level(logging.INFO), Yard(tmp_path / "t.db") as yard:
+        lab = Destination("otlp", name="lab", endpoint=receiver.endpoint, headers={"x-key": CANARY})
+        yard.take(["s"], lab)
+        yard.deliver()
+        assert yard.states() == {"dead": 1}
+        assert yard.destination()["last_error"] == "cannot be sent: ZeroDivisionError: while *** was at hand"
+    assert "Traceback" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_s4_errors_of_the_network_show_no_secret(refused: Callable[[], str]) -> None:
+    """Nobody listens, the name is unknown, TLS where there is none."""
+    for endpoint in (refused(), "http://name.invalid:4318", refused().replace("http://", "https://")):
+        for at in (f"://joe:{CANARY}@", f"://${{{NAME}}}:x@"):
+            _, said = attempt("otlp", endpoint=f"{endpoint.replace('://', at)}/?token={CANARY}", timeout_s=2)
+            assert "***@" in said or NAME in said
+            assert CANARY not in said
+
+
+@pytest.fixture
+def refused() -> Callable[[], str]:
+    """Endpoints where a receiver was."""
+
+    def one() -> str:
+        with OtlpReceiver() as gone:
+            return gone.endpoint
+
+    return one
+
+
+def test_s4_only_delivery_errors_come_out(receiver: OtlpReceiver) -> None:
+    """A literal that no URL can hold is an error with the option's name."""
+    for user in ("joe:pa/ss-canary@", "joe:pa#ss-canary@", "joe:pa?ss-canary@"):
+        with pytest.raises(DeliveryError) as caught:
+            open_sender(DestinationConfig("lab", "otlp", {"endpoint": f"http://{user}127.0.0.1:1"}))
+        assert "canary" not in str(caught.value)
+        assert "endpoint" in str(caught.value)
