@@ -143,6 +143,7 @@ class BackgroundClient:
         version = owner.partition(" ")[0]
         if version and version_key(version) < version_key(__version__):
             request = self._directory.path / f"handover-{os.getpid()}"
+            request.touch(mode=0o600)
             request.write_text(__version__, encoding="utf-8")
             request.replace(self._directory.handover)  # whole at once: the older process takes what it sees
             bell = Doorbell(self._directory.doorbell)

@@ -194,7 +194,7 @@ class _Code:
         raise RetryableError(words, hint=hint, retry_after_s=_wish(answer.retry_after_s))
 
     def _clean(self, text: str) -> str:
-        return hidden(text, self._secrets)
+        return hidden(text, self._secrets, cut=True)
 
 
 def _wish(seconds: float | None) -> float | None:

@@ -1,8 +1,8 @@
 """Secrets out of what others say: receivers that repeat a header, code of others that raises with its key.
 
 A destination's secrets are looked for as they are and as they are commonly written: without the word before
-them ("Bearer"), within JSON, within a URL, decoded from a Basic header. What is cut may have lost a part of one:
-the beginning of a secret at the end of a text, and its end at the beginning, are taken out, too.
+them ("Bearer"), within JSON, within a URL, decoded from a Basic header. What is cut may hold a part of one,
+its beginning where a text ends, its end where one begins: those are taken out, too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _MASK: Final = "***"
 _E = TypeVar("_E", bound=HushError)
 
 
-def hidden(text: str, secret_values: Iterable[str]) -> str:
-    """`text` without these values, whole ones and those that its ends have cut."""
+def hidden(text: str, secret_values: Iterable[str], *, cut: bool = False) -> str:
+    """`text` without these values; with `cut`, also without what its two ends have left of one."""
     forms = {form for value in secret_values for form in _forms(value) if len(form) >= MIN_SECRET_CHARS}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, _MASK)
-    for form in forms:
+    for form in forms if cut else ():
         text = _without_cut(text, form)
     return text
 

@@ -51,4 +51,4 @@ def short(text: str) -> str:
 
 def shown(words: str, secret_values: Iterable[str]) -> str:
     """A receiver's words, `short`, without the secrets that it was sent."""
-    return short(hidden(words[: 4 * MAX_WORDS], secret_values))
+    return short(hidden(words[: 4 * MAX_WORDS], secret_values, cut=True))

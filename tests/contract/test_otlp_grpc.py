@@ -355,7 +355,7 @@ def test_unreadable_answer_is_accepted(receiver: GrpcReceiver) -> None:
     assert open_grpc(receiver.endpoint).send(SPANS).rejected == 0
 
 
-def test_errors_never_show_secrets_and_are_short(receiver: GrpcReceiver) -> None:
+def test_s4_errors_never_show_secrets_and_are_short(receiver: GrpcReceiver) -> None:
     """Neither a header that the receiver repeats nor more than 500 characters of its words."""
     receiver.respond(CODE.UNAUTHENTICATED, "bad key s3cr3t-value " + "x" * 5000)
     with pytest.raises(PausedError) as caught:
@@ -431,14 +431,14 @@ def test_close_closes_the_channel_and_is_idempotent(receiver: GrpcReceiver) -> N
 
 
 @pytest.mark.parametrize("form", ["https://127.0.0.1:{}", "127.0.0.1:{}"])
-def test_configured_certificate_authority_verifies(certificate: Certificate, form: str) -> None:
+def test_s12_configured_certificate_authority_verifies(certificate: Certificate, form: str) -> None:
     """Scheme https and no scheme are TLS; with its CA in `certificate` the receiver is trusted."""
     with GrpcReceiver(server_credentials(*certificate)) as receiver:
         open_grpc(form.format(receiver.port), certificate=str(certificate[0])).send(SPANS)
         assert len(receiver.calls) == 1
 
 
-def test_unknown_certificate_authority_pauses(certificate: Certificate) -> None:
+def test_s12_unknown_certificate_authority_pauses(certificate: Certificate) -> None:
     """A certificate that does not verify needs a person."""
     with GrpcReceiver(server_credentials(*certificate)) as receiver:
         with pytest.raises(PausedError, match=r"CERTIFICATE_VERIFY_FAILED.*TLS"):

@@ -299,7 +299,7 @@ def test_unknown_type_pauses_and_lists_known_ones() -> None:
     assert all(kind in str(caught.value) for kind in known_types())
 
 
-def test_errors_never_show_secrets(receiver: OtlpReceiver) -> None:
+def test_s4_errors_never_show_secrets(receiver: OtlpReceiver) -> None:
     """Neither the user part of an endpoint nor a header that the receiver repeats is in a message."""
     receiver.respond(401, TEXT, b"bad key s3cr3t-value for hunter22")
     endpoint = receiver.endpoint.replace("://", "://joe:hunter22@")
@@ -349,7 +349,7 @@ def test_every_other_status_is_permanent(receiver: OtlpReceiver, status: int) ->
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirect_is_not_followed(receiver: OtlpReceiver, status: int) -> None:
+def test_s9_redirect_is_not_followed(receiver: OtlpReceiver, status: int) -> None:
     """A 3xx is not a success, and credentials never travel to another place."""
     with OtlpReceiver() as other:
         receiver.respond(status, {"Location": other.endpoint + "/v1/traces"})
@@ -504,7 +504,7 @@ def test_error_text_is_bounded(receiver: OtlpReceiver, body: bytes) -> None:
     assert len(str(caught.value)) < MAX_WORDS + 100
 
 
-def test_answer_above_the_bound_does_not_spoil_the_next(receiver: OtlpReceiver) -> None:
+def test_s10_answer_above_the_bound_does_not_spoil_the_next(receiver: OtlpReceiver) -> None:
     """Of a huge body only the first MiB is read, and the next batch gets its own answer."""
     sender = open_to(receiver.endpoint)
     receiver.respond(400, TEXT, b"x" * (3 * MAX_ANSWER_BYTES), times=1)
@@ -642,14 +642,14 @@ def https(receiver: OtlpReceiver) -> str:
     return receiver.endpoint.replace("http:", "https:")
 
 
-def test_unknown_certificate_authority_pauses(tls_receiver: OtlpReceiver) -> None:
+def test_s12_unknown_certificate_authority_pauses(tls_receiver: OtlpReceiver) -> None:
     """A certificate that does not verify needs a person."""
     with pytest.raises(PausedError, match="certificate verify failed"):
         open_to(https(tls_receiver)).send(SPANS)
     assert tls_receiver.requests == []
 
 
-def test_configured_certificate_authority_verifies(
+def test_s12_configured_certificate_authority_verifies(
     tls_receiver: OtlpReceiver, certificate: Certificate
 ) -> None:
     """With its CA in `certificate` the receiver is trusted."""
@@ -659,7 +659,7 @@ def test_configured_certificate_authority_verifies(
     assert len(tls_receiver.spans()) == 3
 
 
-def test_verify_false_trusts_anyone(tls_receiver: OtlpReceiver) -> None:
+def test_s12_verify_false_trusts_anyone(tls_receiver: OtlpReceiver) -> None:
     """`verify = false` is honoured."""
     with pytest.warns(InsecureRequestWarning):
         open_to(https(tls_receiver), verify=False).send(SPANS)

@@ -46,7 +46,10 @@ def test_short_words_stay() -> None:
 def test_s4_what_a_cut_leaves_of_a_secret_is_hidden(secret: str, before: int, kept: int) -> None:
     """Whichever end was cut, no more than a few characters of it stand there."""
     text = ("." * before + secret)[:kept] if kept < before + len(secret) else "." * before + secret
-    for shown, rest in ((hidden(text, [secret]), text), (hidden(text[::-1], [secret[::-1]]), text[::-1])):
+    for shown, rest in (
+        (hidden(text, [secret], cut=True), text),
+        (hidden(text[::-1], [secret[::-1]], cut=True), text[::-1]),
+    ):
         there = max(len(text) - before, 0)
         if there >= MIN_SECRET_CHARS and "." not in secret:
             assert "***" in shown, rest
