@@ -10,9 +10,11 @@ MLFLOW := .venv-mlflow
 # The oldest SDK that pyproject.toml allows.
 OLDEST := .venv-oldest
 PRICES := .venv-prices
+# pip-audit brings thirty packages, which are none of ours.
+AUDIT := .venv-audit
 JOBS ?= 4
 
-.PHONY: demo soak test test-peers test-oldest bench prices lint types imports clean
+.PHONY: demo soak test test-peers test-oldest bench prices lint types imports clean audit
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -44,6 +46,12 @@ prices:
 	$(PRICES)/bin/python -m pip install -q --disable-pip-version-check --upgrade genai-prices
 	$(PRICES)/bin/python scripts/vendor_prices.py
 
+# Known vulnerabilities of what is installed in the development environment. Asks PyPI's advisories; strict, for
+# without it an index that has none is "no known vulnerabilities", though nothing was looked at.
+audit: $(VENV)/.installed $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --skip-editable --progress-spinner off \
+	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,6 +82,11 @@ $(MLFLOW)/.installed: pyproject.toml
 	$(MLFLOW)/bin/python -m pip install -q --disable-pip-version-check 'mlflow>=3.17'
 	touch $@
 
+$(AUDIT)/.installed:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7'
+	touch $@
+
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e . \
@@ -83,4 +96,4 @@ $(OLDEST)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) build dist
