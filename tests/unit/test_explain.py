@@ -185,6 +185,14 @@ def test_attributes_that_langfuse_cannot_filter_by_are_remarked() -> None:
     assert found == Remark("drop", "", "2 attributes cannot be filtered by: http.request.method, url.path")
 
 
+@pytest.mark.parametrize("kind", ["langfuse", "phoenix", "jaeger"])
+def test_files_that_stay_here_are_remarked(kind: str) -> None:
+    """Their references are sent."""
+    assert [(one.kind, one.key) for one in noted(kind, span("x", {"hush.media": "[]"}))] == [
+        ("drop", "hush.media")
+    ]
+
+
 def test_what_is_cut_is_remarked() -> None:
     """Deep nesting and wide integers by OTLP, long texts by a receiver."""
     deep: Any = "x"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.model import AttributeValue, SpanData
 
 from .meaning import meaning_of
@@ -82,6 +83,8 @@ def _dropped(
         others = [key for key in before.attributes if not key.startswith(_READ_BY_LANGFUSE)]
         if others:
             yield Remark("drop", "", f"{len(others)} attributes cannot be filtered by: {_some(others)}")
+    if MEDIA_ATTRIBUTE in before.attributes:
+        yield Remark("drop", MEDIA_ATTRIBUTE, "the references are sent, the attached files are not")
     who = _OWN_COST.get(dialect)
     meaning = meaning_of(before)
     if who and meaning.counts and meaning.cost_usd is not None:
