@@ -14,13 +14,14 @@ from mlflow_server import Experiment
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 from phoenix_server import Project
+from processes import stop_background
 from pydantic_ai import Agent
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.test import TestModel
 from reading import post
 from support import eventually
 
-from hush_otel import Destination, HushSpanProcessor, TraceStore, get_background
+from hush_otel import Destination, HushSpanProcessor, TraceStore
 from hush_otel.testing import value_of
 
 TIMES = {"start_time": "2026-01-31T09:00:00Z", "end_time": "2026-01-31T09:00:01Z", "duration_ms": 1000.0}
@@ -31,7 +32,7 @@ MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 def store(tmp_path: Path) -> Iterator[TraceStore]:
     """A store; its background process is stopped in the end."""
     yield TraceStore(tmp_path / "traces.db")
-    get_background(tmp_path / "traces.db").shutdown()
+    stop_background(tmp_path / "traces.db")
 
 
 def run_workflow(store: TraceStore, tracer_type: str, tracer_config: dict[str, Any]) -> None:
