@@ -18,7 +18,7 @@ from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.store.database import CACHE_KIB, WAL_CHECKPOINT_PAGES, load_sql
-from hush_otel.store.rows import end_values
+from hush_otel.store.rows import SpanRow, end_values
 from hush_otel.store.statements import load_statements
 
 ROWS_PER_TRANSACTION: Final = 2_000
@@ -41,6 +41,7 @@ def insert(spool: str, database: str) -> dict[str, float]:
 
 def _open(database: str) -> sqlite3.Connection:
     connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -55,8 +56,8 @@ def rows_of(spool: Path) -> Iterator[tuple[Any, ...]]:
     ends = (record for record in _records(spool) if record.type == records.END)
     for seq, record in enumerate(ends, 1):
         trace = traces.setdefault(record.trace_id, len(traces) + 1)
-        promoted = promote(record.attributes, record.name)
-        yield end_values(record, promoted, (trace, trace, 1, 1), seq, time.time())
+        row = SpanRow(record.trace_id + record.span_id, promote(record.attributes, record.name), b"")
+        yield end_values(record, row, (trace, trace, 1, 1), seq, time.time())
 
 
 def _records(spool: Path) -> Iterator[Any]:

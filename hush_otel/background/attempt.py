@@ -44,6 +44,10 @@ class SpansGone(RetryableError):  # noqa: N818 - a state
     """No row is found for a delivery. That concerns nobody else."""
 
 
+class ConfigurationChanged(RetryableError):  # noqa: N818 - a state
+    """What was answered concerned a configuration of the destination that is no more."""
+
+
 class NotTried(RetryableError):  # noqa: N818 - a state
     """Handed back without an attempt."""
 

@@ -16,7 +16,7 @@ from hush_otel.errors import PausedError, PermanentError, RetryableError
 from hush_otel.store import outbox
 from hush_otel.store.division import divide
 
-from .attempt import NotTried, Report, SpansGone
+from .attempt import ConfigurationChanged, NotTried, Report, SpansGone
 from .clock import Clock
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class Settling:
                 outbox.resume(db, deliveries[0].destination, now)
         elif isinstance(error, NotTried):
             outbox.hand_back(db, deliveries)
+        elif isinstance(error, ConfigurationChanged):
+            outbox.settle_retry(db, deliveries, str(error), now, now)
         elif isinstance(error, SpansGone):
             self._wait_for_spans(db, report, now)
         elif isinstance(error, PausedError):

@@ -30,6 +30,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Of an answer's body, as sent and decompressed alike. OTLP answers have a few hundred bytes."""
 
+_INTERIM: Final = frozenset(range(102, 200))
+"""100 is passed over by http.client, 101 is final: the server speaks another protocol from there on."""
 _READ_BYTES: Final = 64 * 1024
 _TLS_WRITE_BYTES: Final = 16 * 1024
 """One TLS record: the timeout of a TLS socket holds for each record, not for the whole of sendall."""
@@ -234,6 +236,18 @@ class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, deadline: _Deadline, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_BoundedReader(cast("Any", self.fp).detach(), sock, deadline))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Of the final answer: interim ones may come before it, any number (RFC 9110, section 15.2).
+
+        http.client itself passes over 100 only. Another one taken for the answer would leave the real one to
+        be read as that of the next request.
+        """
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status not in _INTERIM:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 class _BoundedHttp(HTTPConnection):

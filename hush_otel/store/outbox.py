@@ -128,8 +128,18 @@ def destinations(db: sqlite3.Connection) -> list[DestinationState]:
         assert isinstance(whole, dict)  # noqa: S101 - join gives back what split took
         fingerprints: dict[str, str] = msgspec.json.decode(prints)
         opened = DestinationConfig(name, kind, whole, fingerprints)
-        found.append(DestinationState(number, opened, digest + prints.encode(), *state))
+        found.append(DestinationState(number, opened, _opened_with(digest, prints), *state))
     return found
+
+
+def _opened_with(digest: bytes, prints: str) -> bytes:
+    return digest + prints.encode()
+
+
+def opened_with(db: sqlite3.Connection, destination: int) -> bytes | None:
+    """`DestinationState.digest` as it is now; None when there is no such destination any more."""
+    row = db.execute(SQL["digest"], (destination,)).fetchone()
+    return None if row is None else _opened_with(*row)
 
 
 def waiting(db: sqlite3.Connection) -> set[int]:
@@ -166,9 +176,9 @@ def due_deliveries(
 
 
 def next_attempt(db: sqlite3.Connection, destination: int) -> float | None:
-    """When its next pending delivery is due."""
-    (due,) = db.execute(SQL["next_attempt"], (destination,)).fetchone()
-    return None if due is None else float(due)
+    """When its next pending delivery is due that waits for no other."""
+    row = db.execute(SQL["next_attempt"], (destination,)).fetchone()
+    return None if row is None else float(row[0])
 
 
 def _numbers(deliveries: Iterable[Delivery]) -> str:
@@ -185,8 +195,12 @@ def settle_delivered(
 ) -> None:
     """The receiver accepted them, `rejected` of their spans excepted."""
     outcome = Outcome(rejected, message)
-    note = note_of(outcome)
-    db.execute(SQL["settle_delivered"], (now, note, rejected, _numbers(deliveries)))
+    note, alone = note_of(outcome), len(deliveries) == 1
+    if rejected and not alone:
+        # The receiver does not say whose they were.
+        note = f"{note} (of {sum(d.span_count for d in deliveries)} spans sent together)"
+    own = rejected if alone else 0
+    db.execute(SQL["settle_delivered"], (now, note, own, _numbers(deliveries)))
     count_accepted(db, deliveries[0].destination, sum(d.span_count for d in deliveries), outcome, now)
 
 

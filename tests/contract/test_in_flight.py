@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from inprocess import rows
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from relaying import DEADLINE_S, Yard, end_of
 
 from hush_otel import Destination
@@ -190,3 +191,93 @@ def test_requests_in_flight_are_sent_again_by_the_next_process_and_keep_their_or
     yard.time.pass_by(1000)
     yard.settle()
     assert yard.states() == {"delivered": 4}
+
+
+def test_what_comes_later_of_a_request_waits_for_the_next_try_of_what_comes_first(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """The first delivery has failed: its delta does not overtake it when the receiver is back."""
+    gate.let_go(*range(100))
+    receiver.respond(503, times=1)
+    trace = (77).to_bytes(16, "big")
+    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    yard.deliver()
+    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    yard.time.pass_by(0.1)
+    yard.sql("UPDATE hush_requests SET due_at = ? WHERE due_at IS NOT NULL", yard.time.wall_s)
+    yard.deliver()
+    assert yard.states() == {"pending": 2}
+    yard.time.pass_by(600)
+    yard.settle()
+    assert [span.name for span in receiver.spans()] == ["early", "late"]
+
+
+def test_a_lease_that_ends_with_its_holder_keeps_the_order(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """What was in flight when the process died goes before what followed it."""
+    trace = (77).to_bytes(16, "big")
+    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    yard.queue()
+    yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
+    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    yard.time.pass_by(10)
+    yard.queue()
+    yard.sql("UPDATE hush_deliveries SET next_attempt_at = next_attempt_at + 5 WHERE state = 'sending'")
+    receiver.respond(503, times=1)
+    gate.let_go(*range(100))
+    yard.restart()
+    yard.time.pass_by(600)
+    yard.settle()
+    assert [span.name for span in receiver.spans()] == ["early", "late"]
+
+
+def test_a_delivery_that_waits_for_another_does_not_keep_the_relay_awake(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """While the receiver takes its time there is nothing to look at."""
+    trace = (77).to_bytes(16, "big")
+    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    yard.queue()
+    yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
+    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    yard.time.pass_by(10)
+    yard.queue()
+    yard.relay.step()
+    assert yard.relay.next_wake() is None
+
+
+@pytest.mark.parametrize(("status", "headers"), [(401, {}), (503, {"Retry-After": "3600"}), (404, {})])
+def test_an_answer_to_a_configuration_that_is_no_more_does_not_hold_the_new_one(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate, status: int, headers: dict[str, str]
+) -> None:
+    """A token was corrected while the request with the old one was under way."""
+    receiver.respond(status, headers, times=1)
+    yard.take(["one"], lab(receiver, headers={"authorization": "old"}))
+    yard.queue()
+    yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
+    yard.take(["two"], lab(receiver, headers={"authorization": "new"}))
+    yard.queue()
+    gate.let_go(*range(100))
+    yard.settle()
+    assert yard.states() == {"delivered": 2}
+    assert yard.destination()["paused"] is None
+
+
+def test_spans_that_a_request_was_accepted_without_are_not_counted_for_each_delivery_in_it(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """The receiver does not say whose they were: each delivery says how many of how many, none claims them."""
+    gate.let_go(*range(100))
+    body = ExportTraceServiceResponse()
+    body.partial_success.rejected_spans = 1
+    body.partial_success.error_message = "too old"
+    receiver.respond(200, body=body.SerializeToString(), times=1)
+    for name in ("a", "b", "c"):
+        yard.take([name], lab(receiver))
+    yard.deliver()
+    assert yard.destination()["rejected"] == 1
+    assert rows(yard.path, "SELECT DISTINCT last_error FROM deliveries") == [
+        ("1 spans rejected: too old (of 3 spans sent together)",)
+    ]
+    assert rows(yard.path, "SELECT sum(rejected) FROM hush_deliveries") == [(0,)]

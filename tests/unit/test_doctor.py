@@ -175,3 +175,12 @@ def test_a_secret_that_is_not_here_is_noted(
     visit = Visit(app.db_path, capsys)
     assert "LAB_TOKEN" in visit.words("destination lab")
     assert visit.code == 0
+
+
+def test_a_tracer_has_no_address_to_be_reached_at(tmp_path: Path, capsys: Capture) -> None:
+    """Its type says nothing of a network."""
+    app = App(tmp_path / "t.db")
+    app.store.insert_node_trace("r", "flow", "a", None, None, 1, None, None, 1.0, {}, {})
+    app.store.mark_request_complete("r", "MyTracer", {"path": "/x"})
+    app.drain()
+    assert Visit(app.db_path, capsys).wrong() == {}

@@ -82,6 +82,8 @@ def _place(kind: str, config: dict[str, Any]) -> tuple[str, str, int] | None:
     if kind in ("file", "console", "local") or kind.startswith("otel:"):
         return None
     endpoint = config.get("endpoint")
+    if endpoint is None and kind not in (*PRESETS, "otlp", "jaeger"):
+        return None  # a tracer's type, or an unknown one
     if endpoint is None:
         preset = PRESETS.get(kind)
         grpc = config.get("protocol") == "grpc"

@@ -59,6 +59,9 @@ WHERE state IN ('pending', 'sending', 'paused') AND state = 'sending'
 -- name: destinations
 SELECT id, name, type, config, fingerprints, digest, paused, hold_until, failures FROM hush_destinations
 
+-- name: digest
+SELECT digest, fingerprints FROM hush_destinations WHERE id = ?
+
 -- name: secrets
 SELECT literals FROM hush_secrets WHERE destination = ?
 
@@ -68,7 +71,8 @@ WHERE EXISTS (SELECT 1 FROM hush_deliveries d INDEXED BY hush_deliveries_due
               WHERE d.destination = x.id AND d.state IN ('pending', 'sending', 'paused'))
 
 -- name: due_deliveries
--- In the order of their requests: what follows a delivery that is being sent waits for it.
+-- In the order of their requests: what follows a delivery that is being sent, or waits for its next try, waits
+-- for it. Deliveries of a request are numbered in the order of their rows.
 SELECT d.id, d.request, d.from_seq, d.to_seq, d.attempts, d.span_count, q.whole, r.request_id, r.has_nodes
 FROM hush_deliveries d INDEXED BY hush_deliveries_due
 JOIN hush_requests r ON r.id = d.request
@@ -76,12 +80,18 @@ LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination
 WHERE d.destination = ? AND d.state IN ('pending', 'sending', 'paused') AND d.next_attempt_at <= ?
   AND d.state = 'pending'
   AND NOT EXISTS (SELECT 1 FROM hush_deliveries o INDEXED BY hush_deliveries_request
-                  WHERE o.request = d.request AND o.destination = d.destination AND o.state = 'sending')
+                  WHERE o.request = d.request AND o.destination = d.destination
+                    AND (o.state = 'sending' OR (o.state = 'pending' AND o.id < d.id)))
 ORDER BY d.next_attempt_at, d.id LIMIT ?
 
 -- name: next_attempt
-SELECT min(next_attempt_at) FROM hush_deliveries INDEXED BY hush_deliveries_due
-WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'pending'
+-- Of those that wait for nothing else: the end of what they follow is reported.
+SELECT d.next_attempt_at FROM hush_deliveries d INDEXED BY hush_deliveries_due
+WHERE d.destination = ? AND d.state IN ('pending', 'sending', 'paused') AND d.state = 'pending'
+  AND NOT EXISTS (SELECT 1 FROM hush_deliveries o INDEXED BY hush_deliveries_request
+                  WHERE o.request = d.request AND o.destination = d.destination
+                    AND (o.state = 'sending' OR (o.state = 'pending' AND o.id < d.id)))
+ORDER BY d.next_attempt_at LIMIT 1
 
 -- name: claim
 -- One statement for all of them, like those that settle: sqlite3 gives up the GIL at each, and a lane that
@@ -177,8 +187,12 @@ UPDATE hush_requests SET due_at = :now, dirty_at = min(dirty_at, :now) WHERE due
 
 -- name: probe
 -- One paused delivery shows whether the destination works again.
-SELECT id FROM hush_deliveries INDEXED BY hush_deliveries_due
-WHERE destination = ? AND state IN ('pending', 'sending', 'paused') AND state = 'paused' ORDER BY next_attempt_at, id LIMIT 1
+-- The first one of its request.
+SELECT (SELECT min(o.id) FROM hush_deliveries o INDEXED BY hush_deliveries_request
+        WHERE o.request = d.request AND o.destination = d.destination AND o.state = 'paused')
+FROM hush_deliveries d INDEXED BY hush_deliveries_due
+WHERE d.destination = ? AND d.state IN ('pending', 'sending', 'paused') AND d.state = 'paused'
+ORDER BY d.next_attempt_at, d.id LIMIT 1
 
 -- name: probe_secrets
 -- A new process has a new environment. Nothing is sent where it does not fit.
