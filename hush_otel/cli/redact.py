@@ -153,7 +153,9 @@ class _Looking(Redactor):
         return self.report
 
     def found(self, rule: str, value: object) -> None:
-        """Count it, and keep the beginning of the first."""
+        """Count it, and keep the beginning of the first. What is hidden already is not hidden again."""
+        if value == self.mask:
+            return
         where = self._place or f"{self._of}{self.where}"
         one = self._found.setdefault((where, rule), Finding(where, rule, 0, _sample(value)))
         one.count += 1

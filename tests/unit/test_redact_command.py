@@ -101,3 +101,16 @@ def test_what_is_not_possible_is_a_usage_error(
     """Rewriting, and two ways to choose."""
     assert main(["--db", str(app.db_path), "redact", *args]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_is_hidden_already_is_not_hidden_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database of which the rules have hidden all is clean: exit code 0."""
+    no_background(monkeypatch, tmp_path)
+    configure(monkeypatch, tmp_path, keys=["pin"], values=["email"])
+    app = App(tmp_path / "t.db", live=False)
+    app.tracer.start_span("one", attributes={"pin": "1234", "text": f"from {MAIL}"}).end()
+    app.drain()
+    assert check(app, "--json") == 0
+    assert found(capsys)["findings"] == []
