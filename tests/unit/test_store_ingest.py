@@ -191,10 +191,12 @@ class Store:
         return self._delivered
 
     def _deliver(self, reader: SpanReader, state: outbox.DestinationState) -> None:
-        for delivery in self.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 100)):
-            names = [span.name for span in reader.read([delivery])]
-            self._delivered.append((state.config.name, delivery.from_seq, delivery.to_seq, names))
-            self.database.write(lambda db, d=delivery: outbox.settle_delivered(db, [d], 0, "", self.now))  # type: ignore[misc]
+        # A delta is due when what it follows is delivered.
+        while due := self.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 100)):
+            for delivery in due:
+                names = [span.name for span in reader.read([delivery])]
+                self._delivered.append((state.config.name, delivery.from_seq, delivery.to_seq, names))
+                self.database.write(lambda db, d=delivery: outbox.settle_delivered(db, [d], 0, "", self.now))  # type: ignore[misc]
 
     def requests(self) -> dict[str, dict[str, Any]]:
         """The view by request id."""
