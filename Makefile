@@ -89,7 +89,7 @@ $(AUDIT)/.installed:
 
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e . \
+	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e '.[grpc,redaction]' \
 	    'opentelemetry-api==1.30.0' 'opentelemetry-sdk==1.30.0' 'opentelemetry-proto==1.30.0' \
 	    'opentelemetry-exporter-otlp-proto-http==1.30.0' \
 	    pytest pytest-timeout pytest-xdist hypothesis jsonschema numpy pyyaml
