@@ -53,7 +53,6 @@ _pread: Final = function(
     "pread", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long
 )
 _fcntl: Final = function("fcntl", ctypes.c_int, ctypes.c_int, ctypes.c_int)
-_mkdir: Final = function("mkdir", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _mkfifo: Final = function("mkfifo", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _waitpid: Final = function("waitpid", ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _getrandom: Final = function("getrandom", ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
@@ -86,12 +85,6 @@ def make_private(fd: int) -> None:
     """Mode 0600, whatever the umask has made of it."""
     if _fchmod(fd, 0o600):
         raise _failed(ctypes.get_errno())
-
-
-def make_directory(path: Path) -> None:
-    """Mode 0700, less what the umask takes."""
-    if _mkdir(os.fsencode(path), 0o700):
-        raise _failed(ctypes.get_errno(), path)
 
 
 def make_fifo(path: Path) -> None:

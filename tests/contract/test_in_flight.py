@@ -76,6 +76,13 @@ def lab(receiver: OtlpReceiver, **options: Any) -> Destination:
     return Destination("otlp", name="lab", endpoint=receiver.endpoint, **options)
 
 
+def record(yard: Yard, receiver: OtlpReceiver, name: str) -> None:
+    """One span of a request: `early`, its root, or what is `late`."""
+    is_root = name == "early"
+    span = end_of((77).to_bytes(16, "big"), 1 if is_root else 2, name, "", root=is_root)
+    yard.ingest(span, destinations=[lab(receiver)])
+
+
 def take_batches(yard: Yard, receiver: OtlpReceiver, count: int, **options: Any) -> None:
     """Requests so large that no two go together."""
     for n in range(count):
@@ -110,11 +117,10 @@ def test_what_comes_later_of_a_request_waits_for_what_is_being_sent(
     yard: Yard, receiver: OtlpReceiver, gate: Gate
 ) -> None:
     """A late span of a request is sent when the request has been answered, though others overtake it."""
-    trace = (77).to_bytes(16, "big")
-    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    record(yard, receiver, "early")
     yard.queue()
     yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
-    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    record(yard, receiver, "late")
     yard.time.pass_by(10)
     yard.take(["other"], lab(receiver))
     yard.queue()
@@ -199,10 +205,9 @@ def test_what_comes_later_of_a_request_waits_for_the_next_try_of_what_comes_firs
     """The first delivery has failed: its delta does not overtake it when the receiver is back."""
     gate.let_go(*range(100))
     receiver.respond(503, times=1)
-    trace = (77).to_bytes(16, "big")
-    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    record(yard, receiver, "early")
     yard.deliver()
-    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    record(yard, receiver, "late")
     yard.time.pass_by(0.1)
     yard.sql("UPDATE hush_requests SET due_at = ? WHERE due_at IS NOT NULL", yard.time.wall_s)
     yard.deliver()
@@ -216,11 +221,10 @@ def test_a_lease_that_ends_with_its_holder_keeps_the_order(
     yard: Yard, receiver: OtlpReceiver, gate: Gate
 ) -> None:
     """What was in flight when the process died goes before what followed it."""
-    trace = (77).to_bytes(16, "big")
-    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    record(yard, receiver, "early")
     yard.queue()
     yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
-    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    record(yard, receiver, "late")
     yard.time.pass_by(10)
     yard.queue()
     yard.sql("UPDATE hush_deliveries SET next_attempt_at = next_attempt_at + 5 WHERE state = 'sending'")
@@ -236,11 +240,10 @@ def test_a_delivery_that_waits_for_another_does_not_keep_the_relay_awake(
     yard: Yard, receiver: OtlpReceiver, gate: Gate
 ) -> None:
     """While the receiver takes its time there is nothing to look at."""
-    trace = (77).to_bytes(16, "big")
-    yard.ingest(end_of(trace, 1, "early", "", root=True), destinations=[lab(receiver)])
+    record(yard, receiver, "early")
     yard.queue()
     yard.run_until(lambda: gate.inside == 1, "the request at the receiver")
-    yard.ingest(end_of(trace, 2, "late", "", root=False), destinations=[lab(receiver)])
+    record(yard, receiver, "late")
     yard.time.pass_by(10)
     yard.queue()
     yard.relay.step()

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hush_otel import secrets
-from hush_otel.cli import text
 from hush_otel.config import Settings
 from hush_otel.errors import PausedError, StoreError
 from hush_otel.options import DEFAULT_ENDPOINT, DEFAULT_GRPC_ENDPOINT
@@ -45,8 +44,8 @@ def _state(row: Row) -> Iterator[Finding]:
     if row["paused"]:
         yield wrong(subject, f"paused: {row['paused']}", "mend that, then hush-otel retry --destination NAME")
     if row["dead"]:
-        words = f"{text.plural(row['dead'], 'delivery')} dead; the last error: {row['last_error']}"
-        yield note(subject, words.replace("deliverys", "deliveries"), "hush-otel deliveries --state dead")
+        words = f"dead deliveries: {row['dead']:,}; the last error: {row['last_error']}"
+        yield note(subject, words, "hush-otel deliveries --state dead")
 
 
 def _secrets(name: str, config: dict[str, Any]) -> Iterator[Finding]:
