@@ -16,7 +16,7 @@ from hush_otel.failpoints import reach
 from hush_otel.store import outbox
 from hush_otel.store.database import Database
 
-from .attempt import REQUEST_SPANS, ConfigurationChanged
+from .attempt import REQUEST_SPANS, ConfigurationChanged, NotTried
 from .clock import Clock
 from .lanes import Lane, Result
 from .settling import LONGEST_BACKOFF_S, Settling
@@ -169,7 +169,7 @@ class Relay:
         for result in results:
             stale = outbox.opened_with(db, result.lane.state.id) != result.lane.digest
             for report in result.reports:
-                if stale and report.error is not None:
+                if stale and not isinstance(report.error, (NotTried, type(None))):
                     # Said to a configuration that is no more: the new one is tried.
                     error = ConfigurationChanged(f"under its configuration of then: {report.error}")
                     report = report._replace(error=error)  # noqa: PLW2901

@@ -284,3 +284,17 @@ def test_spans_that_a_request_was_accepted_without_are_not_counted_for_each_deli
         ("1 spans rejected: too old (of 3 spans sent together)",)
     ]
     assert rows(yard.path, "SELECT sum(rejected) FROM hush_deliveries") == [(0,)]
+
+
+def test_what_was_not_tried_under_a_configuration_that_is_no_more_counts_no_attempt(
+    yard: Yard, receiver: OtlpReceiver, gate: Gate
+) -> None:
+    """It waited in the lane behind the request that failed, and is tried once: under the new configuration."""
+    receiver.respond(401, times=1)
+    take_batches(yard, receiver, 2, max_in_flight=1)
+    yard.run_until(lambda: yard.relay._sending == 2, "one that waits in the lane")
+    yard.take(["new"], lab(receiver, headers={"authorization": "new"}))
+    gate.let_go(*range(100))
+    yard.deliver()
+    assert yard.states() == {"delivered": 3}
+    assert rows(yard.path, "SELECT attempts FROM deliveries ORDER BY id") == [(2,), (1,), (1,)]
