@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import count_spans, open_reader
 from hush_otel.store import ledger
 from hush_otel.store.reading import Reader
 
-from . import text
 from .output import console, print_json
-from .waiting import count_spans, open_reader
 
 BEFORE_THE_SPOOL: Final = ("error", "no_space", "quota")
 """Reasons that applications count: records that were never spooled, starts and ends alike."""

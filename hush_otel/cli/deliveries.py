@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
-from . import text
 from .filters import moment, stored_destination
 from .output import STATUS_STYLES, console, print_json
-from .waiting import open_reader
 
 DEFAULT_LIMIT: Final = 50
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
 
-from . import text
 from .health import delivery, installation, place, spool, storage
 from .health.finding import Finding
 from .output import console, print_json

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from hush_otel.config import Settings
+from hush_otel.presentation.waiting import require_something
 
 from .output import print_json
-from .waiting import require_something
 
 
 @click.command("drain")

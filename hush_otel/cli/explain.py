@@ -25,13 +25,13 @@ from hush_otel.options import (
     dialect,
     max_request_bytes,
 )
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
 from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
-from . import text
 from .output import console, to_json
-from .waiting import open_reader
 
 TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
 """What can be explained: types whose spans are translated here."""

@@ -12,13 +12,13 @@ import click
 from rich.progress import Progress
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
-from . import text
 from .files import STDOUT, check_target, target_stream
 from .formats import SINKS, otlp_lines
 from .history import Chosen, choosing, chosen, progress
-from .waiting import open_reader
 
 FORMATS: Final = ("otlp", "jsonl", "csv", "parquet")
 BY_SUFFIX: Final = {".csv": "csv", ".parquet": "parquet"}

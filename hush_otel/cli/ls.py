@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
-from . import text
 from .output import STATUS_STYLES, awaits_spans, console, print_json
-from .waiting import open_reader
 
 DEFAULT_LIMIT: Final = 20
 """Fits a terminal window."""

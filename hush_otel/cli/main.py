@@ -17,9 +17,8 @@ from typing import Final
 import click
 
 from hush_otel.errors import HushError
+from hush_otel.presentation.text import clean
 from hush_otel.version import __version__
-
-from .text import clean
 
 COMMANDS: Final = {
     "demo": "Run a small traced workflow and watch it arrive, with nothing else running.",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from hush_otel.errors import HushError
+from hush_otel.presentation import text
 from hush_otel.store.reading import Reader
 
-from . import text
 from .files import FILE_MODE
 
 SUFFIXES: Final = {

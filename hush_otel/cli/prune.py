@@ -12,17 +12,17 @@ import click
 import msgspec
 from rich.progress import Progress
 
+from hush_otel.background.asking import Asking
 from hush_otel.config import Settings
 from hush_otel.errors import HushError
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.prune_orders import Rule
 from hush_otel.store.reading import Reader, Row
 
-from . import text
-from .asking import Asking
 from .filters import moment, size
 from .history import PAGE, progress
 from .output import print_json
-from .waiting import open_reader
 
 LOOK_S: Final = 0.1
 """Between two looks at how far it is."""

@@ -15,14 +15,14 @@ from rich.text import Text
 from hush_otel.config import Settings
 from hush_otel.mapping.redactor import Redactor
 from hush_otel.model import Origin, SpanData
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.rules import RedactionRules
 from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
-from . import text
 from .history import choosing, chosen, progress
 from .output import console, print_json
-from .waiting import open_reader
 
 EXIT_FOUND: Final = 1
 SHOWN_CHARS: Final = 2

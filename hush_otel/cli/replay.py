@@ -10,17 +10,17 @@ from typing import Any, Final
 import click
 from rich.progress import Progress, TaskID
 
+from hush_otel.background.asking import Asking
 from hush_otel.config import BARE_TYPES, Settings
 from hush_otel.errors import HushError
 from hush_otel.model import Destination
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
-from . import text
-from .asking import Asking
 from .filters import stored_destination
 from .history import Chosen, choosing, chosen, progress
 from .output import print_json
-from .waiting import open_reader
 
 LOOK_S: Final = 0.25
 """Between two looks at what is still to be delivered: each walks the destination's queue."""

@@ -10,15 +10,15 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from hush_otel.background.asking import Asking
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader
 from hush_otel.store.repricing import changes, summary
 
-from . import text
-from .asking import Asking
 from .history import Chosen, choosing, chosen, progress
 from .output import print_json
-from .waiting import open_reader
 
 
 @click.command("reprice")

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import click
 
+from hush_otel.background.asking import Asking
 from hush_otel.config import Settings
 from hush_otel.errors import HushError
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
-from . import text
-from .asking import Asking
 from .filters import stored_destination
 from .output import print_json
-from .waiting import open_reader
 
 WATCH_S: Final = 10.0
 """How long to look what the receivers say."""

@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row, find_request
 
-from . import text
 from .media import saved, summary
 from .output import STATUS_STYLES, awaits_spans, console, to_json
 from .tree import SpanTree
-from .waiting import open_reader
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.waiting import last_error, open_reader
 from hush_otel.store.notes import PAUSED
 from hush_otel.store.reading import SCHEMA_VERSION, Reader, Row
 
-from . import text
 from .output import STATUS_STYLES, console, print_json
-from .waiting import last_error, open_reader
 
 DUPLICATE: Final = "duplicate"
 """Reasons that begin with this are no losses: the same record came twice and was stored once."""

@@ -17,8 +17,9 @@ from inprocess import drain_once, node_payload, settings_for, writer_of
 from rich.console import Console
 from store_rows import START_NS, START_S, StoreRows
 
-from hush_otel.cli import ls, main, status, text, tree, waiting
+from hush_otel.cli import ls, main, status, tree
 from hush_otel.cli.output import program, to_json
+from hush_otel.presentation import text, waiting
 from hush_otel.store.reading import Reader
 
 HOSTILE = (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hush_otel.cli import text
+from hush_otel.presentation import text
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from hush_otel.cli import text
 from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
+from hush_otel.presentation import text
 from hush_otel.spool.filesystem import Append, append_mode, filesystem_type
 
 from .finding import Finding, note, ok, wrong

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hush_otel.background.client import owner_of_another_spool, owner_pid
-from hush_otel.cli import text, waiting
 from hush_otel.config import Settings
 from hush_otel.errors import SpoolError
+from hush_otel.presentation import text, waiting
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.locks import LockFile
 from hush_otel.spool.reader import SegmentReader

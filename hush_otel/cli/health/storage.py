@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from hush_otel.cli import text
 from hush_otel.config import Settings
 from hush_otel.errors import StoreError
+from hush_otel.presentation import text
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.locks import lock_file
 from hush_otel.sqlite_file import why_no_database
