@@ -50,6 +50,7 @@ _CHANGED: Final[dict[str, dict[str, str]]] = {
     },
     "hush_request_destinations": {"request": _COPY, "queued_seq": _SPAN_COPY},
     "hush_askers": {"request": _COPY},
+    "hush_request_labels": {"request": _COPY, "created_at": _OLDER},
     "hush_deliveries": {
         "id": _COPY,
         "request": _COPY,

@@ -45,10 +45,9 @@ EXTERNAL: Final = {"HUSH_BACKGROUND": "external"}
 def ask(database: str) -> dict[str, float]:
     """Milliseconds of the slowest answer of each kind, with opening the database."""
     path = Path(database)
-    page = {"limit": PAGE_ROWS, "status": None, "workflow": None}
     return {
         "nodes": max(_asked_ms(path, "request_nodes", request_id=one) for one in _request_ids(path)),
-        "page": max(_asked_ms(path, "list_requests", **page) for _ in range(PAGES_ASKED)),
+        "page": max(_page_ms(path) for _ in range(PAGES_ASKED)),
     }
 
 
@@ -129,7 +128,20 @@ def _asked_ms(path: Path, query: str, **parameters: Any) -> float:
     with Reader(path) as reader:
         found = reader.rows(query, **parameters)
     took = time.perf_counter() - began
-    assert len(found) in (backlog.SPANS_PER_REQUEST, PAGE_ROWS)
+    assert len(found) == backlog.SPANS_PER_REQUEST
+    return took * 1e3
+
+
+def _page_ms(path: Path) -> float:
+    from hush_otel.presentation.filters import Filters
+    from hush_otel.presentation.listing import page
+    from hush_otel.store.reading import Reader
+
+    began = time.perf_counter()
+    with Reader(path) as reader:
+        found = page(reader, Filters(), limit=PAGE_ROWS)
+    took = time.perf_counter() - began
+    assert len(found.requests) == PAGE_ROWS
     return took * 1e3
 
 

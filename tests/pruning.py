@@ -27,6 +27,7 @@ TABLES = (
     "hush_running",
     "hush_request_destinations",
     "hush_askers",
+    "hush_request_labels",
     "hush_deliveries",
 )
 """What belongs to requests."""

@@ -1,42 +1,71 @@
-"""What several commands let people choose by: times and ages, destinations."""
+"""What several commands let people choose by: which requests, times and ages, destinations."""
 
 from __future__ import annotations
 
 import re
-import time
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import click
 
-from hush_otel.errors import HushError
+from hush_otel.errors import ConfigError, HushError
+from hush_otel.presentation import moments
+from hush_otel.presentation.filters import STATUSES
 from hush_otel.store.reading import Reader, Row
 
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-_AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B)?")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """An option's age (``90s``, ``15m``, ``12h``, ``7d``, ``2w``) or time (ISO 8601) as unix seconds.
-
-    A time without offset is local.
+    """An option's age or time as unix seconds (`moments.moment`).
 
     Raises:
         click.BadParameter: It is neither.
     """
-    if value is None:
-        return None
-    age = _AGE.fullmatch(value.strip())
+    return _understood(moments.moment, value)
+
+
+def milliseconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
+    """An option's length of time (``250ms``, ``2s``); 0 without one.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    return (_understood(moments.seconds, value) or 0.0) * 1000
+
+
+def _understood(read: Callable[[str], float], value: str | None) -> float | None:
     try:
-        if age:
-            return time.time() - float(age[1]) * UNITS_S[age[2]]
-        return datetime.fromisoformat(value.strip()).astimezone(UTC).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise click.BadParameter(
-            f"{value!r} is neither an age (7d, 12h, 30m) nor a time (2026-01-31)"
-        ) from None
+        return None if value is None else read(value)
+    except ConfigError as exc:
+        raise click.BadParameter(exc.message) from None
+
+
+def filtering(command: Command) -> Command:
+    """The options that make up `Filters`: the command gets them by its fields' names."""
+    options = [
+        click.option("--status", type=click.Choice(STATUSES), help="Only requests in this state."),
+        click.option("--workflow", metavar="NAME", help="Only of this workflow."),
+        click.option("--model", metavar="NAME", help="Only with a span of this model."),
+        click.option("--user", metavar="ID", help="Only of this user."),
+        click.option("--session", metavar="ID", help="Only of this session."),
+        click.option("--tag", metavar="TAG", help="Only with this tag."),
+        click.option("--errors", is_flag=True, help="Only those in which a span failed."),
+        click.option("--since", callback=moment, metavar="AGE", help="Only since: 30m, 12h, 7d, or a time."),
+        click.option("--until", callback=moment, metavar="AGE", help="Only before that."),
+        click.option(
+            "--min-duration",
+            "min_ms",
+            callback=milliseconds,
+            metavar="TIME",
+            help="Only slower ones: 250ms, 2s.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:

@@ -12,10 +12,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hush_otel.presentation.filters import STATUSES
 from hush_otel.store.reading import Reader, Row
 
 from .filters import moment
-from .ls import STATUSES
 
 PAGE: Final = 500
 """Requests at once. Between pages nothing is open in the database: a snapshot would let its WAL grow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -11,9 +11,11 @@ from rich.text import Text
 
 from hush_otel.config import Settings
 from hush_otel.presentation import text
+from hush_otel.presentation.filters import Filters
+from hush_otel.presentation.listing import page
 from hush_otel.presentation.waiting import open_reader
-from hush_otel.store.reading import Row
 
+from .filters import filtering
 from .output import STATUS_STYLES, awaits_spans, console, print_json
 
 DEFAULT_LIMIT: Final = 20
@@ -35,38 +37,38 @@ WIDE_ONLY: Final = frozenset({"nodes", "tokens", "cost"})
 NARROW_CELLS: Final = 100
 """A terminal below this shows fewer columns, so that an id stays long enough for `show`."""
 
-STATUSES: Final = ("writing", "failed", "flushing", "pending", "flushed", "stored")
-
 
 @click.command("ls")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="How many."
 )
-@click.option("--status", type=click.Choice(STATUSES), help="Only requests in this state.")
-@click.option("--workflow", metavar="NAME", help="Only requests of this workflow.")
+@filtering
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object per line: the view `requests`, and computed_usd."
-)
+    "--json", "as_json", is_flag=True,
+    help="One JSON object per line: the view `requests`, computed_usd, running_count, models.",
+)  # fmt: skip
 @click.pass_obj
-def command(db: str | None, limit: int, status: str | None, workflow: str | None, as_json: bool) -> None:
+def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> None:
     """List requests, newest first.
 
-    A terminal of less than 100 columns shows less of each; --json and a pipe show all. A cost with ~ in front
-    is an estimate by a price table, at least in part (computed_usd).
+    Several options together leave what all of them say. A terminal of less than 100 columns shows less of
+    each; --json and a pipe show all. A cost with ~ in front is an estimate by a price table, at least in part
+    (computed_usd).
     """
+    filters = Filters(**options)
     with open_reader(Settings.load(db)) as reader:
-        requests = reader.rows("list_requests", limit=limit, status=status, workflow=workflow)
+        requests = page(reader, filters, limit=limit).requests
     if as_json:
         for request in requests:
-            print_json(dict(request))
+            print_json(request)
     elif requests:
         out = console()
         out.print(_table(requests, narrow=out.width < NARROW_CELLS))
     else:
-        click.echo("no requests" + (" match" if status or workflow else " recorded yet"))
+        click.echo("no requests" + (" match" if filters.chooses else " recorded yet"))
 
 
-def _table(requests: list[Row], *, narrow: bool) -> Table:
+def _table(requests: list[dict[str, Any]], *, narrow: bool) -> Table:
     names = [name for name in COLUMNS if not (narrow and name in WIDE_ONLY)]
     table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
     for name in names:
@@ -79,7 +81,7 @@ def _table(requests: list[Row], *, narrow: bool) -> Table:
     return table
 
 
-def _cells(request: Row) -> dict[str, Text]:
+def _cells(request: dict[str, Any]) -> dict[str, Text]:
     start = request["start_time"] or datetime.fromtimestamp(request["created_at"], UTC).isoformat()
     tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
     errors = request["error_count"]
@@ -96,8 +98,8 @@ def _cells(request: Row) -> dict[str, Text]:
     }
 
 
-def _status(request: Row) -> Text:
-    remark = ", no spans" if awaits_spans(dict(request)) else ""
+def _status(request: dict[str, Any]) -> Text:
+    remark = ", no spans" if awaits_spans(request) else ""
     return Text(request["status"] + remark, style=STATUS_STYLES.get(request["status"], ""))
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from hush_otel.config import Settings
 from hush_otel.presentation import text
+from hush_otel.presentation.listing import shown
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row, find_request
 
@@ -75,7 +76,7 @@ def write_json(reader: Reader, request_id: str) -> None:
 def _json_parts(reader: Reader, request_id: str) -> Iterator[str]:
     request = reader.row("request", request_id=request_id)
     deliveries = reader.rows("request_deliveries", request_id=request_id)
-    yield f'{{"request":{to_json(dict(request or {}))}'
+    yield f'{{"request":{to_json(shown(request) if request else {})}'
     yield f',"deliveries":{to_json([dict(row) for row in deliveries])}'
     yield ',"nodes":['
     for index, row in enumerate(reader.each("request_nodes", request_id=request_id)):

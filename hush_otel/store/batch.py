@@ -80,6 +80,8 @@ class Batch:
         request = self._marked_request(record.request_id)
         shown = (record.tracer_type, masked_json(record.tracer_config), tags_json(record.tags))
         self._db.execute(SQL["mark_request"], (*shown, self._now, self._now, request))
+        if record.tags is not None:
+            self._sums.replace_tags(request, map(str, record.tags))
         self._sums.complete_request(request, "mark")
         destination = self._shared.routes.marked(self._db, record, self._now)
         if destination is not None:

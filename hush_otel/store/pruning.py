@@ -4,7 +4,7 @@ Everything runs in the owner's transactions and may be broken off after each uni
 is found and deleted by the next look. A request goes in this order, so that no unit leaves anything behind
 that would be missed (`hush-otel audit`) or sent by mistake:
 
-1. its deliveries; with the last of them what it owes;
+1. its deliveries; with the last of them what it owes and what it is found by;
 2. its spans, each with its references to payloads and media, and those with their last reference;
 3. its traces, unless spans of other requests are in them, and the request itself.
 
@@ -71,7 +71,7 @@ class Pruning:
         self._count_undelivered(self._rows("delete_deliveries", limited))
         if self._rows("has_deliveries", names):
             return False
-        for statement in ("forget_owed", "forget_askers"):
+        for statement in ("forget_owed", "forget_askers", "forget_labels"):
             self._db.execute(SQL[statement], names)
         spans = self._rows("delete_spans", limited)
         self._count_spans(spans)

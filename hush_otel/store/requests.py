@@ -198,10 +198,11 @@ class Requests:
         db.execute(SQL["move_deliveries"], (new, old))
         db.execute(SQL["move_request_destinations"], (new, old))
         db.execute(SQL["move_askers"], (new, old))
+        db.execute(SQL["move_labels"], (new, old))
         db.execute(SQL["merge_request"], (new, old))
         db.execute(SQL["first_to_say"], (new,))
         db.execute(SQL["set_request_trace"], (trace, new))
-        for name in ("forget_request_destinations", "forget_askers", "forget_request"):
+        for name in ("forget_request_destinations", "forget_askers", "forget_labels", "forget_request"):
             db.execute(SQL[name], (old,))
 
     def _move_traces(self, db: sqlite3.Connection, old: int, new: int, trace: int) -> None:
@@ -244,6 +245,7 @@ class RollUp:
         "errors",
         "has_nodes",
         "max_seq",
+        "models",
         "nodes",
         "now",
         "prompt_tokens",
@@ -278,6 +280,7 @@ class RollUp:
         self.session_id: str | None = None
         self.user_seq = self.session_seq = LAST + 1
         self.writer_id: bytes | None = None
+        self.models: set[str] = set()
 
     def values(self) -> dict[str, Any]:
         """The parameters of the statements `roll_up` and `insert_new_request`."""
@@ -308,6 +311,8 @@ class RollUp:
         self.workflow_name = self.workflow_name or row.workflow_name
         if promoted.user_id or promoted.session_id:
             self._hear(promoted, values[END_SEQ])
+        if promoted.model is not None:
+            self.models.add(promoted.model)
         self.writer_id = self.writer_id or row.writer_id
 
     def _hear(self, promoted: Promoted, seq: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from .requests import RollUp, Trace
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 SQL: Final = load_statements("ingest")
 
 NOT_COMPLETE: Final = {"completed_by": None, "completed_at": None}
+
+MODEL: Final = 0
+TAG: Final = 1
+"""Kinds of hush_request_labels."""
 
 
 class Sums:
@@ -66,6 +71,7 @@ class Sums:
         moved = self._roll_ups.pop(old, None)
         if moved is not None:
             self._db.execute(SQL["roll_up"], {**moved.values(), "request": new})
+            self.label(new, MODEL, moved.models)
 
     def roll_up(self, request: int) -> RollUp:
         """What this batch adds to a request."""
@@ -99,6 +105,15 @@ class Sums:
         """It is complete; the first reason stays."""
         self._db.execute(SQL["complete_request"], (reason, self._now, self._now, self._now, request))
 
+    def label(self, request: int, kind: int, labels: Iterable[str]) -> None:
+        """A request that is a row is found by these, too."""
+        self._db.executemany(SQL["label_request"], [(request, kind, label) for label in labels])
+
+    def replace_tags(self, request: int, tags: Iterable[str]) -> None:
+        """A mark says its tags, and the last mark counts."""
+        self._db.execute(SQL["forget_tags"], (request,))
+        self.label(request, TAG, tags)
+
     def write(self, completed: list[bytes]) -> None:
         """Roll-ups and completions. A request that this batch has begun is written once, with all of it."""
         db = self._db
@@ -110,10 +125,23 @@ class Sums:
         )
         roll_ups = [roll_up.values() for number, roll_up in self._roll_ups.items() if number not in begun]
         db.executemany(SQL["roll_up"], roll_ups)
-        db.executemany(SQL["mend_request"], [{"request": request} for request in self._mended])
+        self._label_models(begun)
+        self._mend()
         for number in complete:
             if number not in begun:
                 self.complete_request(number, "root")
+
+    def _label_models(self, begun: set[int]) -> None:
+        found = [(number, model) for number, one in self._roll_ups.items() for model in one.models]
+        new = [(number, MODEL, model, self._now) for number, model in found if number in begun]
+        old = [(number, MODEL, model) for number, model in found if number not in begun]
+        self._db.executemany(SQL["label_new_request"], new)
+        self._db.executemany(SQL["label_request"], old)
+
+    def _mend(self) -> None:
+        mended = [{"request": request} for request in self._mended]
+        for statement in ("mend_request", "forget_models", "mend_models"):
+            self._db.executemany(SQL[statement], mended)
 
     def _settle_new(self) -> None:
         """Before two requests become one: everything is a row. What the batch knows of it follows later."""

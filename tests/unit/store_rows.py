@@ -56,6 +56,13 @@ class StoreRows:
         self._insert("hush_requests", request_id=request_id, **(defaults | columns))
         return n
 
+    def label(self, request: int, kind: int, label: str) -> None:
+        """A model (0) or a tag (1) of a request."""
+        self._db.execute(
+            "INSERT INTO hush_request_labels SELECT id, ?, ?, created_at FROM hush_requests WHERE id = ?",
+            (kind, label, request),
+        )
+
     def span(self, request: int, span_id: int, parent: int | None = None, **columns: object) -> None:
         """One ended span of a request."""
         defaults = {

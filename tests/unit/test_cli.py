@@ -20,6 +20,7 @@ from store_rows import START_NS, START_S, StoreRows
 from hush_otel.cli import ls, main, status, tree
 from hush_otel.cli.output import program, to_json
 from hush_otel.presentation import text, waiting
+from hush_otel.presentation.listing import shown
 from hush_otel.store.reading import Reader
 
 HOSTILE = (
@@ -42,6 +43,7 @@ def db(tmp_path: Path) -> Path:
         rows.span(
             good, 3, 1, name="second", model="m-1", prompt_tokens=123, completion_tokens=45, cost_usd=0.00123
         )
+        rows.label(good, 0, "m-1")
         rows.span(good, 2, 1, name="first")
         rows.span(good, 4, 2, name="running", state=0, end_ns=None, end_seq=None)
         rows.delivery(good, there, "delivered", attempts=2)
@@ -90,6 +92,10 @@ def test_ls_filters_and_limits(db: Path) -> None:
         (("--status", "failed"), ["bad-1"]),
         (("--workflow", "nodes"), ["live-1"]),
         (("--limit", "1"), ["live-1"]),
+        (("--user", "ana", "--model", "m-1"), ["good-1"]),
+        (("--errors", "--min-duration", "1s"), ["bad-1"]),
+        (("--min-duration", "2s"), []),
+        (("--since", "1h"), []),
     ]:
         objects = [json.loads(line) for line in run(db, "ls", "--json", *args).stdout.splitlines()]
         assert [one["request_id"] for one in objects] == found
@@ -97,9 +103,9 @@ def test_ls_filters_and_limits(db: Path) -> None:
 
 
 def test_ls_json_has_the_columns_of_the_view(db: Path) -> None:
-    """Every line is one object with exactly the columns of `requests`."""
+    """Every line is one object with the columns of `requests` and three more."""
     with Reader(db) as reader:
-        columns = list(dict(reader.rows("request", request_id="good-1")[0]))
+        columns = list(shown(reader.rows("request", request_id="good-1")[0]))
     for line in run(db, "ls", "--json").stdout.splitlines():
         assert list(json.loads(line)) == columns
 

@@ -14,8 +14,18 @@ QUERIES = Path(__file__).parents[2] / "hush_otel/store/queries"
 LARGE = ("hush_spans", "hush_requests", "hush_deliveries", "hush_traces")
 
 ALLOWED = {
+    # Stops at LIMIT, in no order.
+    "set_failed": {"hush_deliveries USING INDEX hush_deliveries_dead"},
+    "set_waiting": {
+        "hush_deliveries USING INDEX hush_deliveries_due",
+        "hush_requests USING INDEX hush_requests_awaited",
+    },
+    "set_writing": {
+        "hush_requests USING INDEX hush_requests_open",
+        "hush_requests USING INDEX hush_requests_writer",
+    },
     # Newest first, stops at LIMIT.
-    "list_requests": {"hush_requests USING INDEX hush_requests_created"},
+    "walk_errors": {"hush_requests USING INDEX hush_requests_failed"},
     "list_deliveries": {"hush_deliveries"},
     # Counts everything, over the narrowest index.
     "status_spans": {"hush_spans USING COVERING INDEX hush_spans_request"},
@@ -115,6 +125,29 @@ def test_rows_of_a_request_come_from_their_index(store: sqlite3.Connection, quer
     """The spans of one request are found by hush_spans_request, and by nothing else."""
     steps = plan(store, (QUERIES / f"{query}.sql").read_text(encoding="utf-8"))
     assert any(step.startswith("SEARCH s USING INDEX hush_spans_request (request=?)") for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("walk_all", "hush_requests_created"),
+        ("walk_workflow", "hush_requests_workflow"),
+        ("walk_user", "hush_requests_user"),
+        ("walk_session", "hush_requests_session"),
+        ("walk_errors", "hush_requests_failed"),
+        ("walk_label", "hush_request_labels_label"),
+        ("set_slow", "hush_requests_slow"),
+    ],
+)
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_every_way_through_the_list_has_its_index(
+    store: sqlite3.Connection, query: str, index: str, analyzed: bool
+) -> None:
+    """Candidates of a list are found in the index that is for them, and in no other."""
+    if analyzed:
+        store.execute("ANALYZE")
+    (step,) = plan(store, (QUERIES / f"{query}.sql").read_text(encoding="utf-8"))
+    assert f" INDEX {index} " in step
 
 
 def test_every_query_names_what_it_is_for() -> None:

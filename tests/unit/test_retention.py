@@ -101,7 +101,7 @@ def test_everything_of_a_request_goes(owner: Owner, settings: Settings) -> None:
     app = App(settings.db_path, destinations=[archive])
     text = "long text " * 5_000
     for one in "ab":
-        record(app, one, text=text, own=f"of {one} " * 5_000)
+        record(app, one, text=text, own=f"of {one} " * 5_000, **{"hush.model": "m"})
         media = [{"bytes": b"of both"}, {"bytes": one.encode()}]
         app.store.insert_node_trace(one, "flow", "step", "root", *(None,) * 5, {"__media__": media}, None)
     owner.drain()

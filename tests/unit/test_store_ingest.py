@@ -250,6 +250,22 @@ def assert_exact(store: Store) -> None:
     assert not rows(store.path, beyond)
     running = rows(store.path, "SELECT id FROM hush_spans WHERE state = 0 ORDER BY id")
     assert running == rows(store.path, "SELECT span FROM hush_running ORDER BY span")
+    assert models(store.path) == rows(store.path, MODELS_OF_SPANS)
+
+
+MODELS_OF_SPANS = """
+    SELECT DISTINCT r.request_id, s.model, r.created_at
+    FROM hush_spans s JOIN hush_requests r ON r.id = s.request
+    WHERE s.model IS NOT NULL ORDER BY r.request_id, s.model
+"""
+
+
+def models(path: Path) -> list[tuple[Any, ...]]:
+    """Which requests are found by which models."""
+    sql = """SELECT coalesce(r.request_id, 'nobody'), l.label, l.created_at
+        FROM hush_request_labels l LEFT JOIN hush_requests r ON r.id = l.request
+        WHERE l.kind = 0 ORDER BY r.request_id, l.label"""
+    return rows(path, sql)
 
 
 # ------------------------------------------------------------------ spans

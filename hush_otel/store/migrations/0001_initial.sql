@@ -71,6 +71,22 @@ CREATE INDEX hush_requests_open ON hush_requests (last_at) WHERE completed_by IS
 CREATE INDEX hush_requests_writer ON hush_requests (writer_id) WHERE completed_by IS NULL;
 CREATE INDEX hush_requests_due ON hush_requests (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX hush_requests_awaited ON hush_requests (completed_at) WHERE completed_by = 'mark' AND max_seq = 0;
+-- What people look for among millions: presentation/listing.py takes the way with the fewest candidates.
+CREATE INDEX hush_requests_workflow ON hush_requests (workflow_name, created_at) WHERE workflow_name IS NOT NULL;
+CREATE INDEX hush_requests_user ON hush_requests (user_id, created_at) WHERE user_id IS NOT NULL;
+CREATE INDEX hush_requests_session ON hush_requests (session_id, created_at) WHERE session_id IS NOT NULL;
+CREATE INDEX hush_requests_failed ON hush_requests (created_at) WHERE error_count > 0;
+CREATE INDEX hush_requests_slow ON hush_requests (end_ns - start_ns) WHERE end_ns IS NOT NULL;
+
+-- What a request has several of, and is looked for by: the models of its spans, the tags of its marks.
+CREATE TABLE hush_request_labels (
+    request    INTEGER NOT NULL,
+    kind       INTEGER NOT NULL,              -- 0 model, 1 tag
+    label      TEXT NOT NULL,
+    created_at REAL NOT NULL,                 -- the request's, so that the newest are found by index
+    PRIMARY KEY (request, kind, label)
+) WITHOUT ROWID;
+CREATE INDEX hush_request_labels_label ON hush_request_labels (kind, label, created_at);
 
 CREATE TABLE hush_spans (
     id                INTEGER PRIMARY KEY,

@@ -1,5 +1,9 @@
--- One request: the columns of the public view, and how much of its cost was computed.
+-- One request: the columns of the public view, how much of its cost was computed, how many spans run, its models
+-- as a JSON list.
 SELECT v.*,
-       (SELECT r.computed_usd FROM hush_requests r WHERE r.request_id = v.request_id) AS computed_usd
-FROM requests v
-WHERE v.request_id = :request_id;
+       r.computed_usd,
+       r.running_count,
+       (SELECT json_group_array(l.label) FROM hush_request_labels l WHERE l.request = r.id AND l.kind = 0) AS models
+FROM hush_requests r
+CROSS JOIN requests v ON v.request_id = r.request_id
+WHERE r.request_id = :request_id;

@@ -222,8 +222,29 @@ DELETE FROM hush_request_destinations WHERE request = ?
 -- name: forget_askers
 DELETE FROM hush_askers WHERE request = ?
 
+-- name: move_labels
+INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at)
+SELECT n.id, l.kind, l.label, n.created_at
+FROM hush_requests n
+CROSS JOIN hush_request_labels l
+WHERE n.id = ? AND l.request = ?
+
+-- name: forget_labels
+DELETE FROM hush_request_labels WHERE request = ?
+
+-- name: forget_tags
+DELETE FROM hush_request_labels WHERE request = ? AND kind = 1
+
 -- name: forget_request
 DELETE FROM hush_requests WHERE id = ?
+
+-- name: label_new_request
+-- That this batch has begun, so that its time is known.
+INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at) VALUES (?, ?, ?, ?)
+
+-- name: label_request
+INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at)
+SELECT r.id, ?2, ?3, r.created_at FROM hush_requests r WHERE r.id = ?1
 
 -- name: roll_up
 -- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most.
@@ -259,6 +280,16 @@ UPDATE hush_requests SET
     error_message = (SELECT coalesce(status_message, '') FROM hush_spans
                      WHERE request = :request AND status_code = 2 ORDER BY end_seq LIMIT 1)
 WHERE id = :request
+
+-- name: forget_models
+DELETE FROM hush_request_labels WHERE request = :request AND kind = 0
+
+-- name: mend_models
+INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at)
+SELECT r.id, 0, s.model, r.created_at
+FROM hush_requests r
+CROSS JOIN hush_spans s ON s.request = r.id
+WHERE r.id = :request AND s.model IS NOT NULL
 
 -- name: complete_request
 UPDATE hush_requests SET completed_by = ?, completed_at = ?, due_at = ?, last_at = ?

@@ -39,6 +39,9 @@ DELETE FROM hush_request_destinations WHERE request IN (SELECT value FROM json_e
 -- name: forget_askers
 DELETE FROM hush_askers INDEXED BY hush_askers_request WHERE request IN (SELECT value FROM json_each(:requests))
 
+-- name: forget_labels
+DELETE FROM hush_request_labels WHERE request IN (SELECT value FROM json_each(:requests))
+
 -- name: delete_spans
 DELETE FROM hush_spans WHERE id IN (
     SELECT s.id FROM json_each(:requests) j CROSS JOIN hush_spans s ON s.request = j.value LIMIT :limit

@@ -1,0 +1,146 @@
+"""Lists of requests: every filter and every two of them, page by page, against a plain look at all rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from store_rows import START_NS, START_S, StoreRows
+
+from hush_otel.errors import ConfigError
+from hush_otel.presentation import listing
+from hush_otel.presentation.filters import Filters
+from hush_otel.presentation.listing import Page, Place, page
+from hush_otel.store.reading import Reader
+
+REQUESTS = 120
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Requests with everything that a list is filtered by, each in another rhythm; several begin at once."""
+    path = tmp_path_factory.mktemp("listing") / "traces.db"
+    with StoreRows(path) as rows:
+        there = rows.destination("there")
+        for n in range(REQUESTS):
+            request = rows.request(
+                f"r{n}",
+                workflow_name=("answer", "import")[n % 2],
+                user_id=f"user-{n % 5}" if n % 3 else None,
+                session_id=f"session-{n // 10}",
+                error_count=int(n % 7 == 0),
+                end_ns=START_NS + n * 1_000_000,
+                created_at=START_S + n // 4,
+                completed_by=None if n % 13 == 0 else "root",
+                tags=json.dumps(["prod"]) if n % 4 == 0 else None,
+            )
+            rows.label(request, 0, "gpt-4o")
+            if n % 6 == 0:
+                rows.label(request, 0, "small")
+            if n % 4 == 0:
+                rows.label(request, 1, "prod")
+            if n % 11 == 0:
+                rows.delivery(request, there, "dead" if n % 2 else "pending")
+                rows.delivery(request, there, "delivered")
+    with Reader(path) as opened:
+        yield opened
+
+
+SAID: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
+    ({"status": "failed"}, lambda one: one["status"] == "failed"),
+    ({"status": "pending"}, lambda one: one["status"] == "pending"),
+    ({"status": "writing"}, lambda one: one["status"] == "writing"),
+    ({"status": "flushing"}, lambda one: one["status"] == "flushing"),
+    ({"status": "stored"}, lambda one: one["status"] == "stored"),
+    ({"workflow": "import"}, lambda one: one["workflow_name"] == "import"),
+    ({"user": "user-2"}, lambda one: one["user_id"] == "user-2"),
+    ({"session": "session-3"}, lambda one: one["session_id"] == "session-3"),
+    ({"model": "small"}, lambda one: "small" in one["models"]),
+    ({"tag": "prod"}, lambda one: one["tags"] is not None),
+    ({"errors": True}, lambda one: one["error_count"] > 0),
+    ({"min_ms": 60.0}, lambda one: one["duration_ms"] >= 60),
+    ({"since": START_S + 10.0}, lambda one: one["created_at"] >= START_S + 10),
+    ({"until": START_S + 20.0}, lambda one: one["created_at"] < START_S + 20),
+]
+PAIRS = [(one, other) for one, other in itertools.combinations(SAID, 2) if not set(one[0]) & set(other[0])]
+
+
+def pages(reader: Reader, filters: Filters, **how: Any) -> Iterator[Page]:
+    """One after the other, to the last."""
+    before = listing.TOP
+    while True:
+        found = page(reader, filters, before=before, **how)
+        yield found
+        if found.next is None:
+            return
+        before = found.next
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    """In order."""
+    return [one["request_id"] for one in found]
+
+
+@pytest.mark.parametrize("small_set", [10, 1000])
+@pytest.mark.parametrize(
+    "chosen",
+    [*((one,) for one in SAID), *PAIRS],
+    ids=lambda chosen: "-".join(f"{key}_{value}" for said, _ in chosen for key, value in said.items()),
+)
+def test_pages_together_are_what_matches(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, chosen: Any, small_set: int
+) -> None:
+    """Whatever way is taken, in whatever steps: each request that matches once, the newest first."""
+    monkeypatch.setattr(listing, "FIRST_STEP", 2)
+    monkeypatch.setattr(listing, "LARGEST_STEP", 16)
+    monkeypatch.setattr(listing, "SMALL_SET", small_set)
+    everything = page(reader, Filters(), limit=REQUESTS).requests
+    expected = [one for one in everything if all(matches(one) for _, matches in chosen)]
+    filters = Filters(**{key: value for said, _ in chosen for key, value in said.items()})
+    found = list(pages(reader, filters, limit=3))
+    assert ids([one for part in found for one in part.requests]) == ids(expected)
+    assert all(len(part.requests) == 3 for part in found[:-1])
+
+
+def test_all_are_listed_the_newest_first(reader: Reader) -> None:
+    """By time, and by number where several began at once; nothing twice across pages."""
+    found = [one for part in pages(reader, Filters(), limit=7) for one in part.requests]
+    assert ids(found) == [f"r{n}" for n in reversed(range(REQUESTS))]
+
+
+def test_the_last_page_says_so(reader: Reader) -> None:
+    """No page is empty because the one before it was exactly full."""
+    assert page(reader, Filters(), limit=REQUESTS).next is None
+    assert page(reader, Filters(), limit=REQUESTS - 1).next is not None
+
+
+def test_when_the_time_is_up_a_page_says_where_to_go_on(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two common filters that rarely meet: short pages, and all of it in the end."""
+    monkeypatch.setattr(listing, "FIRST_STEP", 5)
+    filters = Filters(user="user-2", tag="prod", errors=True)
+    found = list(pages(reader, filters, limit=3, budget_s=0.0))
+    assert len(found) > 1
+    assert ids([one for part in found for one in part.requests]) == ids(
+        page(reader, filters, limit=REQUESTS).requests
+    )
+
+
+def test_a_place_is_text_and_back() -> None:
+    """A URL carries it without losing a digit; anything else is refused."""
+    place = Place(1_700_000_000.1234567, 42)
+    assert Place.parse(str(place)) == place
+    with pytest.raises(ConfigError, match="before: 'x' is no place in a list"):
+        Place.parse("x")
+
+
+def test_models_are_a_list(reader: Reader) -> None:
+    """Beside what a price table says and what still runs."""
+    (found,) = page(reader, Filters(model="small"), limit=1).requests
+    assert found["models"] == ["gpt-4o", "small"]
+    assert found["running_count"] == 0
+    assert "id" not in found
