@@ -178,6 +178,11 @@ def _walk(reader: Reader, way: _Way, before: Place, since: float, step: int) -> 
     return [_place(row) for row in reader.each(way.query, **at, **way.params)]
 
 
+def places(reader: Reader, before: Place, limit: int) -> list[Place]:
+    """The next requests of all, whatever they are."""
+    return _walk(reader, _Way("walk_all", {}), before, 0.0, limit)
+
+
 def _set(reader: Reader, way: _Way, before: Place, since: float) -> list[Place] | None:
     """All of it that lies there, in order; None when it is no small set."""
     rows = reader.rows(way.query, limit=SMALL_SET, **way.params)

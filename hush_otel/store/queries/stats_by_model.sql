@@ -1,0 +1,29 @@
+-- For statistics: the model calls of the newest :limit requests of [:since, :until) by model, with all their durations.
+-- Calls are what mapping/semconv.py `countable` counts; those that only repeat others are left out.
+WITH chosen (id, created_at) AS (
+    SELECT id, created_at FROM hush_requests
+    WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT id, created_at FROM hush_requests
+    WHERE workflow_name = :workflow AND created_at >= :since AND created_at < :until
+    ORDER BY created_at DESC
+    LIMIT :limit
+)
+SELECT s.model AS key,
+       count(*) AS count,
+       coalesce(sum(s.status_code = 2), 0) AS error_count,
+       json_group_array((s.end_ns - s.start_ns) / 1e6) FILTER (WHERE s.end_ns IS NOT NULL) AS durations_ms,
+       sum(s.prompt_tokens) AS prompt_tokens,
+       sum(s.completion_tokens) AS completion_tokens,
+       sum(s.total_tokens) AS total_tokens,
+       sum(s.cost_usd) AS cost_usd,
+       sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL) AS computed_usd
+FROM chosen c
+CROSS JOIN hush_spans s ON s.request = c.id
+WHERE EXISTS (SELECT 1 FROM hush_request_labels l WHERE l.request = c.id AND l.kind = 0)
+  AND s.end_seq > 0
+  AND s.model IS NOT NULL
+  AND s.repeats IS NULL
+  AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
+GROUP BY s.model
+ORDER BY count(*) DESC, s.model;

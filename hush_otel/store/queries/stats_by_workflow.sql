@@ -1,0 +1,23 @@
+-- For statistics: the newest :limit requests of [:since, :until) by workflow, with all their durations.
+WITH chosen (id, created_at) AS (
+    SELECT id, created_at FROM hush_requests
+    WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT id, created_at FROM hush_requests
+    WHERE workflow_name = :workflow AND created_at >= :since AND created_at < :until
+    ORDER BY created_at DESC
+    LIMIT :limit
+)
+SELECT r.workflow_name AS key,
+       count(*) AS count,
+       coalesce(sum(r.error_count > 0), 0) AS error_count,
+       json_group_array((r.end_ns - r.start_ns) / 1e6) FILTER (WHERE r.end_ns IS NOT NULL) AS durations_ms,
+       sum(r.prompt_tokens) AS prompt_tokens,
+       sum(r.completion_tokens) AS completion_tokens,
+       sum(r.total_tokens) AS total_tokens,
+       sum(r.cost_usd) AS cost_usd,
+       sum(r.computed_usd) AS computed_usd
+FROM chosen c
+CROSS JOIN hush_requests r ON r.id = c.id
+GROUP BY r.workflow_name
+ORDER BY count(*) DESC, r.workflow_name;

@@ -1,0 +1,19 @@
+-- For statistics: the newest :limit requests of [:since, :until) over time, in buckets of :bucket_s.
+WITH chosen (id, created_at) AS (
+    SELECT id, created_at FROM hush_requests
+    WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT id, created_at FROM hush_requests
+    WHERE workflow_name = :workflow AND created_at >= :since AND created_at < :until
+    ORDER BY created_at DESC
+    LIMIT :limit
+)
+SELECT CAST(r.created_at / :bucket_s AS INTEGER) * :bucket_s AS at,
+       count(*) AS count,
+       coalesce(sum(r.error_count > 0), 0) AS error_count,
+       sum(r.total_tokens) AS total_tokens,
+       sum(r.cost_usd) AS cost_usd
+FROM chosen c
+CROSS JOIN hush_requests r ON r.id = c.id
+GROUP BY 1
+ORDER BY 1;
