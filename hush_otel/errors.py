@@ -6,6 +6,7 @@
     ├── StoreError              the SQLite database cannot be used
     │   ├── StoreFenced         another background process has taken the database over
     │   └── StoreBusy           somebody holds it, or there is no room: it will be usable later
+    ├── PageError               the page has asked for what it cannot have; carries the HTTP status
     └── DeliveryError           one attempt of one delivery failed
         ├── RetryableError      try again later, after `retry_after_s` when given
         ├── PermanentError      never succeeds: the delivery is dead
@@ -55,6 +56,20 @@ class StoreFenced(StoreError):  # noqa: N818 - a state, named as the field names
 
 class StoreBusy(StoreError):  # noqa: N818 - a state, as StoreFenced is
     """The database cannot be used now, and will be when a lock is released or space is freed."""
+
+
+class PageError(HushError):
+    """What was asked of the page's server is not there, not allowed, or makes no sense.
+
+    Args:
+        status: The HTTP status of the answer.
+        message: What was asked, and why it is refused.
+        hint: What the reader can do.
+    """
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class DeliveryError(HushError):

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "demo": "Run a small traced workflow and watch it arrive, with nothing else running.",
     "ls": "List requests, newest first.",
     "show": "Show one request as a tree of spans.",
+    "ui": "Look at requests in the browser, live.",
     "status": "Show the database, the background process, and what waits, failed or was lost.",
     "deliveries": "List deliveries, newest first: one request to one destination each.",
     "retry": "Send deliveries again that are dead or paused, or wait for their next try.",

@@ -25,12 +25,12 @@ _KINDS: Final = frozenset(
 _WORDS: Final = {"generation": "llm", "retrieval": "retriever", "workflow": "chain"}
 """What people write as a node type, by the word for it here."""
 
-_INPUT: Final = (
+INPUT: Final = (
     *("input.value", "gen_ai.input.messages", "gen_ai.tool.call.arguments", "langfuse.observation.input"),
     *("traceloop.entity.input", "mlflow.spanInputs", "gen_ai.prompt", "pydantic_ai.all_messages"),
     "tool_arguments",
 )
-_OUTPUT: Final = (
+OUTPUT: Final = (
     *("output.value", "gen_ai.output.messages", "gen_ai.tool.call.result", "langfuse.observation.output"),
     *("traceloop.entity.output", "mlflow.spanOutputs", "gen_ai.completion", "final_result"),
     "tool_response",
@@ -136,8 +136,8 @@ def meaning_of(span: SpanData) -> Meaning:
         session_id=facts.session_id or facts.request.session_id,
         workflow_name=facts.request.workflow_name,
         tags=facts.request.tags or _tags(attributes),
-        input=_content(attributes, _INPUT),
-        output=_content(attributes, _OUTPUT),
+        input=_content(attributes, INPUT),
+        output=_content(attributes, OUTPUT),
         parameters=_parameters(attributes),
         metadata=_object(attributes.get("metadata")),
         trace_metadata=_object(facts.request.metadata),

@@ -45,14 +45,24 @@ class Message(NamedTuple):
 
 def input_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
     """What a model was sent; empty where no messages can be told apart."""
-    keys = ("gen_ai.input.messages", "llm.input_messages.", "gen_ai.prompt.")
-    return _messages(attributes, keys, meaning.input, "user")
+    return messages_to(attributes, meaning.input)
 
 
 def output_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
     """What a model answered."""
+    return messages_from(attributes, meaning.output)
+
+
+def messages_to(attributes: Mapping[str, AttributeValue], content: str | None) -> list[Message]:
+    """The same as `input_messages`, where the input is known and nothing else of the meaning is."""
+    keys = ("gen_ai.input.messages", "llm.input_messages.", "gen_ai.prompt.")
+    return _messages(attributes, keys, content, "user")
+
+
+def messages_from(attributes: Mapping[str, AttributeValue], content: str | None) -> list[Message]:
+    """The same for the output."""
     keys = ("gen_ai.output.messages", "llm.output_messages.", "gen_ai.completion.")
-    return _messages(attributes, keys, meaning.output, "assistant")
+    return _messages(attributes, keys, content, "assistant")
 
 
 def _messages(

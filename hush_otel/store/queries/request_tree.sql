@@ -13,6 +13,8 @@ SELECT n.trace_id,
        s.node ->> 'parent_name' AS parent_node,
        n.context_id,
        n.execution_order,
+       n.node_type,
+       s.kind,
        s.start_ns,
        s.end_ns,
        CASE WHEN n.duration_ms IS NULL AND n.start_time IS NOT NULL AND n.end_time IS NOT NULL

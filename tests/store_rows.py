@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-SCHEMA = (Path(__file__).parents[2] / "hush_otel/store/schema.sql").read_text(encoding="utf-8")
+SCHEMA = (Path(__file__).parents[1] / "hush_otel/store/schema.sql").read_text(encoding="utf-8")
 START_S = 1_700_000_000
 START_NS = START_S * 1_000_000_000
 
@@ -82,6 +82,14 @@ class StoreRows:
             "created_at": START_S,
         }
         self._insert("hush_spans", **(defaults | columns))
+
+    def long_span(self, request: int, span_id: int, key: str, text: str) -> None:
+        """One span with an attribute that lies apart, as long ones do."""
+        self.span(request, span_id, large=1)
+        (span,) = self._db.execute("SELECT max(id) FROM hush_spans").fetchone()
+        n = next(self._seq)
+        self._insert("hush_payloads", id=n, digest=n.to_bytes(8, "big"), json=json.dumps(text))
+        self._insert("hush_span_payloads", span=span, key=key, payload=n)
 
     def node(self, request: int, span_id: int, name: str, parent_name: str | None, **node: object) -> None:
         """One row of insert_node_trace whose parent is not resolved yet."""

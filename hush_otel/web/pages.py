@@ -1,0 +1,60 @@
+"""The HTML that the server itself writes, and the one file that every page is."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from hush_otel.errors import PageError
+
+STATIC: Final = Path(__file__).with_name("static")
+INDEX: Final = STATIC / "index.html"
+
+PATHS: Final = (
+    "/",
+    "/requests/{id}",
+    "/sessions",
+    "/sessions/{id}",
+    "/compare",
+    "/stats",
+    "/deliveries",
+)
+"""Where the page is. What it shows there is decided in the browser."""
+
+_BARE: Final = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">{head}
+<title>hush-otel</title><link rel="stylesheet" href="/static/bare.css"></head>
+<body><main>{body}</main></body>
+</html>
+"""
+
+
+async def index(_request: Request) -> Response:
+    """The page."""
+    return FileResponse(INDEX, media_type="text/html")
+
+
+async def nothing(_request: Request, _exc: Exception) -> Response:
+    """There is no such page."""
+    return refusal(PageError(404, "there is no such page", hint="the list of requests is at /"))
+
+
+def refusal(exc: PageError) -> Response:
+    """What went wrong, for people."""
+    hint = f"<p>{escape(exc.hint[:1].upper() + exc.hint[1:])}.</p>" if exc.hint else ""
+    # From here a browser sends its cookie along, which it did not if a link elsewhere has led here.
+    again = '<p><a href="">Try again</a></p>' if exc.status == 401 else ""  # noqa: PLR2004
+    title = escape(exc.message[:1].upper() + exc.message[1:])
+    return HTMLResponse(_BARE.format(head="", body=f"<h1>{title}</h1>{hint}{again}"), exc.status)
+
+
+def onwards(path: str) -> str:
+    """A page that leads to another at once."""
+    target = escape(path, quote=True)
+    head = f'<meta http-equiv="refresh" content="0; url={target}">'
+    return _BARE.format(head=head, body=f'<p><a href="{target}">On to the page</a></p>')

@@ -1,0 +1,63 @@
+"""Every address of the server, and what answers there. API.md is the specification.
+
+Paths are matched as they were sent, percent signs and all, and decoded piece by piece afterwards: an id may
+hold a slash, and `%2e%2e` leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hush_otel.config import Settings
+from hush_otel.errors import PageError
+
+from . import api_requests, api_span, api_status, pages
+from .answers import Answer, Desk, Question, error
+from .auth import API, Door, Gate
+from .headers import Headed
+
+READS: dict[str, Callable[[Question], Answer]] = {
+    "/api/requests": api_requests.requests,
+    "/api/requests/{id}": api_requests.request,
+    "/api/requests/{id}/tree": api_requests.tree,
+    "/api/requests/{id}/spans/{trace_id}/{span_id}": api_span.span,
+    "/api/status": api_status.status,
+}
+
+
+def application(settings: Settings, door: Door) -> ASGIApp:
+    """The server's application: headers around the gate around the routes."""
+    desk = Desk(settings)
+    routes: list[BaseRoute] = [Route(path, pages.index) for path in pages.PATHS]
+    routes += [Route(path, desk.endpoint(answer)) for path, answer in READS.items()]
+    routes.append(Mount("/static", StaticFiles(directory=pages.STATIC)))
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    app.router.redirect_slashes = False
+    return Headed(Gate(_AsSent(app), door))
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    method = f"{request.method} is not spoken here"
+    refusal = PageError(status, method if status == 405 else "there is nothing at this address")  # noqa: PLR2004
+    return error(refusal) if request.url.path.startswith(API) else pages.refusal(refusal)
+
+
+class _AsSent:
+    """An ASGI application around another, which sees paths undecoded."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = dict(scope, path=scope["raw_path"].decode("ascii", "replace"))
+        await self._app(scope, receive, send)

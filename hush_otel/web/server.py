@@ -1,0 +1,101 @@
+"""The server's process: a listening socket, uvicorn on it, an end on a signal."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from hush_otel.config import Settings
+from hush_otel.errors import ConfigError
+
+from .auth import Door
+from .routes import application
+
+CONNECTIONS: Final = 100
+"""At once; a browser opens six, and one for events."""
+
+REQUEST_HEAD_BYTES: Final = 16 * 1024
+"""Of a request's line and headers: an id may have a thousand characters, each written as three."""
+
+GOODBYE_S: Final = 1
+"""How long answers that are under way may take at the end."""
+
+BACKLOG: Final = 128
+
+
+class PageServer:
+    """Listens from its construction on; `run` answers until `stop` or a signal.
+
+    Args:
+        settings: Whose database.
+        host: Where to listen.
+        port: The same; 0 takes any that is free.
+
+    Raises:
+        ConfigError: It cannot listen there.
+    """
+
+    def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._socket = _listening(host, port)
+        self.door = Door(host=host, port=self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            application(settings, self.door),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,  # a library that configures no logging; and no log has the token
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            h11_max_incomplete_event_size=REQUEST_HEAD_BYTES,
+            timeout_graceful_shutdown=GOODBYE_S,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Answer. Returns after `stop`, and in the main thread after SIGINT or SIGTERM."""
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Have `run` return. From any thread."""
+        self._server.should_exit = True
+
+
+def end_quietly() -> None:
+    """SIGINT and SIGTERM end `run`, and nothing else: uvicorn raises them once more when it has ended."""
+
+    def ignore(_signal: int, _frame: FrameType | None) -> None:
+        pass
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ignore)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {host}: {exc.strerror or exc}", hint="check --host") from exc
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+    except OSError as exc:
+        found.close()
+        hint = "--port 0 takes any port that is free"
+        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}", hint=hint) from exc
+    return found

@@ -1,0 +1,42 @@
+"""A server on a port of its own, and a client that speaks to it as a browser would."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from inprocess import settings_for
+
+from hush_otel.web.server import PageServer
+
+
+@contextmanager
+def serving(db: Path, **settings: Any) -> Iterator[PageServer]:
+    """A server of this process, in a thread, over a database that need not be there."""
+    server = PageServer(settings_for(db, **settings))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
+
+
+@contextmanager
+def stranger(server: PageServer) -> Iterator[httpx.Client]:
+    """Somebody who has no token."""
+    with httpx.Client(base_url=server.door.url, timeout=30.0) as client:
+        yield client
+
+
+@contextmanager
+def browser(server: PageServer) -> Iterator[httpx.Client]:
+    """Somebody who has opened the login URL."""
+    with stranger(server) as client:
+        assert client.get(server.door.login_url).status_code == 303
+        yield client

@@ -1,0 +1,182 @@
+"""The list, one request, its tree and its spans, as the page gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pages import browser, serving
+from store_rows import START_NS, StoreRows
+
+TRACE = f"{1:032x}"
+
+
+def rows_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a skeleton by column, their strings put back."""
+    rows = [dict(zip(tree["columns"], row, strict=True)) for row in tree["rows"]]
+    for row in rows:
+        for column in tree["interned"]:
+            row[column] = None if row[column] is None else tree["strings"][row[column]]
+    return rows
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """Two requests: a traced one with a running span, and a loop of node traces."""
+    path = tmp_path / "traces.db"
+    with StoreRows(path) as rows:
+        first = rows.request("first/1", node_count=3, running_count=1)
+        rows.span(first, 1, name="answer", start_ns=START_NS, end_ns=START_NS + 10_000_000)
+        rows.span(first, 2, 1, name="fast", start_ns=START_NS + 1_000_000, end_ns=START_NS + 2_000_000)
+        rows.span(
+            first, 3, 1, name="slow", start_ns=START_NS + 1_500_000, end_ns=START_NS + 9_000_000,
+            model="m-1", cost_usd=0.5, cost_source="table", status_code=2, status_message="boom",
+        )  # fmt: skip
+        rows.span(first, 4, 3, name="running", state=0, end_ns=None, end_seq=None)
+        second = rows.request("second", workflow_name="loops")
+        rows.node(second, 21, "loops", None, execution_order=0)
+        rows.node(second, 22, "loops.each", "loops", execution_order=1)
+        rows.node(second, 23, "loops.each.item", "loops.each", context_id="[0]", execution_order=2)
+    return path
+
+
+@pytest.fixture
+def page(db: Path) -> Iterator[httpx.Client]:
+    """A browser that is logged in."""
+    with serving(db) as server, browser(server) as client:
+        yield client
+
+
+def test_the_list_has_the_newest_first_and_pages(page: httpx.Client) -> None:
+    """A page says where the next one begins, and the last one that it is the last."""
+    first = page.get("/api/requests", params={"limit": 1}).json()
+    assert [request["request_id"] for request in first["requests"]] == ["second"]
+    second = page.get("/api/requests", params={"limit": 1, "before": first["next"]}).json()
+    assert [request["request_id"] for request in second["requests"]] == ["first/1"]
+    assert second["next"] is None
+    assert second["requests"][0]["running_count"] == 1
+    assert second["requests"][0]["models"] == []
+
+
+def test_filters_come_from_the_url(page: httpx.Client) -> None:
+    """The names are those of the command line's options; what cannot be is said."""
+    found = page.get("/api/requests", params={"workflow": "loops"}).json()
+    assert [request["request_id"] for request in found["requests"]] == ["second"]
+    wrong = page.get("/api/requests", params={"status": "odd"})
+    assert wrong.status_code == 400
+    assert "writing" in wrong.json()["error"]["hint"]
+
+
+def test_a_request_is_found_by_id_prefix_and_trace_id(page: httpx.Client) -> None:
+    """An id with a slash is one piece of the path, and the answer has the real id."""
+    for said in ("first%2F1", "fir", TRACE):
+        assert page.get(f"/api/requests/{said}").json()["request"]["request_id"] == "first/1"
+    nowhere = page.get("/api/requests/nowhere")
+    assert nowhere.status_code == 404
+    assert "nowhere" in nowhere.json()["error"]["message"]
+
+
+def test_the_tree_is_depth_first_with_times_from_its_beginning(page: httpx.Client) -> None:
+    """Parents are indexes, running spans have no duration, the critical path is marked."""
+    rows = rows_of(page.get("/api/requests/first%2F1/tree").json())
+    places = [(row["name"], row["depth"], row["parent"]) for row in rows]
+    assert places == [("answer", 0, -1), ("fast", 1, 0), ("slow", 1, 0), ("running", 2, 2)]
+    assert [row["start_ms"] for row in rows[:3]] == [0.0, 1.0, 1.5]
+    assert [row["duration_ms"] for row in rows] == [10.0, 1.0, 7.5, None]
+    assert [row["critical"] for row in rows] == [1, 0, 1, 0]
+    assert (rows[2]["status"], rows[2]["error"], rows[2]["computed"]) == ("error", "boom", 1)
+    assert (rows[3]["status"], rows[3]["trace_id"], rows[3]["span_id"]) == ("running", TRACE, f"{4:016x}")
+
+
+def test_a_pass_of_a_loop_is_a_row_of_its_own(page: httpx.Client) -> None:
+    """It is synthetic: no span stands behind it."""
+    rows = rows_of(page.get("/api/requests/second/tree").json())
+    assert [(row["node_name"], row["synthetic"]) for row in rows] == [
+        ("loops", 0),
+        ("loops.each", 0),
+        ("iteration[0]", 1),
+        ("loops.each.item", 0),
+    ]
+
+
+def test_a_span_comes_with_everything_that_it_has(tmp_path: Path) -> None:
+    """Input, output, messages, attributes in their types, events, links, resource."""
+    messages = [{"role": "user", "parts": [{"type": "text", "content": "hello"}]}]
+    attributes = {"gen_ai.input.messages": json.dumps(messages), "n": 3, "f": 0.5, "yes": True, "list": [1]}
+    events = [{"name": "e", "time_ns": START_NS, "attributes": {"k": "v"}}]
+    links = [{"trace_id": "ab" * 16, "span_id": "cd" * 8}]
+    with StoreRows(tmp_path / "t.db") as rows:
+        columns = {"attributes": attributes, "events": events, "links": links}
+        rows.span(rows.request("r"), 1, **{name: json.dumps(value) for name, value in columns.items()})
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}").json()
+    assert found["span"]["name"] == "span-1"
+    assert found["input"] == {
+        "text": json.dumps(messages), "size": len(json.dumps(messages)), "json": True, "cut": False,
+    }  # fmt: skip
+    (message,) = found["input_messages"]
+    assert (message["role"], message["content"]) == ("user", "hello")
+    said = {key: each["text"] for key, each in found["attributes"]}
+    assert said == {
+        "gen_ai.input.messages": json.dumps(messages),
+        "n": "3",
+        "f": "0.5",
+        "yes": "true",
+        "list": "[1]",
+    }
+    assert found["events"][0]["time"] == "2023-11-14T22:13:20.000000Z"
+    assert found["events"][0]["attributes"]["text"] == '{"k":"v"}'
+    assert found["links"] == [{"trace_id": "ab" * 16, "span_id": "cd" * 8, "attributes": None}]
+    assert found["resource"] == {"service.name": "shop"}
+
+
+LONG = ["x" * 200_000, '"\n' * 100_000, "\U0001f600" * 100_000, "\0" * 100_000, "ab\u00e4" * 50_000]
+
+
+@pytest.mark.parametrize("text", LONG, ids=["plain", "escapes", "beyond 16 bits", "NUL", "umlauts"])
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "inline"])
+def test_a_long_text_is_cut_and_says_how_long_it_is(tmp_path: Path, text: str, apart: bool) -> None:
+    """Its beginning comes, whatever it is cut amid, and no more."""
+    with StoreRows(tmp_path / "t.db") as rows:
+        request = rows.request("r")
+        if apart:
+            rows.long_span(request, 1, "input.value", text)
+        else:
+            rows.span(request, 1, attributes=json.dumps({"input.value": text}))
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}").json()["input"]
+    assert found["cut"]
+    assert found["size"] >= len(text)
+    assert text.startswith(found["text"])
+    assert 5_000 < len(found["text"]) <= 65_536
+
+
+def test_a_span_with_megabytes_inline_is_cut_by_sqlite(tmp_path: Path) -> None:
+    """What nobody would decode whole: a list of ten megabytes, beside texts, numbers and flags."""
+    attributes = {"list": ["0123456789"] * 900_000, "text": "t" * 70_000, "n": 3, "f": 0.5, "no": False}
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.span(rows.request("r"), 1, attributes=json.dumps(attributes))
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        answer = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}")
+    found = dict(answer.json()["attributes"])
+    assert len(answer.content) < 500_000
+    assert [key for key, each in found.items() if each["cut"]] == ["list", "text"]
+    assert [found[key]["text"] for key in ("n", "f", "no")] == ["3", "0.5", "false"]
+    assert found["list"]["json"]
+
+
+def test_without_a_database_the_list_is_empty_and_says_so(tmp_path: Path) -> None:
+    """It fills as soon as there is one, without a new start."""
+    path = tmp_path / "traces.db"
+    with serving(path) as server, browser(server) as page:
+        assert page.get("/api/requests").json() == {"requests": [], "next": None, "missing": True}
+        missing = page.get("/api/status")
+        assert missing.status_code == 503
+        assert "nothing has been recorded" in missing.json()["error"]["hint"]
+        with StoreRows(path) as rows:
+            rows.request("r")
+        assert [each["request_id"] for each in page.get("/api/requests").json()["requests"]] == ["r"]
