@@ -23,7 +23,7 @@ SESSION_ID = "demo-session"
 class SpanRecorder:
     """Steps as spans of the OTel SDK, with the attributes of the GenAI semantic conventions."""
 
-    def __init__(self, tracer: Tracer, request_id: str) -> None:
+    def __init__(self, tracer: Tracer, request_id: str, *, session_id: str = SESSION_ID) -> None:
         self.recorded = 0
         self.request_id = request_id
         self._tracer = tracer
@@ -31,7 +31,7 @@ class SpanRecorder:
             "hush.request_id": request_id,
             "gen_ai.workflow.name": WORKFLOW,
             "user.id": USER_ID,
-            "session.id": SESSION_ID,
+            "session.id": session_id,
         }
 
     @contextmanager
@@ -89,6 +89,7 @@ class _Place:
 
     node_name: str
     parent_name: str | None
+    context_id: str | None
     execution_order: int
     start: datetime
     start_s: float
@@ -97,11 +98,21 @@ class _Place:
 class NodeRecorder:
     """Steps as node traces: one `insert_node_trace` for each, when it has ended."""
 
-    def __init__(self, store: TraceStore, request_id: str) -> None:
+    def __init__(
+        self,
+        store: TraceStore,
+        request_id: str,
+        *,
+        workflow: str = WORKFLOW,
+        session_id: str = SESSION_ID,
+    ) -> None:
         self.recorded = 0
         self._store = store
         self.request_id = request_id
+        self._workflow = workflow
+        self._session_id = session_id
         self._open: list[str] = []
+        self._context: str | None = None
 
     @contextmanager
     def record(self, step: Step) -> Iterator[Step]:
@@ -110,6 +121,7 @@ class NodeRecorder:
         place = _Place(
             node_name=f"{parent}.{step.name}" if parent else step.name,
             parent_name=parent,
+            context_id=self._context,
             execution_order=self.recorded,
             start=datetime.now(UTC),
             start_s=time.perf_counter(),
@@ -126,13 +138,22 @@ class NodeRecorder:
             self._open.pop()
             self._insert(step, place, error)
 
+    @contextmanager
+    def in_pass(self, number: int) -> Iterator[None]:
+        """Steps inside belong to this pass of a loop, from 0."""
+        self._context = f"[{number}]"
+        try:
+            yield
+        finally:
+            self._context = None
+
     def _insert(self, step: Step, place: _Place, error: str | None) -> None:
         self._store.insert_node_trace(
             request_id=self.request_id,
-            workflow_name=WORKFLOW,
+            workflow_name=self._workflow,
             node_name=place.node_name,
             parent_name=place.parent_name,
-            context_id=None,
+            context_id=place.context_id,
             execution_order=place.execution_order,
             start_time=place.start.isoformat(),
             end_time=datetime.now(UTC).isoformat(),
@@ -140,7 +161,7 @@ class NodeRecorder:
             input_data={"input": step.inputs},
             output_data=None if step.outputs is None else {"output": step.outputs},
             user_id=USER_ID,
-            session_id=SESSION_ID,
+            session_id=self._session_id,
             model=step.model,
             prompt_tokens=step.prompt_tokens,
             completion_tokens=step.completion_tokens,

@@ -1,0 +1,88 @@
+// What the server says by itself: which requests have changed, and how the whole is doing.
+import { useEffect, useState } from "./dom.js";
+import { get } from "./api.js";
+
+const STATUS_EVERY_MS = 2000;
+
+const changeListeners = new Set();
+const stateListeners = new Set();
+
+const state = { connection: "connecting", status: null };
+
+/** Call `listener(ids)` when requests change; `ids` is null when any may have. Returns how to stop. */
+export function onChange(listener) {
+  changeListeners.add(listener);
+  return () => changeListeners.delete(listener);
+}
+
+/** `{connection, status}`: live, connecting, gone or signin; what `/api/status` said last. */
+export function useLive() {
+  const [shown, setShown] = useState({ ...state });
+  useEffect(() => {
+    const look = () => setShown({ ...state });
+    stateListeners.add(look);
+    look();
+    return () => stateListeners.delete(look);
+  }, []);
+  return shown;
+}
+
+/** Connect, once. The browser itself connects again after a loss. */
+export function startLive() {
+  const source = new EventSource("/api/events");
+  source.addEventListener("open", () => {
+    set({ connection: "live" });
+    changed(null); // whatever happened while nobody listened
+    askStatus();
+  });
+  source.addEventListener("changed", (event) => {
+    const { requests, more } = JSON.parse(event.data);
+    changed(more ? null : new Set(requests));
+  });
+  source.addEventListener("status", askStatus);
+  source.addEventListener("error", () => {
+    set({ connection: "connecting" });
+    lost(source);
+  });
+  document.addEventListener("visibilitychange", () => !document.hidden && changed(null));
+}
+
+async function lost(source) {
+  await askStatus();
+  // After a refusal the browser gives up for good; after a broken connection it tries again by itself.
+  if (source.readyState === EventSource.CLOSED && state.connection !== "signin") setTimeout(startAgain, 2000);
+}
+
+function startAgain() {
+  startLive();
+}
+
+let asked = 0;
+let waiting = false;
+
+async function askStatus() {
+  const early = STATUS_EVERY_MS - (performance.now() - asked);
+  if (early > 0 && asked) {
+    if (!waiting) {
+      waiting = true;
+      setTimeout(() => ((waiting = false), askStatus()), early);
+    }
+    return;
+  }
+  asked = performance.now();
+  try {
+    set({ status: await get("/api/status") });
+  } catch (error) {
+    if (error.kind === "gone" || error.kind === "signin") set({ connection: error.kind });
+    else set({ status: { error: error.message } });
+  }
+}
+
+function changed(ids) {
+  for (const listener of [...changeListeners]) listener(ids);
+}
+
+function set(changes) {
+  Object.assign(state, changes);
+  for (const listener of [...stateListeners]) listener();
+}
