@@ -29,7 +29,8 @@ from hush_otel.errors import ConfigError, DeliveryError
 from hush_otel.store.reading import Reader
 from hush_otel.testing import OtlpReceiver
 
-from . import show
+from . import show, ui
+from .demo_live import Workload
 from .demo_recorders import NodeRecorder, SpanRecorder
 from .demo_workflow import QUESTION, answer
 from .output import console, program
@@ -61,7 +62,9 @@ class Run:
 @click.option(
     "--dir", "directory", type=click.Path(path_type=Path), help="Where to work. Default: a new one."
 )
-def command(directory: Path | None) -> None:
+@click.option("--ui", "with_page", is_flag=True, help="Watch it on the page instead, live, until Ctrl-C.")
+@click.option("--no-open", is_flag=True, help="With --ui: print the page's URL only; open no browser.")
+def command(directory: Path | None, with_page: bool, no_open: bool) -> None:
     """Run a small traced workflow and watch it arrive, with nothing else running.
 
     The database, the spool and the receiver are the demo's own; --db has no effect here.
@@ -69,6 +72,30 @@ def command(directory: Path | None) -> None:
     directory = (directory or Path(tempfile.mkdtemp(prefix="hush-demo-"))).absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = _own_settings(directory)
+    if with_page:
+        _watch(settings, no_open=no_open)
+    else:
+        _run_twice(settings)
+
+
+def _watch(settings: Settings, *, no_open: bool) -> None:
+    """The workflow again and again, slowly, and the page beside it."""
+    server = ui.listen(settings)
+    store = get_store(settings.db_path)
+    with OtlpReceiver() as receiver:
+        workload = Workload(store, Destination("otlp", name=DESTINATION, endpoint=receiver.endpoint))
+        workload.start()
+        try:
+            ui.answer(server, no_open=no_open)
+        finally:
+            workload.stop()
+            store.wait_delivered(TIMEOUT_MS)
+            get_background(settings.db_path).shutdown()
+    database = shlex.quote(str(settings.db_path))
+    console().print(Text(f"{program()} --db {database} ui", style="cyan"), soft_wrap=True)
+
+
+def _run_twice(settings: Settings) -> None:
     out = console()
     store = get_store(settings.db_path)
     with OtlpReceiver() as receiver:
@@ -185,7 +212,7 @@ def _print_next_steps(out: Console, settings: Settings, runs: list[Run]) -> None
     grid.add_row("spool", Text(str(settings.spool_dir)))
     out.print(grid)
     commands = [
-        f"{program()} --db {database} {what}" for what in ("ls", f"show {runs[0].request_id}", "status")
+        f"{program()} --db {database} {what}" for what in ("ls", f"show {runs[0].request_id}", "status", "ui")
     ]
     if shutil.which("sqlite3"):
         commands.append(f"sqlite3 {database} '{query}'")

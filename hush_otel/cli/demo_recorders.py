@@ -39,10 +39,10 @@ class SpanRecorder:
         """One span; an exception is recorded on it by the SDK and goes on."""
         kind = SpanKind.CLIENT if step.model else SpanKind.INTERNAL
         name = f"{step.name} {step.model}" if step.model else step.name
-        with self._tracer.start_as_current_span(name, kind=kind) as span:
+        # Attributes of the start: what is set later is seen only when the span has ended.
+        known = self._request | _inputs(step)
+        with self._tracer.start_as_current_span(name, kind=kind, attributes=known) as span:
             self.recorded += 1
-            span.set_attributes(self._request)
-            span.set_attributes(_inputs(step))
             try:
                 yield step
             finally:

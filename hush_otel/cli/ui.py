@@ -36,17 +36,26 @@ def command(db: str | None, host: str, port: int, no_open: bool) -> int:
     Prints one URL with a token, which lets a browser in as long as the command runs, and opens it. Reads the
     database only; retrying a delivery is asked of the background process. Ends on Ctrl-C or SIGTERM.
     """
-    settings = Settings.load(db)
-    server = _server(settings, host, port)
+    server = listen(Settings.load(db), host, port)
     if not _is_loopback(host):
         click.echo("warning: others can reach this address, and nothing is encrypted on the way", err=True)
-    click.echo(server.door.login_url)
-    with nullcontext() if no_open else _browser(server.door.login_url):
-        server.run()
+    answer(server, no_open=no_open)
     return 0
 
 
-def _server(settings: Settings, host: str, port: int) -> PageServer:
+def answer(server: PageServer, *, no_open: bool) -> None:
+    """Print the login URL, open it, and answer until Ctrl-C or SIGTERM."""
+    click.echo(server.door.login_url)
+    with nullcontext() if no_open else _browser(server.door.login_url):
+        server.run()
+
+
+def listen(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> PageServer:
+    """The page's server, which listens already. From now on SIGINT and SIGTERM only end it.
+
+    Raises:
+        ConfigError: The extra [ui] is not installed, or it cannot listen there.
+    """
     try:
         from hush_otel.web.server import PageServer, end_quietly  # noqa: PLC0415 - an extra, and 0.2 s
     except ModuleNotFoundError as exc:

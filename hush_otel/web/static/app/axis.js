@@ -1,7 +1,7 @@
 // The time axis of a waterfall: round numbers at even distances, and where a moment lies between two others.
 
 /** Ticks `{ms, at}` from `from` to `to`, at most one in `pxEach` pixels of `widthPx`; `at` is a share of the width. */
-export function ticks(from, to, widthPx, pxEach = 90) {
+export function ticks(from, to, widthPx, pxEach = 72) {
   const span = to - from;
   if (!(span > 0) || !(widthPx > 0)) return [{ ms: from, at: 0 }];
   const step = roundUp(span / Math.max(1, Math.floor(widthPx / pxEach)));
