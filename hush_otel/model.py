@@ -6,7 +6,7 @@ No behaviour beyond validation and canonical form; nothing here imports another 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, TypeAlias, cast
 
@@ -155,6 +155,11 @@ class RequestFacts(msgspec.Struct, frozen=True, eq=False):
     metadata: str | None = None
 
 
+MediaReader: TypeAlias = "Callable[[str], bytes | None]"
+"""Gives a file of one span by its SHA-256 in lowercase hex; None where it has no such file. For the thread
+that has read the span, while its reader is open."""
+
+
 class SpanFacts(msgspec.Struct, frozen=True, eq=False):
     """What the store knows of a span beside its attributes: the columns of the view `node_traces`.
 
@@ -165,6 +170,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
         cost_usd: As given, else as computed when it was stored.
         request: Of the request it belongs to.
         context_id: A node trace's.
+        media: Reads the files that are stored with it; None where there are none, or none may be sent.
     """
 
     is_node: bool = False
@@ -179,6 +185,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
     request: RequestFacts = RequestFacts()
     context_id: str | None = None
     repeats: bool = False
+    media: MediaReader | None = None
 
 
 NO_FACTS: Final = SpanFacts()

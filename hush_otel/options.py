@@ -58,13 +58,14 @@ OTLP_KEYS: Final = frozenset(
         "max_request_bytes",
         "max_in_flight",
         "dialect",
+        "media",
     }
 )
 
 _KEYS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     # type: (as messages call it, its options)
     "console": ("a console destination", frozenset({"stream"})),
-    "file": ("a file destination", frozenset({"path", "dialect"})),
+    "file": ("a file destination", frozenset({"path", "dialect", "media"})),
     "local": ("a local destination", frozenset()),
     "otlp": ("an OTLP destination", OTLP_KEYS),
     **{
@@ -166,6 +167,13 @@ def dialect(setting: Setting) -> str | None:
     if value is not None and value not in DIALECTS:
         refuse(setting, f"{value!r} is not known", f"one of {', '.join(DIALECTS)}")
     return value
+
+
+def with_media(setting: Setting) -> bool:
+    """Whether images of node traces are sent, where the dialect has a place for them: yes unless false."""
+    if not isinstance(setting[1], (bool, type(None))):
+        refuse(setting, "is neither true nor false")
+    return setting[1] is not False
 
 
 def refuse(setting: Setting, what: str, hint: str = "") -> NoReturn:
@@ -282,6 +290,12 @@ def max_request_bytes(setting: Setting, default: int = HTTP_REQUEST_BYTES) -> in
     if isinstance(value, bool) or not isinstance(value, int) or value < LEAST_REQUEST_BYTES:
         refuse(setting, f"{value!r} is no limit", f"a whole number of bytes, {LEAST_REQUEST_BYTES} at least")
     return value
+
+
+def request_limit(config: Mapping[str, AttributeValue]) -> int:
+    """The limit of a destination with these options: its own, else that of its protocol."""
+    default = GRPC_REQUEST_BYTES if config.get("protocol") == "grpc" else HTTP_REQUEST_BYTES
+    return max_request_bytes(("max_request_bytes", config.get("max_request_bytes")), default)
 
 
 def max_in_flight(setting: Setting) -> int:
@@ -422,6 +436,7 @@ _CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
     "path": file_path,
     "stream": stream,
     "dialect": dialect,
+    "media": with_media,
 }
 
 _GRPC_CHECKS: Final[dict[str, Callable[[Setting], object]]] = {

@@ -16,15 +16,11 @@ from rich.text import Text
 from hush_otel.config import Settings
 from hush_otel.errors import HushError, PermanentError
 from hush_otel.mapping.dialects.catalogue import additions, dialect_named, translated
+from hush_otel.mapping.dialects.images import without_media
 from hush_otel.mapping.dialects.meaning import meaning_of
 from hush_otel.mapping.dialects.remarks import Remark, remarks
 from hush_otel.model import TRACER_ALIASES, AttributeValue, SpanData
-from hush_otel.options import (
-    GRPC_REQUEST_BYTES,
-    HTTP_REQUEST_BYTES,
-    dialect,
-    max_request_bytes,
-)
+from hush_otel.options import dialect, request_limit, with_media
 from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
@@ -50,9 +46,12 @@ class Target(NamedTuple):
     @property
     def limit_bytes(self) -> int:
         """Above which nothing is sent."""
-        grpc = self.config.get("protocol") == "grpc"
-        default = GRPC_REQUEST_BYTES if grpc else HTTP_REQUEST_BYTES
-        return max_request_bytes(("max_request_bytes", self.config.get("max_request_bytes")), default)
+        return request_limit(self.config)
+
+    @property
+    def with_media(self) -> bool:
+        """Whether images are sent where the dialect has a place for them."""
+        return with_media(("media", self.config.get("media")))
 
 
 class Explained(NamedTuple):
@@ -136,6 +135,8 @@ def _explained(target: Target, span: SpanData) -> Explained:
     # Imported here: protobuf takes a while, and `--help` does without.
     from hush_otel.destinations.otlp_encode import encode  # noqa: PLC0415
 
+    if not target.with_media:
+        span = without_media(span)
     found = dialect_named(target.dialect)
     added = {} if found is None else additions(found, span)
     sent = span if found is None else translated(found, span)

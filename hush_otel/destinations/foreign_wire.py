@@ -24,7 +24,7 @@ _EVENTS: Final = SpanData.__struct_fields__.index("events")
 _LINKS: Final = SpanData.__struct_fields__.index("links")
 _FACTS: Final = SpanData.__struct_fields__.index("facts")
 _ITERATION: Final = SpanData.__struct_fields__.index("iteration")
-_OWN_FACTS: Final = tuple(name for name in SpanFacts.__struct_fields__ if name != "request")
+_OWN_FACTS: Final = tuple(name for name in SpanFacts.__struct_fields__ if name not in {"request", "media"})
 
 
 class PackedSpans(msgspec.Struct, array_like=True):
@@ -108,7 +108,7 @@ def pack(spans: Sequence[SpanData]) -> PackedSpans:
 
 
 def unpack(packed: PackedSpans) -> list[SpanData]:
-    """The spans that were packed, equal to them but for the facts of their request, which are one's."""
+    """The spans that were packed, equal to them but for media and the facts of their request: one object."""
     origins = [Origin(*fields) for fields in packed.origins]
     spans = []
     for row in packed.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from hush_otel.model import (
 )
 
 from .outbox import Delivery
+from .rows import WITH_MEDIA
 from .statements import load_statements
 
 _OWN: Final = (
@@ -131,7 +133,16 @@ class SpanReader:
         return batch
 
     def _span(self, row: tuple[Any, ...]) -> SpanData:
-        return self._made(row, self._facts(row[-3], row[0], row[_FACTS_AT:-3]))
+        facts = self._facts(row[-3], row[0], row[_FACTS_AT:-3])
+        large, number = row[_FACTS_AT - 2 : _FACTS_AT]
+        if (large or 0) & WITH_MEDIA:
+            facts = msgspec.structs.replace(facts, media=partial(self._file, number))
+        return self._made(row, facts)
+
+    def _file(self, number: int, digest: str) -> bytes | None:
+        """See `MediaReader`. When it is asked for: those of a batch may need more memory than there is."""
+        row = self._connection.execute(SQL["media_of_span"], (number, bytes.fromhex(digest))).fetchone()
+        return row[0] if row else None
 
     def _made(self, row: tuple[Any, ...], facts: SpanFacts) -> SpanData:
         (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +183,37 @@ def test_phoenix_shows_model_messages_and_tags(workflow_in_phoenix: dict[str, di
     assert ask["tag.tags"] == ["prod", "team:search"]
     assert workflow_in_phoenix["digest"]["attributes"]["metadata.tier"] == "gold"
     assert json.loads(workflow_in_phoenix["iteration[1]"]["attributes"]["input.value"]) == {"item": "b"}
+
+
+def test_phoenix_keeps_images_whole(store: TraceStore, project: Project) -> None:
+    """Half a mebibyte, the largest that is sent, in the message where its interface draws it."""
+    image = random.Random(5).randbytes(512 * 1024)
+    request_id = f"run-{uuid.uuid4().hex}"
+    store.insert_node_trace(
+        request_id=request_id,
+        workflow_name="look",
+        node_name="look.ask",
+        parent_name=None,
+        context_id=None,
+        execution_order=0,
+        input_data={
+            "messages": MESSAGES,
+            "__media__": {"photo": {"bytes": image, "content_type": "image/jpeg"}},
+        },
+        output_data={"role": "assistant", "content": "A cat."},
+        model="gpt-4o",
+        node_type="llm",
+        **TIMES,
+    )
+    config = {"endpoint": project.endpoint, "project": project.name}
+    store.mark_request_complete(request_id, "phoenix", config)
+    assert store.wait_delivered(60_000)
+    (span,) = in_phoenix(project, 1).values()
+    parts = "llm.input_messages.1.message.contents."
+    assert span["attributes"][parts + "0.message_content.text"] == "Why?"
+    assert span["attributes"][parts + "1.message_content.type"] == "image"
+    url = span["attributes"][parts + "1.message_content.image.image.url"]
+    assert url == "data:image/jpeg;base64," + base64.b64encode(image).decode()
 
 
 def test_phoenix_counts_tokens_once_and_groups_sessions(store: TraceStore, project: Project) -> None:

@@ -187,10 +187,11 @@ def test_attributes_that_langfuse_cannot_filter_by_are_remarked() -> None:
 
 @pytest.mark.parametrize("kind", ["langfuse", "phoenix", "jaeger"])
 def test_files_that_stay_here_are_remarked(kind: str) -> None:
-    """Their references are sent."""
-    assert [(one.kind, one.key) for one in noted(kind, span("x", {"hush.media": "[]"}))] == [
-        ("drop", "hush.media")
-    ]
+    """Their references are sent; what was never stored is no file."""
+    files = [{"name": "a", "size": 1, "sha256": "00"}, {"name": "b", "missing": "too large"}]
+    (found,) = noted(kind, span("x", {"hush.media": json.dumps(files)}))
+    assert (found.kind, found.key) == ("drop", "hush.media")
+    assert found.words.startswith("1 attached file is not sent")
 
 
 def test_what_is_cut_is_remarked() -> None:

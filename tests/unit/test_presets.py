@@ -147,6 +147,7 @@ def test_an_unknown_option_is_named(kind: str) -> None:
         ("langfuse", {"host": "cloud.langfuse.com"}, "host: 'cloud.langfuse.com' is no http or https URL"),
         ("langfuse", {"protocol": "grpc"}, "protocol: Langfuse takes OTLP over HTTP only"),
         ("langfuse", {"dialect": "klingon"}, "dialect: 'klingon' is not known"),
+        ("phoenix", {"media": "no"}, "media: is neither true nor false"),
         ("logfire", {"region": "eu/../x"}, "region: 'eu/../x' is no part of a host name"),
         ("datadog", {"site": "evil.example/"}, "site: .* is no part of a host name"),
         ("mlflow", {"experiment_id": True}, "experiment_id: is no text"),

@@ -34,13 +34,14 @@ class ToolCall(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One message. `answers` is the id of the tool call that it answers."""
+    """One message. `answers` is the id of the tool call that it answers, `images` are URLs."""
 
     role: str
     content: str | None
     calls: tuple[ToolCall, ...] = ()
     answers: str | None = None
     finish_reason: str | None = None
+    images: tuple[str, ...] = ()
 
 
 def input_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
@@ -189,14 +190,25 @@ def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
+def with_images(messages: Sequence[Message], images: Sequence[str], role: str) -> list[Message]:
+    """The messages with images on the last one of this role; on one of their own where there is none."""
+    found = list(messages)
+    if not images:
+        return found
+    of_role = [number for number, message in enumerate(found) if message.role == role]
+    if not of_role:
+        return [*found, Message(role, None, images=tuple(images))]
+    found[of_role[-1]] = found[of_role[-1]]._replace(images=tuple(images))
+    return found
+
+
 def flat(prefix: str, messages: Sequence[Message]) -> dict[str, AttributeValue]:
     """As OpenInference's attributes; `prefix` is ``llm.input_messages`` or ``llm.output_messages``."""
     found: dict[str, AttributeValue] = {}
     for number, message in enumerate(messages):
         at = f"{prefix}.{number}.message."
         found[at + "role"] = message.role
-        if message.content is not None:
-            found[at + "content"] = message.content
+        found.update(_flat_content(at, message))
         if message.answers is not None:
             found[at + "tool_call_id"] = message.answers
         for index, call in enumerate(message.calls):
@@ -205,6 +217,20 @@ def flat(prefix: str, messages: Sequence[Message]) -> dict[str, AttributeValue]:
             found[wish + "function.arguments"] = call.arguments
             if call.id is not None:
                 found[wish + "id"] = call.id
+    return found
+
+
+def _flat_content(at: str, message: Message) -> dict[str, AttributeValue]:
+    """One text, or parts where there are images."""
+    if not message.images:
+        return {} if message.content is None else {at + "content": message.content}
+    parts = [] if message.content is None else [("text", "text", message.content)]
+    parts += [("image", "image.image.url", url) for url in message.images]
+    found: dict[str, AttributeValue] = {}
+    for number, (kind, key, value) in enumerate(parts):
+        part = f"{at}contents.{number}.message_content."
+        found[part + "type"] = kind
+        found[part + key] = value
     return found
 
 

@@ -1,7 +1,8 @@
 """OpenInference: Phoenix and Arize, and many who read it.
 
-Source: OpenInference semantic conventions (spec/semantic_conventions.md). ``graph.node.*`` draws a workflow's
-nodes; tokens stand on model calls only, since Phoenix adds up what it finds below a span.
+Sources: OpenInference semantic conventions (spec/semantic_conventions.md, spec/multimodal_attributes.md).
+``graph.node.*`` draws a workflow's nodes; tokens stand on model calls only, since Phoenix adds up what it
+finds below a span. Images are parts of messages, so that only model calls can have them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, Final
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import AttributeValue, SpanData
 
+from .images import images_of
 from .meaning import Meaning, is_json
-from .messages import flat, input_messages, output_messages
+from .messages import flat, input_messages, output_messages, with_images
 
 _KINDS: Final = frozenset(
     {
@@ -57,9 +59,16 @@ def _call(span: SpanData, meaning: Meaning) -> dict[str, Any]:
     if meaning.kind == "llm":
         found["llm.provider"] = meaning.provider
         found["llm.invocation_parameters"] = json_text(meaning.parameters) if meaning.parameters else None
+        images = images_of(span)
         for prefix, messages in (
-            ("llm.input_messages", input_messages(span.attributes, meaning)),
-            ("llm.output_messages", output_messages(span.attributes, meaning)),
+            (
+                "llm.input_messages",
+                with_images(input_messages(span.attributes, meaning), images.input, "user"),
+            ),
+            (
+                "llm.output_messages",
+                with_images(output_messages(span.attributes, meaning), images.output, "assistant"),
+            ),
         ):
             if not any(key.startswith(prefix + ".") for key in span.attributes):
                 found.update(flat(prefix, messages))

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.model import AttributeValue, SpanData
 
+from .images import references_of
 from .meaning import meaning_of
 
 Kind: TypeAlias = Literal["drop", "double", "cut"]
@@ -83,12 +84,21 @@ def _dropped(
         others = [key for key in before.attributes if not key.startswith(_READ_BY_LANGFUSE)]
         if others:
             yield Remark("drop", "", f"{len(others)} attributes cannot be filtered by: {_some(others)}")
-    if MEDIA_ATTRIBUTE in before.attributes:
-        yield Remark("drop", MEDIA_ATTRIBUTE, "the references are sent, the attached files are not")
+    if (words := _files_left(before, sent)) is not None:
+        yield Remark("drop", MEDIA_ATTRIBUTE, words)
     who = _OWN_COST.get(dialect)
     meaning = meaning_of(before)
     if who and meaning.counts and meaning.cost_usd is not None:
         yield Remark("drop", "cost", f"{who} has no field for a given cost: it computes its own")
+
+
+def _files_left(before: SpanData, sent: Mapping[str, AttributeValue]) -> str | None:
+    """What to say of files that stay here."""
+    left = len(list(references_of(before))) - sum(key.endswith(".image.image.url") for key in sent)
+    if left <= 0:
+        return None
+    files = "1 attached file is" if left == 1 else f"{left} attached files are"
+    return f"{files} not sent, only the references: docs/media.md says which are"
 
 
 _READ_BY_LANGFUSE: Final = (

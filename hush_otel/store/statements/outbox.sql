@@ -260,5 +260,12 @@ WHERE t.trace_id = ? AND s.span_id = ?
 -- name: payloads_of_span
 SELECT l.key, p.json FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload WHERE l.span = ?
 
+-- name: media_of_span
+SELECT m.data
+FROM hush_media m
+JOIN hush_span_media l ON l.media = m.id
+WHERE l.span = ?1 AND m.digest = ?2
+LIMIT 1
+
 -- name: origins
 SELECT id, resource, resource_schema_url, scope, exact FROM hush_origins WHERE id = ?
