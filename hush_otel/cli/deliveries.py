@@ -16,7 +16,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
 from .filters import moment, stored_destination
-from .output import STATUS_STYLES, console, print_json
+from .output import STATUS_STYLES, console, cut, plain_table, print_json
 
 DEFAULT_LIMIT: Final = 50
 
@@ -85,7 +85,7 @@ def command(
 
 
 def _table(deliveries: list[Row], now_s: float) -> Table:
-    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for name in COLUMNS:
         gives_way = name in {"request", "destination", "last error"}
         table.add_column(name, no_wrap=not gives_way, justify="right" if name in RIGHT else "left")
@@ -98,14 +98,14 @@ def _cells(delivery: Row, now_s: float) -> list[Text]:
     state = delivery["state"]
     return [
         Text(str(delivery["id"])),
-        _cut(text.clean(delivery["request_id"], limit=64)),
-        _cut(text.clean(delivery["destination"], limit=40)),
+        cut(text.clean(delivery["request_id"], limit=64)),
+        cut(text.clean(delivery["destination"], limit=40)),
         Text(state, style=STATUS_STYLES.get(state, "")),
         Text(f"{delivery['span_count']:,}"),
         Text(f"{delivery['attempts']:,}"),
         Text(f"{text.age(delivery['created_at'], now_s)} ago"),
         Text(_then(delivery, now_s), style="bright_black"),
-        _cut(text.clean(delivery["last_error"] or "", limit=300)),
+        cut(text.clean(delivery["last_error"] or "", limit=300)),
     ]
 
 
@@ -117,7 +117,3 @@ def _then(delivery: Row, now_s: float) -> str:
         wait_s = delivery["next_attempt_at"] - now_s
         return f"next try in {text.duration(wait_s * 1000)}" if wait_s > 0 else "due"
     return ""
-
-
-def _cut(value: str) -> Text:
-    return Text(value, no_wrap=True, overflow="ellipsis")

@@ -33,7 +33,7 @@ from . import show, ui
 from .demo_live import Workload
 from .demo_recorders import NodeRecorder, SpanRecorder
 from .demo_workflow import QUESTION, answer
-from .output import console, program
+from .output import console, plain_table, program
 
 TIMEOUT_MS: Final = 15_000
 """How long storing and delivering may take in all; it takes well under a second."""
@@ -188,7 +188,7 @@ def _print_trees(out: Console, settings: Settings, runs: list[Run]) -> None:
 
 
 def _print_arrival(out: Console, runs: list[Run]) -> None:
-    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for name in ("recorded by", "request", "recorded", "received"):
         table.add_column(name, justify="right" if name.startswith("rec") and " " not in name else "left")
     for run in runs:

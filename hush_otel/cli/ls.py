@@ -16,7 +16,7 @@ from hush_otel.presentation.listing import page
 from hush_otel.presentation.waiting import open_reader
 
 from .filters import filtering
-from .output import STATUS_STYLES, awaits_spans, console, print_json
+from .output import STATUS_STYLES, awaits_spans, console, cut, plain_table, print_json
 
 DEFAULT_LIMIT: Final = 20
 """Fits a terminal window."""
@@ -70,7 +70,7 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
 
 def _table(requests: list[dict[str, Any]], *, narrow: bool) -> Table:
     names = [name for name in COLUMNS if not (narrow and name in WIDE_ONLY)]
-    table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for name in names:
         # Only ids and workflows give way; their texts are cut, not wrapped.
         gives_way = name in {"request", "workflow"}
@@ -86,8 +86,8 @@ def _cells(request: dict[str, Any]) -> dict[str, Text]:
     tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
     errors = request["error_count"]
     return {
-        "request": _cut(text.clean(request["request_id"], limit=64)),
-        "workflow": _cut(text.clean(request["workflow_name"] or text.DASH, limit=40)),
+        "request": cut(text.clean(request["request_id"], limit=64)),
+        "workflow": cut(text.clean(request["workflow_name"] or text.DASH, limit=40)),
         "status": _status(request),
         "started": Text(text.local_time(start)),
         "duration": Text(text.duration(request["duration_ms"]), style="cyan"),
@@ -101,7 +101,3 @@ def _cells(request: dict[str, Any]) -> dict[str, Text]:
 def _status(request: dict[str, Any]) -> Text:
     remark = ", no spans" if awaits_spans(request) else ""
     return Text(request["status"] + remark, style=STATUS_STYLES.get(request["status"], ""))
-
-
-def _cut(value: str) -> Text:
-    return Text(value, no_wrap=True, overflow="ellipsis")

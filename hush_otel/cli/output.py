@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TextIO, TypeAlias, cast
 
 import click
 import msgspec
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.presentation import text
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bytes | bool | None"
 
@@ -48,6 +53,19 @@ def awaits_spans(request: Mapping[str, Any]) -> bool:
     return request["completed_by"] == "mark" and not request["node_count"]
 
 
+def totals(request: Mapping[str, Any]) -> str:
+    """What a request adds up to: spans, errors, tokens, cost."""
+    errors = request["error_count"]
+    tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
+    parts = [
+        text.plural(request["node_count"], "span"),
+        text.plural(errors, "error") if errors else "",
+        f"{tokens} tokens" if tokens else "",
+        text.cost(request["cost_usd"], request["computed_usd"]),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
 def program() -> str:
     """How this command was started, as a shell takes it: a line that is printed can be run as it stands."""
     started = Path(sys.argv[0])
@@ -61,8 +79,47 @@ def program() -> str:
 
 def console() -> Console:
     """Standard output: colours and width of the terminal; plain and as wide as needed when piped."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    if sys.stdout.isatty():
+        return Console(markup=False, highlight=False, emoji=False)
+    return Console(
+        width=PIPED_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        file=cast("TextIO", _Unpadded(sys.stdout)),
+    )
+
+
+class _Unpadded(io.TextIOBase):
+    """Lines without the blanks at their end that fill up a table."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        self._out.write(_TRAILING.sub("", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """By which rich chooses the characters that it draws with."""
+        return self._out.encoding
+
+
+_TRAILING: Final = re.compile(r" +$", re.MULTILINE)
+
+
+def plain_table() -> Table:
+    """Columns two blanks apart below pale heads, and no lines."""
+    return Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def cut(value: str) -> Text:
+    """A cell that is cut and not wrapped, where there is no room for it."""
+    return Text(value, no_wrap=True, overflow="ellipsis")
 
 
 def to_json(value: Json) -> str:

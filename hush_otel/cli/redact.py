@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import click
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
@@ -22,7 +21,7 @@ from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
 from .history import choosing, chosen, progress
-from .output import console, print_json
+from .output import console, plain_table, print_json
 
 EXIT_FOUND: Final = 1
 SHOWN_CHARS: Final = 2
@@ -197,7 +196,7 @@ def _sample(value: object) -> str:
 
 def _render(report: Report) -> None:
     if report.findings:
-        table = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+        table = plain_table()
         for name in ("where", "rule", "count", "sample"):
             table.add_column(name, justify="right" if name == "count" else "left")
         for one in report.findings:

@@ -20,7 +20,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row, find_request
 
 from .media import saved, summary
-from .output import STATUS_STYLES, awaits_spans, console, to_json
+from .output import STATUS_STYLES, awaits_spans, console, to_json, totals
 from .tree import SpanTree
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
@@ -106,7 +106,7 @@ def _facts(request: Row, media: str) -> Table:
 
 def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
     yield "started", _started(request), ""
-    yield "totals", _totals(request), ""
+    yield "totals", totals(dict(request)), ""
     for label, column in (("user", "user_id"), ("session", "session_id"), ("tags", "tags")):
         yield label, text.clean(request[column]) if request[column] is not None else "", ""
     if request["trace_id"] != request["request_id"]:
@@ -123,18 +123,6 @@ def _started(request: Row) -> str:
     start = request["start_time"] or datetime.fromtimestamp(request["created_at"], UTC).isoformat()
     took = text.duration(request["duration_ms"])
     return text.local_time(start) + (f", took {took}" if took != text.DASH else "")
-
-
-def _totals(request: Row) -> str:
-    errors = request["error_count"]
-    tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
-    parts = [
-        text.plural(request["node_count"], "span"),
-        text.plural(errors, "error") if errors else "",
-        f"{tokens} tokens" if tokens else "",
-        text.cost(request["cost_usd"], request["computed_usd"]),
-    ]
-    return " · ".join(part for part in parts if part)
 
 
 def _deliveries(deliveries: list[Row]) -> Table:

@@ -1,7 +1,8 @@
 """Two requests side by side: which steps are in both, what each cost, whether the same went in and came out.
 
-Steps are aligned from the root down: below two that belong together, those of the same node name and context,
-in the order of execution, belong together. Nothing recurses, and of inputs and outputs only digests are kept.
+Steps are aligned from the root down: below two that belong together, those of the same name and context, in
+the order of execution, belong together. A node's short name counts, so that the workflow may have another.
+Nothing recurses, and of inputs and outputs only digests are kept.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def _named(nodes: list[Node]) -> dict[Name, Node]:
     seen = Counter[tuple[object, object]]()
     found = {}
     for node in nodes:
-        name = node.row["node_name"], node.row["context_id"]
+        name = node.row["name"], node.row["context_id"]
         found[*name, seen[name]] = node
         seen[name] += 1
     return found

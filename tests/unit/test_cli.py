@@ -199,7 +199,7 @@ def test_status_for_people(db: Path) -> None:
     (spool / "lock").write_bytes(b"x")
     out = run(db, "status").stdout
     for part in (
-        "2.0 KiB in 1 segment ",
+        "2.0 KiB in 1 segment",
         "1 failed · 1 flushed · 1 writing",
         "paused: secret KEY",
         "12 spool_full (4.0 KiB) · 3 duplicate",

@@ -1,0 +1,172 @@
+"""`hush-otel diff A B`: two requests, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.compare import Pair, Side, compare
+from hush_otel.presentation.listing import shown
+from hush_otel.presentation.waiting import open_reader
+from hush_otel.store.reading import Reader, find_request
+
+from .output import console, cut, plain_table, print_json, totals
+
+MARKS: Final = {"both": (" ", ""), "a": ("-", "red"), "b": ("+", "green")}
+MAX_INDENT: Final = 12
+"""Levels that are drawn; deeper ones say their number."""
+NARROW_CELLS: Final = 90
+CLOSE: Final = 1.05
+"""Durations that differ by less are no difference to speak of."""
+
+
+@click.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--json", "as_json", is_flag=True, help="One object: a, b, and rows, one for each step.")
+@click.pass_obj
+def command(db: str | None, a: str, b: str, as_json: bool) -> None:
+    """Compare two requests step by step.
+
+    Durations, tokens, cost, and whether the same went in and came out. Steps belong together that have the same name, context and place below the same step, in the order of
+    execution. - marks what only A has, + what only B has. Each is a request id, the beginning of one, or a
+    trace id in hex.
+    """
+    with open_reader(Settings.load(db)) as reader, reader.snapshot():
+        ids = find_request(reader, a), find_request(reader, b)
+        requests = [_request(reader, one) for one in ids]
+        pairs = compare(reader, *ids)
+    if as_json:
+        print_json({"a": requests[0], "b": requests[1], "rows": [pair.as_json() for pair in pairs]})
+    else:
+        _render(console(), requests, pairs)
+
+
+def _request(reader: Reader, request_id: str) -> dict[str, Any]:
+    (row,) = reader.rows("request", request_id=request_id)
+    return shown(row)
+
+
+def _render(out: Console, requests: list[dict[str, Any]], pairs: list[Pair]) -> None:
+    out.print(_heads(requests))
+    out.print()
+    out.print(_steps(pairs, narrow=out.is_terminal and out.width < NARROW_CELLS))
+    out.print()
+    out.print(Text(_summary(pairs)))
+
+
+def _heads(requests: list[dict[str, Any]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for name, request in zip("AB", requests, strict=True):
+        mark = MARKS[name.lower()][1]
+        grid.add_row(
+            Text(name, style=f"bold {mark}"),
+            cut(text.clean(request["request_id"], limit=64)),
+            cut(text.clean(request["workflow_name"] or "", limit=40)),
+            Text(text.duration(request["duration_ms"]), style="cyan"),
+            Text(totals(request), style="bright_black"),
+        )
+    return grid
+
+
+def _steps(pairs: list[Pair], *, narrow: bool) -> Table:
+    table = plain_table()
+    table.add_column("step", no_wrap=False)
+    for name in ("A", "B", "", *(() if narrow else ("tokens", "cost"))):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("differs", no_wrap=True)
+    for pair in pairs:
+        figures = () if narrow else (_tokens(pair), _cost(pair))
+        table.add_row(_step(pair), *_durations(pair), *figures, _differs(pair))
+    return table
+
+
+def _step(pair: Pair) -> Text:
+    mark, style = MARKS[pair.where]
+    indent = "  " * pair.depth if pair.depth <= MAX_INDENT else "  " * MAX_INDENT + f"⋯{pair.depth} "
+    step = Text(f"{mark} {indent}", style=style, no_wrap=True, overflow="ellipsis")
+    step.append(text.clean(pair.name, limit=60), style=style)
+    if pair.context_id:
+        step.append(f" {text.clean(pair.context_id, limit=30)}", style="bright_black")
+    return step
+
+
+def _durations(pair: Pair) -> tuple[Text, Text, Text]:
+    a, b = (side.duration_ms if side else None for side in (pair.a, pair.b))
+    return Text(_duration(pair.a), style="cyan"), Text(_duration(pair.b), style="cyan"), _change(a, b)
+
+
+def _duration(side: Side | None) -> str:
+    if side is None:
+        return ""
+    return "…" if side.status == "running" else text.duration(side.duration_ms)
+
+
+def _change(a: float | None, b: float | None) -> Text:
+    """How B's duration stands to A's."""
+    if a is None or b is None or a <= 0 or b <= 0 or 1 / CLOSE < b / a < CLOSE:
+        return Text("")
+    ratio = b / a
+    change = (
+        f"{ratio - 1:+.0%}" if ratio < DOUBLE else f"{ratio:.1f}x" if ratio < TENFOLD else f"{ratio:.0f}x"
+    )
+    return Text(change, style="red" if ratio > 1 else "green")
+
+
+DOUBLE: Final = 2
+TENFOLD: Final = 10
+
+
+def _tokens(pair: Pair) -> Text:
+    sides = [
+        text.tokens(one.prompt_tokens, one.completion_tokens, one.total_tokens) if one else ""
+        for one in (pair.a, pair.b)
+    ]
+    return _both(*sides)
+
+
+def _cost(pair: Pair) -> Text:
+    return _both(*(text.cost(one.cost_usd) if one else "" for one in (pair.a, pair.b)))
+
+
+def _both(a: str, b: str) -> Text:
+    """One figure where they agree or only one is there."""
+    return Text(a or b) if a == b or not a or not b else Text(f"{a} ⇢ {b}", style="yellow")
+
+
+def _differs(pair: Pair) -> Text:
+    return Text(", ".join(_differences(pair)), style="yellow")
+
+
+def _differences(pair: Pair) -> Iterator[str]:
+    if pair.a is None or pair.b is None:
+        return
+    if pair.a.status != pair.b.status:
+        yield f"{pair.a.status} ⇢ {pair.b.status}"
+    if pair.a.model != pair.b.model:
+        yield "model"
+    if pair.input_differs:
+        yield "input"
+    if pair.output_differs:
+        yield "output"
+
+
+def _summary(pairs: list[Pair]) -> str:
+    both = [pair for pair in pairs if pair.where == "both"]
+    counts = {
+        "in both": len(both),
+        "only in A": sum(pair.where == "a" for pair in pairs),
+        "only in B": sum(pair.where == "b" for pair in pairs),
+        "with another input": sum(pair.input_differs for pair in both),
+        "with another output": sum(pair.output_differs for pair in both),
+    }
+    return (
+        text.plural(len(pairs), "step") + ": " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    )

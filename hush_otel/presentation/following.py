@@ -1,0 +1,152 @@
+"""What happens in a database, as it happens: spans that start, end, fail, and requests that are complete.
+
+A look costs what is new. Rows are numbered as they come, so whatever was made since the last look lies above
+a number; rows that ran then are asked by their own. Nothing is read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from hush_otel.store.reading import Reader
+
+Kind: TypeAlias = Literal["started", "ended", "failed", "interrupted", "complete"]
+
+AT_ONCE: Final = 2_000
+"""Rows of one query."""
+MOST_RUNNING: Final = 10_000
+"""Spans that are waited for; of more the newest."""
+MOST_HELD: Final = 10_000
+"""Events whose workflow is not known yet; of more the oldest are given up."""
+
+_KINDS: Final[dict[str, Kind]] = {"running": "started", "error": "failed", "interrupted": "interrupted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened.
+
+    Attributes:
+        row: Of a span, the columns of `tail_new.sql`; of a request that is complete, those of the view.
+    """
+
+    kind: Kind
+    row: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``--json`` has it."""
+        columns = {name: value for name, value in self.row.items() if name not in {"id", "request"}}
+        return {"event": self.kind} | columns
+
+
+class Follower:
+    """Follows one database. `look` again and again; one thread.
+
+    Args:
+        reader: Its connection stays open, no transaction does.
+        workflow: Only of this one.
+        last: How many of the rows that are there already the first look gives.
+
+    """
+
+    def __init__(self, reader: Reader, *, workflow: str | None = None, last: int = 0) -> None:
+        self._running: dict[int, dict[str, Any]] = {}
+        self._reader = reader
+        self._workflow = workflow
+        self._version: int | None = None
+        self._after = max(0, self._newest() - last)
+        self._open: set[int] = set()
+        self._held: dict[int, list[Event]] = {}
+        self._behind: list[Event] = []
+        for row in reader.each("tail_running", limit=MOST_RUNNING):
+            if row["id"] <= self._after:
+                self._behind.append(Event("started", dict(row)))
+
+    def running(self) -> list[dict[str, Any]]:
+        """The spans that run, in the order in which they came."""
+        rows = self._running.values()
+        return [row for row in rows if self._workflow in (None, row["workflow_name"])]
+
+    def look(self) -> Iterator[Event]:
+        """What has happened since the last look; nothing, and nothing read, when nobody has written.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        (version,) = (row["data_version"] for row in self._reader.each("data_version"))
+        if version == self._version:
+            return
+        self._version = version
+        yield from self._of_workflow(self._spans())
+        yield from self._completed()
+
+    def _spans(self) -> Iterator[Event]:
+        behind, self._behind = self._behind, []
+        for event in behind:
+            yield self._noted(event)
+        for row in self._reader.each("tail_ended", spans=json.dumps(list(self._running))):
+            yield self._noted(_event(dict(row)))
+        newest = self._newest()
+        while self._after < newest:
+            rows = self._reader.rows("tail_new", after=self._after, newest=newest, limit=AT_ONCE)
+            self._after = rows[-1]["id"] if len(rows) == AT_ONCE else newest
+            for row in rows:
+                yield self._noted(_event(dict(row)))
+
+    def _noted(self, event: Event) -> Event:
+        row = event.row
+        self._open.add(row["request"])
+        if event.kind == "started":
+            self._running[row["id"]] = row
+            if len(self._running) > MOST_RUNNING:
+                del self._running[next(iter(self._running))]
+        else:
+            self._running.pop(row["id"], None)
+        return event
+
+    def _of_workflow(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Those of the workflow; where it is not known yet, when it is."""
+        if self._workflow is None:
+            yield from events
+            return
+        for event in events:
+            if event.row["workflow_name"] is None:
+                self._held.setdefault(event.row["request"], []).append(event)
+            elif event.row["workflow_name"] == self._workflow:
+                yield event
+        yield from self._released()
+
+    def _released(self) -> Iterator[Event]:
+        for row in self._requests(self._held):
+            if row["workflow_name"] is not None:
+                events = self._held.pop(row["id"])
+                if row["workflow_name"] == self._workflow:
+                    yield from (
+                        Event(one.kind, one.row | {"workflow_name": self._workflow}) for one in events
+                    )
+        while sum(map(len, self._held.values())) > MOST_HELD:
+            del self._held[next(iter(self._held))]
+
+    def _completed(self) -> Iterator[Event]:
+        """Requests of which something was seen, and that are complete now."""
+        rows = self._requests(self._open)
+        self._open = {row["id"] for row in rows}  # the others were deleted
+        for row in rows:
+            if row["completed_by"] is not None and not row["running_count"]:
+                self._open.discard(row["id"])
+                if self._workflow in (None, row["workflow_name"]):
+                    yield Event("complete", dict(row))
+
+    def _requests(self, numbers: Iterable[int]) -> list[Any]:
+        return self._reader.rows("tail_requests", requests=json.dumps(list(numbers)))
+
+    def _newest(self) -> int:
+        (row,) = self._reader.rows("newest_span")
+        return int(row["id"])
+
+
+def _event(row: dict[str, Any]) -> Event:
+    return Event(_KINDS.get(row["status"], "ended"), row)

@@ -1,0 +1,245 @@
+"""What happens, as it happens: what a look gives, once each, and how the command shows it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from inprocess import App, Owner, no_background, owning, settings_for
+from rich.console import Console
+from store_rows import START_NS, StoreRows
+
+from hush_otel.cli import tail
+from hush_otel.config import Settings
+from hush_otel.presentation import following
+from hush_otel.presentation.following import Event, Follower
+from hush_otel.store.reading import Reader
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of an empty directory, where applications start nothing."""
+    no_background(monkeypatch, tmp_path)
+    return settings_for(tmp_path / "traces.db")
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[Owner]:
+    """The owner of the database."""
+    with owning(settings) as opened:
+        yield opened
+
+
+def said(events: Iterator[Event]) -> list[tuple[str, str]]:
+    """What happened to whom."""
+    return [(event.kind, event.row.get("name") or event.row["request_id"]) for event in events]
+
+
+def test_a_span_starts_and_ends_and_its_request_completes(owner: Owner, settings: Settings) -> None:
+    """Each is told once, and what runs is there to be shown until it ends."""
+    app = App(settings.db_path)
+    with Reader(settings.db_path) as reader:
+        follower = Follower(reader)
+        assert said(follower.look()) == []
+        with app.tracer.start_as_current_span("root", attributes={"hush.request_id": "r"}):
+            with app.tracer.start_as_current_span("step"):
+                owner.drain()
+                assert said(follower.look()) == [("started", "root"), ("started", "step")]
+                assert [row["name"] for row in follower.running()] == ["root", "step"]
+            owner.drain()
+            assert said(follower.look()) == [("ended", "step")]
+            assert [row["name"] for row in follower.running()] == ["root"]
+        owner.drain()
+        assert said(follower.look()) == [("ended", "root"), ("complete", "r")]
+        assert follower.running() == []
+        assert said(follower.look()) == []
+
+
+def test_a_look_reads_nothing_when_nobody_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks SQLite for one number."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        rows.span(rows.request("r"), 1)
+    with Reader(tmp_path / "traces.db") as reader:
+        follower = Follower(reader)
+        list(follower.look())
+        asked = list[str]()
+        each = reader.each
+        monkeypatch.setattr(reader, "each", lambda name, **params: asked.append(name) or each(name, **params))
+        assert list(follower.look()) == []
+        assert asked == ["data_version"]
+
+
+def test_what_was_there_before_is_told_as_far_as_asked(tmp_path: Path) -> None:
+    """The last rows, and whatever runs, however old it is."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request("r", completed_by=None)
+        rows.span(request, 1, name="old and running", state=0, end_ns=None, end_seq=None)
+        rows._db.execute("INSERT INTO hush_running (span, writer_id) SELECT id, x'00' FROM hush_spans")
+        for n in range(2, 6):
+            rows.span(request, n)
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            told = said(Follower(reader, last=2).look())
+    assert told == [("started", "old and running"), ("ended", "span-4"), ("ended", "span-5")]
+
+
+def test_failures_and_interruptions_are_told_as_such(tmp_path: Path) -> None:
+    """By kind, with their words."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request("r", completed_by=None)
+        rows.span(request, 1, status_code=2, status_message="boom")
+        rows.span(request, 2, state=2)
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            events = list(Follower(reader, last=9).look())
+    assert [event.kind for event in events] == ["failed", "interrupted"]
+    found = events[0].as_json()
+    assert (found["event"], found["error"], found["request_id"]) == ("failed", "boom", "r")
+    assert not {"id", "request"} & set(found)
+
+
+def test_more_than_one_query_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst comes in several pieces, none of it twice."""
+    monkeypatch.setattr(following, "AT_ONCE", 2)
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request("r", completed_by=None)
+        for n in range(5):
+            rows.span(request, n)
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader, last=5)
+            assert said(follower.look()) == [("ended", f"span-{n}") for n in range(5)]
+            rows.span(request, 9)
+            rows._db.commit()
+            assert said(follower.look()) == [("ended", "span-9")]
+
+
+def test_a_workflow_alone_also_before_its_name_is_known(tmp_path: Path) -> None:
+    """Children may come before the root that names the workflow: they are told when it does."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        mine = rows.request("mine", workflow_name=None, completed_by=None)
+        other = rows.request("other", workflow_name="else", completed_by=None)
+        rows.span(mine, 1, name="child")
+        rows.span(other, 2, name="stranger")
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader, workflow="answer", last=9)
+            assert said(follower.look()) == []
+            rows._db.execute(
+                "UPDATE hush_requests SET workflow_name = 'answer', completed_by = 'root' WHERE id = ?",
+                (mine,),
+            )
+            rows._db.commit()
+            assert said(follower.look()) == [("ended", "child"), ("complete", "mine")]
+
+
+def test_a_deleted_request_is_forgotten(tmp_path: Path) -> None:
+    """Nothing is asked of it for ever."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        rows.span(rows.request("r", completed_by=None), 1)
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader, last=9)
+            list(follower.look())
+            rows._db.execute("DELETE FROM hush_requests")
+            rows._db.commit()
+            assert list(follower.look()) == []
+            assert follower._open == set()
+
+
+# ------------------------------------------------------------------ the command
+
+
+def lines(*events: Event, width: int = 100) -> list[str]:
+    """As a terminal shows them."""
+    out = Console(width=width, force_terminal=True, color_system=None, markup=False)
+    with out.capture() as captured:
+        for event in events:
+            tail._print(out, event)
+    return captured.get().splitlines()
+
+
+def test_lines_fit_the_terminal(tmp_path: Path) -> None:
+    """Whatever is in names and errors: one line each, no wider than the terminal, nothing that acts on it."""
+    hostile = "\x1b[31mred\r\n" + "x" * 300
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request(hostile, workflow_name=hostile, error_count=1)
+        rows.span(request, 1, name=hostile, model=hostile, status_code=2, status_message=hostile)
+        rows._db.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            events = list(Follower(reader, last=9).look())
+    assert [event.kind for event in events] == ["failed", "complete"]
+    for width in (40, 60, 160):
+        found = lines(*events, width=width)
+        assert len(found) == 3
+        assert all(len(line) <= width for line in found)
+        assert "\x1b" not in "".join(found)
+
+
+def test_what_runs_stands_at_the_bottom(tmp_path: Path) -> None:
+    """The newest of it with its time so far, and how many more there are."""
+    row = {
+        "name": "chat", "context_id": None, "start_ns": START_NS, "prompt_tokens": None,
+        "completion_tokens": None, "total_tokens": None, "cost_usd": None, "cost_source": None, "model": "m",
+        "request_id": "r", "status": "running",
+    }  # fmt: skip
+    shown = tail._running([row] * 10, START_NS + 3_200_000_000, 80)
+    texts = [line.plain for line in shown.renderables]
+    assert texts[0].endswith("… 2 more run")
+    assert len(texts) == 9
+    assert texts[1].startswith(" running  ● chat")
+    assert "3.20 s  m  r" in texts[1]
+
+
+def test_too_many_at_once_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows the newest of a burst, and says how many it left out."""
+    monkeypatch.setattr(tail, "LINES_AT_ONCE", 2)
+    out = Console(width=80, force_terminal=True, color_system=None)
+    with out.capture() as captured:
+        kept = list(tail._newest(out, iter(Event("ended", {"n": n}) for n in range(5))))
+    assert [event.row["n"] for event in kept] == [3, 4]
+    assert captured.get() == "… 3 more, too many at once to show\n"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["database first", "tail first"])
+def test_json_lines_until_interrupted(settings: Settings, first: bool) -> None:
+    """Where there is no database yet it waits; Ctrl-C ends it with 130 and no words."""
+    if first:
+        _record(settings, "before")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hush_otel", "--db", str(settings.db_path), "tail", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        if not first:
+            assert process.stderr.readline().startswith("waiting for ")
+            _record(settings, "before")
+        found = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [one["event"] for one in found] == ["ended", "complete"]
+        _record(settings, "live")
+        assert json.loads(process.stdout.readline())["name"] == "live"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read().strip() == ""
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _record(settings: Settings, name: str) -> None:
+    app = App(settings.db_path)
+    with app.tracer.start_as_current_span(name):
+        pass
+    with owning(settings) as owner:
+        owner.drain()
