@@ -35,9 +35,9 @@ CLOSE: Final = 1.05
 def command(db: str | None, a: str, b: str, as_json: bool) -> None:
     """Compare two requests step by step.
 
-    Durations, tokens, cost, and whether the same went in and came out. Steps belong together that have the same name, context and place below the same step, in the order of
-    execution. - marks what only A has, + what only B has. Each is a request id, the beginning of one, or a
-    trace id in hex.
+    Durations, tokens, cost, and whether the same went in and came out. Steps belong together that have the
+    same name, context and place below the same step, in the order of execution. - marks what only A has, +
+    what only B has. Each is a request id, the beginning of one, or a trace id in hex.
     """
     with open_reader(Settings.load(db)) as reader, reader.snapshot():
         ids = find_request(reader, a), find_request(reader, b)
