@@ -145,7 +145,8 @@ class LinkData(msgspec.Struct, array_like=True):
 class RequestFacts(msgspec.Struct, frozen=True, eq=False):
     """What the store knows of a request, for vendors that want it on every span. One object per request.
 
-    `metadata` is the root node's, JSON text, unless it is long.
+    `metadata` is the root node's, JSON text, unless it is long. `tags` are those of its spans and of its last
+    mark; `marked_tags` the mark's alone.
     """
 
     workflow_name: str | None = None
@@ -153,6 +154,7 @@ class RequestFacts(msgspec.Struct, frozen=True, eq=False):
     user_id: str | None = None
     session_id: str | None = None
     metadata: str | None = None
+    marked_tags: tuple[str, ...] = ()
 
 
 MediaReader: TypeAlias = "Callable[[str], bytes | None]"

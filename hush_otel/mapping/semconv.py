@@ -39,6 +39,7 @@ class Promoted(msgspec.Struct, frozen=True):
         request_id: Only when the span names it (``hush.request_id``).
         workflow_name: Only when the span names it; the caller falls back on the root's name.
         cost_source: Where a computed cost comes from (`prices`); None: it was given, or there is none.
+        tags: Of the span, by any convention.
     """
 
     model: str | None = None
@@ -52,6 +53,7 @@ class Promoted(msgspec.Struct, frozen=True):
     request_id: str | None = None
     workflow_name: str | None = None
     cost_source: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 NOTHING: Final = Promoted()
@@ -70,6 +72,12 @@ _USER: Final = ("user.id", "enduser.id", "langfuse.user.id")
 _SESSION: Final = ("session.id", "gen_ai.conversation.id", "langfuse.session.id")
 _REQUEST: Final = ("hush.request_id",)
 _WORKFLOW: Final = ("hush.workflow_name", "gen_ai.workflow.name", "traceloop.workflow.name")
+
+_TAGS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags", "langsmith.span.tags")
+_TAGS_IN_A_TEXT: Final = "langsmith.span.tags"
+"""Separated by commas (LangSmith documentation, "Trace with OpenTelemetry"); the others are lists."""
+MAX_TAG_CHARS: Final = 200
+"""Langfuse's limit. A longer text is none that anybody filters by: it stays an attribute."""
 
 _TOKENS: Final = (
     # (prompt, completion)
@@ -135,7 +143,7 @@ COUNTED: Final = frozenset({"llm", "generation", "embedding"})
 _TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
 _KEYS: Final = (
-    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW))
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW, *_TAGS))
     | _TOKEN_KEYS
     | _COST_KEYS
     | {*_KINDS, _NODE_TYPE}
@@ -171,6 +179,7 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
         _node_type(attributes, plan.kinds, name) if plan.kinds or model is not None else None,
         _first_text(attributes, plan.request),
         _first_text(attributes, plan.workflow),
+        tags=tags_of(attributes, plan.tags) if plan.tags else (),
     )
 
 
@@ -187,6 +196,7 @@ class _Plan(msgspec.Struct, frozen=True):
     workflow: tuple[str, ...]
     tokens: tuple[tuple[str, str], ...]
     totals: tuple[str, ...]
+    tags: tuple[str, ...]
     has_tokens: bool
     kinds: tuple[str, ...]
     has_cost: bool
@@ -222,6 +232,7 @@ def _plan(keys: frozenset[str]) -> _Plan:
         present(_WORKFLOW),
         tuple(pair for pair in _TOKENS if not keys.isdisjoint(pair)),
         present(_TOTAL),
+        present(_TAGS),
         not _TOKEN_KEYS.isdisjoint(keys),
         present((_NODE_TYPE, *_KINDS)),
         not _COST_KEYS.isdisjoint(keys),
@@ -244,6 +255,20 @@ def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...])
         if value and isinstance(value, str):
             return value
     return None
+
+
+def tags_of(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...] = _TAGS) -> tuple[str, ...]:
+    """A span's tags of all conventions, each once, in their order."""
+    found: dict[str, None] = {}
+    for key in keys:
+        value = attributes.get(key)
+        if isinstance(value, str):
+            value = value.split(",") if key == _TAGS_IN_A_TEXT else [value]
+        for tag in value if isinstance(value, (list, tuple)) else ():
+            text = tag.strip() if isinstance(tag, str) else ""
+            if 0 < len(text) <= MAX_TAG_CHARS:
+                found[text] = None
+    return tuple(found)
 
 
 def token_count(value: object) -> int | None:

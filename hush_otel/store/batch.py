@@ -10,10 +10,11 @@ from hush_otel import records
 
 from .arrivals import Arrival
 from .node_writer import NodeWriter
-from .routes import masked_json, tags_json
+from .routes import masked_json
 from .span_writer import SpanWriter
 from .statements import load_statements
 from .sums import Sums
+from .tags import mark_tags
 
 if TYPE_CHECKING:
     from .ingest import Ingest
@@ -78,10 +79,10 @@ class Batch:
 
     def _mark(self, record: records.Mark, writer_id: bytes) -> None:
         request = self._marked_request(record.request_id)
-        shown = (record.tracer_type, masked_json(record.tracer_config), tags_json(record.tags))
+        shown = (record.tracer_type, masked_json(record.tracer_config))
         self._db.execute(SQL["mark_request"], (*shown, self._now, self._now, request))
         if record.tags is not None:
-            self._sums.replace_tags(request, map(str, record.tags))
+            mark_tags(self._db, request, map(str, record.tags))
         self._sums.complete_request(request, "mark")
         destination = self._shared.routes.marked(self._db, record, self._now)
         if destination is not None:

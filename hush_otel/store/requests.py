@@ -11,6 +11,7 @@ from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 from .pruning import settle_traces
 from .rows import END_NS, END_SEQ, NODE, START_NS, STATE, STATUS_CODE, STATUS_MESSAGE, SpanRow
 from .statements import load_statements
+from .tags import MAX_SPAN_TAGS, join_tags
 
 SQL: Final = load_statements("ingest")
 
@@ -200,6 +201,7 @@ class Requests:
         db.execute(SQL["move_askers"], (new, old))
         db.execute(SQL["move_labels"], (new, old))
         db.execute(SQL["merge_request"], (new, old))
+        join_tags(db, old, new)
         db.execute(SQL["first_to_say"], (new,))
         db.execute(SQL["set_request_trace"], (trace, new))
         for name in ("forget_request_destinations", "forget_askers", "forget_labels", "forget_request"):
@@ -255,6 +257,7 @@ class RollUp:
         "session_id",
         "session_seq",
         "start_ns",
+        "tags",
         "total_tokens",
         "user_id",
         "user_seq",
@@ -281,6 +284,7 @@ class RollUp:
         self.user_seq = self.session_seq = LAST + 1
         self.writer_id: bytes | None = None
         self.models: set[str] = set()
+        self.tags: dict[str, None] = {}
 
     def values(self) -> dict[str, Any]:
         """The parameters of the statements `roll_up` and `insert_new_request`."""
@@ -313,6 +317,8 @@ class RollUp:
             self._hear(promoted, values[END_SEQ])
         if promoted.model is not None:
             self.models.add(promoted.model)
+        if promoted.tags and len(self.tags) < MAX_SPAN_TAGS:
+            self.tags.update(dict.fromkeys(promoted.tags))
         self.writer_id = self.writer_id or row.writer_id
 
     def _hear(self, promoted: Promoted, seq: int | None) -> None:

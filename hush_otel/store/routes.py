@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -168,8 +168,3 @@ def _plain(config: dict[Any, Any]) -> dict[str, Any]:
     """What JSON carries of a configuration, which may hold anything."""
     plain: dict[str, Any] = msgspec.json.decode(json_text(config))
     return plain
-
-
-def tags_json(tags: Iterable[Any] | None) -> str | None:
-    """A mark's tags as a JSON list of texts."""
-    return None if tags is None else msgspec.json.encode([str(tag) for tag in tags]).decode()

@@ -42,7 +42,7 @@ CREATE TABLE hush_requests (
     workflow_name     TEXT,
     user_id           TEXT,
     session_id        TEXT,
-    tags              TEXT,                   -- JSON list
+    tags              TEXT,                   -- JSON list: span_tags, then marked_tags, each once (store/tags.py)
     tracer_type       TEXT,                   -- of the last mark
     tracer_config     TEXT,                   -- of the last mark, secrets masked
     start_ns          INTEGER,
@@ -64,7 +64,9 @@ CREATE TABLE hush_requests (
     due_at            REAL,                   -- when its new rows are to be queued; NULL: nothing new
     dirty_at          REAL,                   -- when the first row after the last queueing arrived
     has_nodes         INTEGER NOT NULL DEFAULT 0,  -- holds node traces, whose parents are found at queueing
-    writer_id         BLOB                    -- the process that opened it
+    writer_id         BLOB,                   -- the process that opened it
+    span_tags         TEXT,                   -- JSON list: what its spans say, 100 at most
+    marked_tags       TEXT                    -- JSON list: of the last mark that had some
 );
 CREATE INDEX hush_requests_created ON hush_requests (created_at);
 CREATE INDEX hush_requests_open ON hush_requests (last_at) WHERE completed_by IS NULL;
@@ -78,7 +80,7 @@ CREATE INDEX hush_requests_session ON hush_requests (session_id, created_at) WHE
 CREATE INDEX hush_requests_failed ON hush_requests (created_at) WHERE error_count > 0;
 CREATE INDEX hush_requests_slow ON hush_requests (end_ns - start_ns) WHERE end_ns IS NOT NULL;
 
--- What a request has several of, and is looked for by: the models of its spans, the tags of its marks.
+-- What a request has several of, and is looked for by: the models of its spans, its tags.
 CREATE TABLE hush_request_labels (
     request    INTEGER NOT NULL,
     kind       INTEGER NOT NULL,              -- 0 model, 1 tag

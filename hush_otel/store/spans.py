@@ -37,7 +37,7 @@ _OWN: Final = (
 _OF_FACTS: Final = (
     "s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
     "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', s.repeats, "
-    "r.workflow_name, r.tags, r.user_id, r.session_id"
+    "r.workflow_name, r.tags, r.marked_tags, r.user_id, r.session_id"
 )
 COLUMNS: Final = f"{_OWN}, {_OF_FACTS}"
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
@@ -210,7 +210,7 @@ class SpanReader:
         """Spans of a request come one after the other, and share its facts."""
         key = (request_id, of_nodes, columns)
         if self._request_key != key:
-            workflow_name, tags, user_id, session_id = columns
+            workflow_name, tags, marked_tags, user_id, session_id = columns
             self._request_key = key
             self._request_facts = RequestFacts(
                 workflow_name,
@@ -218,6 +218,7 @@ class SpanReader:
                 user_id,
                 session_id,
                 None if of_nodes is None else self._root_metadata(request_id, of_nodes),
+                tuple(_TAGS.decode(marked_tags)) if marked_tags else (),
             )
         return self._request_facts
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .requests import RollUp, Trace
 from .rows import REQUEST, SpanRow
 from .statements import load_statements
+from .tags import mend_tags, say_tags
 
 if TYPE_CHECKING:
     from .ingest import Ingest
@@ -18,8 +19,7 @@ SQL: Final = load_statements("ingest")
 NOT_COMPLETE: Final = {"completed_by": None, "completed_at": None}
 
 MODEL: Final = 0
-TAG: Final = 1
-"""Kinds of hush_request_labels."""
+"""The kind of models in hush_request_labels."""
 
 
 class Sums:
@@ -72,6 +72,7 @@ class Sums:
         if moved is not None:
             self._db.execute(SQL["roll_up"], {**moved.values(), "request": new})
             self.label(new, MODEL, moved.models)
+            say_tags(self._db, new, moved.tags)
 
     def roll_up(self, request: int) -> RollUp:
         """What this batch adds to a request."""
@@ -109,11 +110,6 @@ class Sums:
         """A request that is a row is found by these, too."""
         self._db.executemany(SQL["label_request"], [(request, kind, label) for label in labels])
 
-    def replace_tags(self, request: int, tags: Iterable[str]) -> None:
-        """A mark says its tags, and the last mark counts."""
-        self._db.execute(SQL["forget_tags"], (request,))
-        self.label(request, TAG, tags)
-
     def write(self, completed: list[bytes]) -> None:
         """Roll-ups and completions. A request that this batch has begun is written once, with all of it."""
         db = self._db
@@ -126,6 +122,9 @@ class Sums:
         roll_ups = [roll_up.values() for number, roll_up in self._roll_ups.items() if number not in begun]
         db.executemany(SQL["roll_up"], roll_ups)
         self._label_models(begun)
+        for number, roll_up in self._roll_ups.items():
+            if roll_up.tags:
+                say_tags(db, number, roll_up.tags)
         self._mend()
         for number in complete:
             if number not in begun:
@@ -142,6 +141,8 @@ class Sums:
         mended = [{"request": request} for request in self._mended]
         for statement in ("mend_request", "forget_models", "mend_models"):
             self._db.executemany(SQL[statement], mended)
+        for request in self._mended:
+            mend_tags(self._db, request)
 
     def _settle_new(self) -> None:
         """Before two requests become one: everything is a row. What the batch knows of it follows later."""

@@ -12,7 +12,8 @@ from hush_otel.mapping.semconv import promote
 from hush_otel.model import Origin, RequestFacts, SpanData, SpanFacts
 
 ORIGIN = Origin(resource={"service.name": "shop"}, scope_name="test")
-REQUEST = RequestFacts("digest", ("prod", "team:search"), "ada", "session-1")
+TAGS = ("prod", "team:search")
+REQUEST = RequestFacts("digest", TAGS, "ada", "session-1", marked_tags=TAGS)
 
 BASE = SpanData(
     trace_id=bytes(15) + b"\x01",

@@ -354,6 +354,32 @@ def test_langsmith_tags_are_one_text() -> None:
     assert found["langsmith.span.tags"] == "prod,team:search"
 
 
+TAGGED = RequestFacts("digest", ("own", "sister's", "prod"), marked_tags=("prod",))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "key", "text"),
+    [
+        ("openinference", "tag.tags", False),
+        ("langsmith", "langsmith.span.tags", True),
+        ("logfire", "logfire.tags", False),
+    ],
+)
+def test_a_spans_tags_are_its_own_and_the_marks(dialect: str, key: str, text: bool) -> None:
+    """Where a vendor has tags of spans, another span's are none of it; the root has the request's."""
+    facts = SpanFacts(request=TAGGED)
+    inner = sent(dialect, span("step", {"langfuse.trace.tags": ["own"]}, facts=facts))[key]
+    root = sent(dialect, span("step", {}, facts=facts, parent_span_id=None))[key]
+    assert (inner.split(",") if text else inner) == ["own", "prod"]
+    assert (root.split(",") if text else root) == ["own", "sister's", "prod"]
+
+
+def test_tags_of_traces_are_the_requests() -> None:
+    """On every span, as Langfuse expects it."""
+    inner = span("step", {}, facts=SpanFacts(request=TAGGED))
+    assert sent("langfuse", inner)["langfuse.trace.tags"] == ["own", "sister's", "prod"]
+
+
 def test_langsmith_threads_are_grouped_by_metadata() -> None:
     """langsmith.metadata.session_id, on every run."""
     for one in SAMPLES.values():

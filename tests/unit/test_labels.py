@@ -1,7 +1,8 @@
-"""What requests are found by that they may have several of: the models of their spans, the tags of their marks."""
+"""What requests are found by that they may have several of: the models of their spans, their tags."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,78 @@ def test_the_last_mark_says_the_tags(store: Store) -> None:
     assert tags(store) == [("r", "eu"), ("r", "prod")]
     store.take(mark("r", tags=["prod", 7]))
     assert tags(store) == [("r", "7"), ("r", "prod")]
+
+
+def shown(store: Store) -> dict[str, list[str]]:
+    """The tags of each request, in their order."""
+    return {
+        request: json.loads(listed)
+        for request, listed in rows(store.path, "SELECT request_id, tags FROM requests")
+        if listed
+    }
+
+
+@pytest.mark.parametrize("key", ["langfuse.trace.tags", "tag.tags", "logfire.tags"])
+def test_spans_say_tags(store: Store, key: str) -> None:
+    """By any convention, across batches, each once and in the order in which they came."""
+    store.take(end(1, 2, ROOT, **{key: ["b", "a"]}), end(1, 3, ROOT, **{key: ["a", "c"]}))
+    store.take(end(1, ROOT, **{key: ["d", "b"]}))
+    (request,) = shown(store)
+    assert shown(store) == {request: ["b", "a", "c", "d"]}
+    assert [label for _, label in tags(store)] == ["a", "b", "c", "d"]
+
+
+def test_tags_in_one_text(store: Store) -> None:
+    """LangSmith's are separated by commas."""
+    store.take(end(1, ROOT, **{"langsmith.span.tags": "b, a,,b", "hush.request_id": "r"}))
+    assert shown(store) == {"r": ["b", "a"]}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["mark first", "span first"])
+def test_a_mark_adds_to_what_spans_say(store: Store, first: bool) -> None:
+    """A later mark replaces what the one before it has said, and nothing else."""
+    said = end(1, ROOT, **{"hush.request_id": "r", "tag.tags": ["a", "prod"]})
+    for one in (mark("r", tags=["prod", "eu"]), said) if first else (said, mark("r", tags=["prod", "eu"])):
+        store.take(one)
+    assert shown(store) == {"r": ["a", "prod", "eu"]}
+    store.take(mark("r", tags=["us"]))
+    assert shown(store) == {"r": ["a", "prod", "us"]}
+    assert tags(store) == [("r", "a"), ("r", "prod"), ("r", "us")]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+def test_a_merge_joins_tags(store: Store, together: bool) -> None:
+    """Of two requests that become one, those of both spans and of the mark."""
+    store.take(
+        end(1, ROOT, **{"hush.request_id": "order", "tag.tags": ["a", "b"]}), mark("order", tags=["m"])
+    )
+    later = (
+        end(2, ROOT, **{"tag.tags": ["c", "a"]}),
+        end(2, 3, ROOT, **{"hush.request_id": "order", "tag.tags": ["d"]}),
+    )
+    for batch in [later] if together else [(one,) for one in later]:
+        store.take(*batch)
+    assert {request: set(found) for request, found in shown(store).items()} == {"order": set("abcdm")}
+    assert [label for _, label in tags(store)] == list("abcdm")
+
+
+def test_a_span_that_moves_takes_its_tags_along(store: Store) -> None:
+    """What is known at the start is found at once, and only there where the span has ended."""
+    store.take(
+        end(1, 2, ROOT, **{"hush.request_id": "a", "tag.tags": ["x"]}),
+        start(1, 3, ROOT, **{"tag.tags": ["y"]}),
+    )
+    assert shown(store) == {"a": ["x", "y"]}
+    store.take(end(1, 3, ROOT, **{"hush.request_id": "b", "tag.tags": ["y"]}))
+    assert shown(store) == {"a": ["x"], "b": ["y"]}
+
+
+def test_tags_of_spans_are_limited(store: Store) -> None:
+    """A hundred a request, each as long as Langfuse takes them; what is no text is none."""
+    store.take(
+        end(1, ROOT, 2, **{"hush.request_id": "r", "tag.tags": ["x" * 201, "", 7, None, ["n"], "kept"]})
+    )
+    for number in range(3, 6):
+        store.take(*(end(1, number * 100 + i, ROOT, **{"tag.tags": [f"{number}-{i}"]}) for i in range(50)))
+    assert shown(store)["r"][:3] == ["kept", "3-0", "3-1"]
+    assert len(shown(store)["r"]) == len(tags(store)) == 100

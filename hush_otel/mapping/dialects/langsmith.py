@@ -47,7 +47,7 @@ def langsmith(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     }
     found: dict[str, Any] = {
         "langsmith.span.kind": KINDS.get(meaning.kind, "chain") if meaning.kind else None,
-        "langsmith.span.tags": ",".join(tag.replace(",", " ") for tag in meaning.tags) or None,
+        "langsmith.span.tags": ",".join(tag.replace(",", " ") for tag in meaning.own_tags) or None,
         **{_METADATA + key: _plain(value) for key, value in metadata.items()},
         **_content(span, meaning),
         **_call(meaning),

@@ -29,7 +29,7 @@ def logfire(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     found: dict[str, Any] = {
         **genai(span, meaning),
         "logfire.msg": span.name,
-        "logfire.tags": list(meaning.tags) or None,
+        "logfire.tags": list(meaning.own_tags) or None,
         "logfire.level_num": ERROR_LEVEL if meaning.error is not None else None,
         "operation.cost": meaning.cost_usd if meaning.counts else None,
     }

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hush_otel.mapping.jsontext import json_text
-from hush_otel.mapping.semconv import Promoted, countable, promote
+from hush_otel.mapping.semconv import Promoted, countable, promote, tags_of
 from hush_otel.mapping.usage import Usage, usage_of
 from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
 
@@ -37,7 +37,6 @@ OUTPUT: Final = (
 )
 _PARAMETERS: Final = "llm.invocation_parameters"
 _REQUEST: Final = "gen_ai.request."
-_TAGS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags")
 _OURS: Final = "hush."
 _SAID_ELSEWHERE: Final = frozenset(
     f"hush.{name}"
@@ -95,6 +94,8 @@ class Meaning(msgspec.Struct, frozen=True):
             on the agents and chains around a call does not, nor does a call that is only around others.
         tokens: None when there are none.
         input: As text; `output` alike. What is no text is JSON.
+        tags: The request's. `own_tags` are the span's, and those that a mark gave to all of the request; the
+            root has the request's.
         parameters: Temperature and the like.
         metadata: The user's; `trace_metadata` is the request's, where it is not long.
         node: What only node traces have and no vendor has a place for: ``hush.*`` without the prefix.
@@ -111,6 +112,7 @@ class Meaning(msgspec.Struct, frozen=True):
     session_id: str | None
     workflow_name: str | None
     tags: tuple[str, ...]
+    own_tags: tuple[str, ...]
     input: str | None
     output: str | None
     parameters: dict[str, Any]
@@ -135,7 +137,8 @@ def meaning_of(span: SpanData) -> Meaning:
         user_id=facts.user_id or facts.request.user_id,
         session_id=facts.session_id or facts.request.session_id,
         workflow_name=facts.request.workflow_name,
-        tags=facts.request.tags or _tags(attributes),
+        tags=facts.request.tags or tags_of(attributes),
+        own_tags=_own_tags(span),
         input=_content(attributes, INPUT),
         output=_content(attributes, OUTPUT),
         parameters=_parameters(attributes),
@@ -181,12 +184,11 @@ def _tokens(facts: SpanFacts, usage: Usage) -> Tokens | None:
     )
 
 
-def _tags(attributes: Mapping[str, AttributeValue]) -> tuple[str, ...]:
-    for key in _TAGS:
-        value = attributes.get(key)
-        if isinstance(value, (list, tuple)) and value:
-            return tuple(str(tag) for tag in value)
-    return ()
+def _own_tags(span: SpanData) -> tuple[str, ...]:
+    request = span.facts.request
+    if span.parent_span_id is None and request.tags:
+        return request.tags
+    return tuple(dict.fromkeys((*tags_of(span.attributes), *request.marked_tags)))
 
 
 def _content(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:

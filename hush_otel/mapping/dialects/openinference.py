@@ -37,7 +37,7 @@ def openinference(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]
         "user.id": meaning.user_id,
         "session.id": meaning.session_id,
         "metadata": json_text(meaning.metadata) if meaning.metadata else None,
-        "tag.tags": list(meaning.tags) or None,
+        "tag.tags": list(meaning.own_tags) or None,
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -203,7 +203,6 @@ UPDATE hush_requests AS r SET
     workflow_name = coalesce(r.workflow_name, o.workflow_name),
     user_id = coalesce(r.user_id, o.user_id),
     session_id = coalesce(r.session_id, o.session_id),
-    tags = coalesce(r.tags, o.tags),
     tracer_type = coalesce(r.tracer_type, o.tracer_type),
     tracer_config = coalesce(r.tracer_config, o.tracer_config),
     max_seq = max(r.max_seq, o.max_seq),
@@ -297,8 +296,18 @@ WHERE id = ? AND completed_by IS NULL
 
 -- name: mark_request
 UPDATE hush_requests SET
-    tracer_type = ?, tracer_config = ?, tags = coalesce(?, tags), last_at = ?, due_at = ?
+    tracer_type = ?, tracer_config = ?, last_at = ?, due_at = ?
 WHERE id = ?
+
+-- name: tags_of_request
+SELECT coalesce(span_tags, '[]'), coalesce(marked_tags, '[]') FROM hush_requests WHERE id = ?
+
+-- name: set_tags
+UPDATE hush_requests SET span_tags = ?, marked_tags = ?, tags = ? WHERE id = ?
+
+-- name: rows_with_tags
+-- All keys of tags end like this; the attributes are looked at by whoever asks.
+SELECT attributes FROM hush_spans WHERE request = ? AND instr(attributes, '.tags":') > 0 ORDER BY id
 
 -- name: complete_idle
 UPDATE hush_requests SET completed_by = 'timeout', completed_at = :now, due_at = :now
