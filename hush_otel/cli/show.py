@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,38 +15,105 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.config import Settings
+from hush_otel.errors import HushError
 from hush_otel.presentation import text
+from hush_otel.presentation.detail import detail
 from hush_otel.presentation.listing import shown
+from hush_otel.presentation.tree import Node, arrange
+from hush_otel.presentation.tree import Row as TreeRow
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row, find_request
 
+from .contents import print_in_full, print_io
 from .media import saved, summary
-from .output import STATUS_STYLES, awaits_spans, console, to_json, totals
-from .tree import SpanTree
+from .output import STATUS_STYLES, awaits_spans, console, print_json, program, to_json, totals
+from .tree import SpanTree, walk
+
+KNOWN: Final = 30
+"""Nodes whose names are told to whoever asks for one that is not there."""
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("show")
 @click.argument("request_id", metavar="ID")
+@click.option("--io", is_flag=True, help="With what went into each span and what came out.")
+@click.option(
+    "--node", "names", metavar="NAME", multiple=True,
+    help="These spans alone, in full: by name or span id; may be repeated.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One object: request, deliveries, nodes.")
 @click.option("--save-media", type=DIRECTORY, metavar="DIR", help="Write its attachments there instead.")
 @click.pass_obj
-def command(db: str | None, request_id: str, as_json: bool, save_media: Path | None) -> None:
+def command(
+    db: str | None, request_id: str, io: bool, names: tuple[str, ...], as_json: bool, save_media: Path | None
+) -> None:
     """Show one request as a tree of spans.
 
     ID is a request id, the beginning of one, or a trace id in hex. A cost with ~ in front is an estimate by a
-    price table: --json says which (cost_source).
+    price table: --json says which (cost_source). A wide terminal has a bar for the time of each span.
     """
+    if bool(names) + io + (save_media is not None) > 1:
+        raise click.UsageError("--io, --node and --save-media are three different things to show")
     with open_reader(Settings.load(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
         if save_media is not None:
             for path in saved(reader, found, save_media):
                 click.echo(text.clean(str(path), limit=4096))
+        elif names:
+            _show_nodes(reader, found, names, as_json=as_json)
         elif as_json:
             write_json(reader, found)
         else:
-            render(console(), reader, found)
+            out = console()
+            render(out, reader, found)
+            if io:
+                _show_io(out, reader, found)
+
+
+def _show_nodes(reader: Reader, request_id: str, names: tuple[str, ...], *, as_json: bool) -> None:
+    out = console()
+    for index, row in enumerate(_named(reader, request_id, names)):
+        span = detail(reader, row)
+        if span is None:
+            continue
+        if as_json:
+            print_json(span.as_json())
+            continue
+        if index:
+            out.print()
+        print_in_full(out, span)
+
+
+def _named(reader: Reader, request_id: str, names: tuple[str, ...]) -> list[TreeRow]:
+    """Spans by their names or ids, in the order of execution.
+
+    Raises:
+        HushError: Nothing in this request has such a name; the message lists some that there are.
+    """
+    rows = [line.node.row for line in walk(_tree(reader, request_id), 0)]
+    for name in names:
+        if not any(_is_called(row, name) for row in rows):
+            known = ", ".join(dict.fromkeys(text.clean(row["node_name"], limit=60) for row in rows[:KNOWN]))
+            raise HushError(f"no node {name!r} in {request_id}", hint=f"there are {known}")
+    return [row for row in rows if any(_is_called(row, name) for name in names)]
+
+
+def _is_called(row: TreeRow, name: str) -> bool:
+    return name in (row["node_name"], row["name"], row["span_id"])
+
+
+def _tree(reader: Reader, request_id: str) -> list[Node]:
+    return arrange(dict(row) for row in reader.each("request_tree", request_id=request_id))
+
+
+def _show_io(out: Console, reader: Reader, request_id: str) -> None:
+    for line in walk(_tree(reader, request_id), 0):
+        span = detail(reader, line.node.row)
+        if span is not None and (span.input is not None or span.output is not None or span.conversation):
+            one = f"{shlex.quote(request_id)} --node {line.node.row['span_id']}"
+            out.print()
+            print_io(out, span, f"; all: {program()} show {one}")
 
 
 def render(out: Console, reader: Reader, request_id: str) -> None:

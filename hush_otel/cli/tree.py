@@ -19,6 +19,8 @@ from rich.style import Style
 from hush_otel.presentation import text
 from hush_otel.presentation.tree import Node, Row, arrange
 
+from .bars import Bars, bars_of
+
 GUIDE_CELLS: Final = 3
 GAP_CELLS: Final = 2
 MODEL_CELLS: Final = 24
@@ -74,6 +76,8 @@ class SpanTree:
         table = _Columns(options.max_width, clip=console.is_terminal)
         lines = list(walk(self.roots, table.max_level))
         table.measure(lines)
+        if console.is_terminal:
+            table.make_room_for_bars(lines)
         for line in lines:
             yield from table.render(line)
 
@@ -90,6 +94,7 @@ class _Columns:
     cost: int = 0
     model: int = 0
     max_level: int = 0
+    bars: Bars | None = None
 
     def __post_init__(self) -> None:
         # Half of the line for guides at most, the other half for what they lead to.
@@ -106,12 +111,19 @@ class _Columns:
         left = self.width - self.duration - self.tokens - self.cost - self.model - 4 * GAP_CELLS
         self.name = min(self.name, max(left, NAME_MIN_CELLS), NAME_MAX_CELLS)
 
+    def make_room_for_bars(self, lines: list[Line]) -> None:
+        """Where the terminal is wide: behind the names, what is left of the line."""
+        others = self.name + self.duration + self.tokens + self.cost + self.model + 5 * GAP_CELLS
+        self.bars = bars_of([line.node.row for line in lines], self.width - others)
+
     def render(self, line: Line) -> Iterator[Segment]:
         row = line.node.row
         mark, style = MARKS.get(str(row["status"]), ("?", "yellow"))
         yield Segment(line.guides, _style("bright_black"))
         yield Segment(f"{mark} ", _style(style))
         yield from self._name(line)
+        if self.bars is not None:
+            yield Segment("  " + self.bars.of(row), _style(style))
         yield from self._figures(row)
         yield from _remarks(line.node)
         yield Segment.line()

@@ -11,6 +11,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 DASH: Final = "-"
 """Stands for a value that is not there."""
 
@@ -153,3 +155,20 @@ def age(since_s: object, now_s: float) -> str:
     """How long ago a unix time in seconds was."""
     value = number(since_s)
     return DASH if value is None else duration(max(0.0, now_s - value) * 1000)
+
+
+def lines(value: str) -> list[str]:
+    """Text as lines that can do nothing to a terminal; blanks at their beginning stay."""
+    found = _LINE_BREAKS.split(_ANSI.sub("", value).rstrip())
+    return [_INVISIBLE.sub("", line.replace("\t", "    ")) for line in found]
+
+
+def readable(value: str) -> str:
+    """JSON indented, a text in quotes without them; any other text as it is."""
+    begins = value.lstrip()[:1]
+    try:
+        if begins == '"':
+            return msgspec.json.decode(value, type=str)
+        return msgspec.json.format(value, indent=2) if begins in {"{", "["} else value
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return value
