@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Final
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from hush_otel.config import Settings
 from hush_otel.presentation import text
+from hush_otel.presentation.deliveries import STATES, newest
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
@@ -20,7 +20,6 @@ from .output import STATUS_STYLES, console, cut, plain_table, print_json
 
 DEFAULT_LIMIT: Final = 50
 
-STATES: Final = ("pending", "sending", "delivered", "paused", "dead")
 OPEN: Final = frozenset({"pending", "sending", "paused"})
 
 COLUMNS: Final = (
@@ -62,17 +61,11 @@ def command(
 
     `hush-otel retry ID` sends one that is dead or paused again.
     """
-    chosen = json.dumps(states) if states else None
     with open_reader(Settings.load(db)) as reader:
         if destination is not None:
             stored_destination(reader, destination)
-        found = reader.rows(
-            "list_deliveries",
-            states=chosen,
-            destination=destination,
-            since=since,
-            until=older_than,
-            limit=limit,
+        found = newest(
+            reader, states=states, destination=destination, since=since, until=older_than, limit=limit
         )
     if as_json:
         for delivery in found:

@@ -9,23 +9,11 @@ from typing import Final
 
 from hush_otel.errors import HushError
 from hush_otel.presentation import text
+from hush_otel.presentation.files import media_name
 from hush_otel.store.reading import Reader
 
 from .files import FILE_MODE
 
-SUFFIXES: Final = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "image/gif": ".gif",
-    "image/webp": ".webp",
-    "audio/wav": ".wav",
-    "audio/mpeg": ".mp3",
-    "video/mp4": ".mp4",
-    "application/pdf": ".pdf",
-    "application/json": ".json",
-    "text/plain": ".txt",
-}
-"""What a file's name ends with. Nothing of a name comes from the data itself."""
 DIRECTORY_MODE: Final = 0o700
 
 
@@ -55,7 +43,7 @@ def saved(reader: Reader, request_id: str, directory: Path) -> Iterator[Path]:
     try:
         directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         for row in found:
-            path = directory / f"{row['sha256']}{SUFFIXES.get(row['content_type'], '')}"
+            path = directory / media_name(row["sha256"], row["content_type"])
             data = reader.row("media", id=row["id"])
             if data is not None:
                 _write(path, data["data"])

@@ -134,11 +134,16 @@ def collect(settings: Settings, now_s: float) -> Report:
             requests={row["status"]: row["requests"] for row in reader.each("status_requests")},
             spans=spans["spans"] if spans else 0,
             deliveries={state: n for state, n in dict(deliveries or {}).items() if n},
-            destinations=[_destination(row, now_s) for row in reader.each("status_destinations")],
+            destinations=destinations(reader, now_s),
             awaited=awaited["requests"],
             oldest_awaited_s=_age_s(awaited["oldest_at"], now_s),
             losses=[Loss(**dict(row)) for row in reader.each("status_losses")],
         )
+
+
+def destinations(reader: Reader, now_s: float) -> list[DestinationStatus]:
+    """How each destination is, by name. Raises as `Reader.rows`."""
+    return [_destination(row, now_s) for row in reader.each("status_destinations")]
 
 
 def _database(settings: Settings, reader: Reader) -> Database:

@@ -29,6 +29,7 @@ QUERY_S: Final = 5.0
 
 THREADS: Final = 8
 """Questions that are answered at once; the others wait. Readers of SQLite do not hinder each other."""
+SLOW_THREADS: Final = 2
 
 ZIP_FROM_BYTES: Final = 32 * 1024
 """Below it, compressing takes longer than sending."""
@@ -57,13 +58,16 @@ class Question:
     query: Mapping[str, str]
     body: Mapping[str, object] = field(default_factory=dict)
 
-    def reader(self) -> Reader:
+    def reader(self, time_limit_s: float = QUERY_S) -> Reader:
         """The database, for this question alone.
+
+        Args:
+            time_limit_s: The longest that one query may run.
 
         Raises:
             StoreError: There is none, or it cannot be read.
         """
-        return Reader(self.settings.db_path, time_limit_s=QUERY_S)
+        return Reader(self.settings.db_path, time_limit_s=time_limit_s)
 
     def whole(self, key: str, default: int, *, least: int = 1, most: int) -> int:
         """A whole number of the query; what is above `most` is `most`.
@@ -91,10 +95,15 @@ class Desk:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiters: dict[bool, anyio.CapacityLimiter] = {}
 
-    def endpoint(self, answer: Callable[[Question], Answer]) -> Endpoint:
-        """What Starlette calls: reads the body, answers in a thread."""
+    def endpoint(self, answer: Callable[[Question], Answer], *, slow: bool = False) -> Endpoint:
+        """What Starlette calls: reads the body, answers in a thread.
+
+        Args:
+            answer: Called in the thread.
+            slow: It waits for another process, so that it must not take a thread from those that read.
+        """
 
         async def ask(request: Request) -> Response:
             try:
@@ -109,14 +118,14 @@ class Desk:
             )
             zips = "gzip" in request.headers.get("accept-encoding", "")
             work = partial(_answered, answer, question, zips=zips)
-            return await anyio.to_thread.run_sync(work, limiter=self._threads())
+            return await anyio.to_thread.run_sync(work, limiter=self._threads(slow=slow))
 
         return ask
 
-    def _threads(self) -> anyio.CapacityLimiter:
-        if self._limiter is None:  # belongs to the event loop that is running now
-            self._limiter = anyio.CapacityLimiter(THREADS)
-        return self._limiter
+    def _threads(self, *, slow: bool) -> anyio.CapacityLimiter:
+        if slow not in self._limiters:  # belongs to the event loop that is running now
+            self._limiters[slow] = anyio.CapacityLimiter(SLOW_THREADS if slow else THREADS)
+        return self._limiters[slow]
 
 
 async def _body(request: Request) -> dict[str, object]:

@@ -55,13 +55,18 @@ def tree(question: Question) -> Answer:
 
 
 def request_id(reader: Reader, question: Question) -> str:
-    """The request that the path means: by its id, the unique beginning of it, or a trace id.
+    """The request that the path means. Raises as `meant`."""
+    return meant(reader, question.path["id"])
+
+
+def meant(reader: Reader, said: str) -> str:
+    """A request by its id, the unique beginning of it, or a trace id.
 
     Raises:
         PageError: There is none, or there are several.
     """
     try:
-        return find_request(reader, question.path["id"])
+        return find_request(reader, said)
     except StoreError as exc:
         if exc.__cause__ is not None:  # SQLite's own words: nothing was looked for
             raise

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from hush_otel.errors import PageError
+from hush_otel.errors import PageError, StoreError
 from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to
 from hush_otel.mapping.jsontext import json_text
+from hush_otel.presentation.flow import flow
 from hush_otel.store.reading import Reader, Row
 
 from . import payloads
@@ -22,6 +23,10 @@ from .skeleton import KINDS
 
 EVENTS: Final = 500
 """And links."""
+
+EARLIER: Final = 200
+"""Spans whose outputs are compared with an input."""
+FLOW_S: Final = 0.5
 
 CONVERSATION_CHARS: Final = 1024 * 1024
 """The longest list of messages that is read as a conversation."""
@@ -42,6 +47,7 @@ def span(question: Question) -> Answer:
         attributes = payloads.attributes_of(reader, row["id"])
         to_model = _whole(reader, row["id"], attributes, _MESSAGES_TO)
         from_model = _whole(reader, row["id"], attributes, _MESSAGES_FROM)
+        found_id = request_id(reader, question)
         return {
             "span": _own(row),
             "input": content(reader, row["id"], attributes, "input"),
@@ -55,7 +61,7 @@ def span(question: Question) -> Answer:
             "resource": _object(row["resource"]),
             "scope": _object(row["scope"]),
             "media": [dict(each) for each in reader.each("span_media", span=row["id"])],
-            "flow": [],
+            "flow": _flow(question, found_id, row, attributes),
         }
 
 
@@ -97,7 +103,7 @@ def content(
         return attributes[key].payload()
     if not any(name.startswith(_PARTS[side]) for name in attributes):
         return None
-    parts = _view_content(reader, span_number, side) or ""
+    parts = view_content(reader, span_number, side) or ""
     return payloads.optional_payload(parts[: payloads.CHARS], len(parts))
 
 
@@ -111,9 +117,32 @@ def content_key(attributes: Iterable[str], side: str) -> str | None:
     return next((key for key in (INPUT if side == "input" else OUTPUT) if key in there), None)
 
 
-def _view_content(reader: Reader, span_number: int, side: str) -> str | None:
+def view_content(reader: Reader, span_number: int, side: str) -> str | None:
+    """Input, output or metadata as the view has it, whole."""
     row = reader.row("span_content", span=span_number, of=side)
     return None if row is None or row["content"] is None else str(row["content"])
+
+
+def _flow(
+    question: Question, found_id: str, row: Row, attributes: Mapping[str, Attribute]
+) -> list[dict[str, Any]]:
+    """Which earlier spans the input comes from; nothing where that takes too long."""
+    key = content_key(attributes, "input")
+    if key is None or attributes[key].cut:
+        return []
+    try:
+        with question.reader(FLOW_S) as reader:
+            earlier = reader.each(
+                "earlier_outputs",
+                request_id=found_id,
+                span=row["id"],
+                start_ns=row["start_ns"],
+                chars=payloads.CHARS,
+                limit=EARLIER,
+            )
+            return [link._asdict() for link in flow(attributes[key].text, earlier)]
+    except StoreError:
+        return []
 
 
 def _own(row: Row) -> dict[str, Any]:

@@ -19,9 +19,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hush_otel.config import Settings
 from hush_otel.errors import PageError
 
-from . import api_requests, api_span, api_status, pages
+from . import (
+    api_deliveries,
+    api_requests,
+    api_sessions,
+    api_span,
+    api_statistics,
+    api_status,
+    downloads,
+    pages,
+)
 from .answers import Answer, Desk, Question, error
 from .auth import API, Door, Gate
+from .events import Events
 from .headers import Headed
 
 READS: dict[str, Callable[[Question], Answer]] = {
@@ -29,15 +39,31 @@ READS: dict[str, Callable[[Question], Answer]] = {
     "/api/requests/{id}": api_requests.request,
     "/api/requests/{id}/tree": api_requests.tree,
     "/api/requests/{id}/spans/{trace_id}/{span_id}": api_span.span,
+    "/api/requests/{id}/spans/{trace_id}/{span_id}/payload": downloads.payload,
+    "/api/requests/{id}/spans/{trace_id}/{span_id}/media/{sha256}": downloads.media,
+    "/api/sessions": api_sessions.sessions,
+    "/api/sessions/{id}": api_sessions.session,
+    "/api/facets": api_sessions.facets,
+    "/api/stats": api_statistics.stats,
+    "/api/latency": api_statistics.latency,
+    "/api/timeline": api_statistics.timeline,
+    "/api/compare": api_statistics.compare,
+    "/api/deliveries": api_deliveries.deliveries,
     "/api/status": api_status.status,
 }
+CHANGES: dict[str, Callable[[Question], Answer]] = {"/api/deliveries/retry": api_deliveries.retry}
+"""By POST."""
 
 
-def application(settings: Settings, door: Door) -> ASGIApp:
+def application(settings: Settings, door: Door, events: Events) -> ASGIApp:
     """The server's application: headers around the gate around the routes."""
     desk = Desk(settings)
     routes: list[BaseRoute] = [Route(path, pages.index) for path in pages.PATHS]
     routes += [Route(path, desk.endpoint(answer)) for path, answer in READS.items()]
+    routes += [
+        Route(path, desk.endpoint(answer, slow=True), methods=["POST"]) for path, answer in CHANGES.items()
+    ]
+    routes.append(Route("/api/events", events.endpoint))
     routes.append(Mount("/static", StaticFiles(directory=pages.STATIC)))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False

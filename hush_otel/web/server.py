@@ -14,6 +14,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 
 from .auth import Door
+from .events import Events
 from .routes import application
 
 CONNECTIONS: Final = 100
@@ -43,8 +44,9 @@ class PageServer:
     def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
         self._socket = _listening(host, port)
         self.door = Door(host=host, port=self._socket.getsockname()[1])
+        events = Events(settings)
         config = uvicorn.Config(
-            application(settings, self.door),
+            application(settings, self.door, events),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -57,7 +59,7 @@ class PageServer:
             h11_max_incomplete_event_size=REQUEST_HEAD_BYTES,
             timeout_graceful_shutdown=GOODBYE_S,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, events)
 
     def run(self) -> None:
         """Answer. Returns after `stop`, and in the main thread after SIGINT or SIGTERM."""
@@ -70,6 +72,18 @@ class PageServer:
     def stop(self) -> None:
         """Have `run` return. From any thread."""
         self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events first: they would outlast every patience."""
+
+    def __init__(self, config: uvicorn.Config, events: Events) -> None:
+        super().__init__(config)
+        self._events = events
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._events.close()
+        await super().shutdown(sockets)
 
 
 def end_quietly() -> None:

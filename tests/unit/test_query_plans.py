@@ -14,6 +14,12 @@ QUERIES = Path(__file__).parents[2] / "hush_otel/store/queries"
 LARGE = ("hush_spans", "hush_requests", "hush_deliveries", "hush_traces")
 
 ALLOWED = {
+    # The newest, and those in partial indexes that hold what is open or due; each stops at LIMIT.
+    "changed_requests": {
+        "hush_requests USING COVERING INDEX hush_requests_created",
+        "hush_requests USING INDEX hush_requests_open",
+        "hush_requests USING INDEX hush_requests_due",
+    },
     # Stops at LIMIT, in no order.
     "set_failed": {"hush_deliveries USING INDEX hush_deliveries_dead"},
     "set_waiting": {
@@ -27,7 +33,10 @@ ALLOWED = {
     # Newest first, stops at LIMIT.
     "facets": {"hush_requests USING INDEX hush_requests_created"},
     "walk_errors": {"hush_requests USING INDEX hush_requests_failed"},
-    "list_deliveries": {"hush_deliveries"},
+    "list_unsettled": {
+        "hush_deliveries USING INDEX hush_deliveries_dead",
+        "hush_deliveries USING INDEX hush_deliveries_due",
+    },
     # Counts everything, over the narrowest index.
     "status_spans": {"hush_spans USING COVERING INDEX hush_spans_request"},
     # One pass without a sort; delivered deliveries have no index of their own.
@@ -60,8 +69,11 @@ ALLOWED = {
 }
 """Query to the scans of large tables that it may make. Only `status` and `audit` read what grows with history."""
 
-SORTED = {"audit_forgotten", "find_request", "request_media", "status_destinations", "status_requests"}
-"""Queries that sort what they found: a handful of rows."""
+SORTED = {
+    *("audit_forgotten", "find_request", "request_media", "status_destinations", "status_requests"),
+    *("list_unsettled", "earlier_outputs"),
+}
+"""Queries that sort what they found: a handful of rows, or what somebody has to look at."""
 
 GROUPED = {"stats_by_day", "stats_by_model", "stats_by_workflow", "stats_timeline"}
 """Queries that put many rows in order, :limit of them at most: statistics are for."""

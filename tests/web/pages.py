@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +28,20 @@ def serving(db: Path, **settings: Any) -> Iterator[PageServer]:
     finally:
         server.stop()
         thread.join()
+
+
+@contextmanager
+def ui(db: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`hush-otel ui` in a process of its own, and the URL that it has printed. Ended with SIGTERM, if it runs."""
+    command = [sys.executable, "-m", "hush_otel", "ui", "--no-open", "--db", str(db)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | env
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @contextmanager

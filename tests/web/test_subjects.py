@@ -1,0 +1,153 @@
+"""Sessions, statistics, comparison, deliveries, downloads, the data flow: each answers, and what is wrong is said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pages import browser, serving
+from store_rows import START_NS, StoreRows
+
+TRACE = f"{2:032x}"  # the destination is number 1
+PNG = b"\x89PNG\r\n\x1a\n picture"
+SVG = b"<svg onload='alert(1)'/>"
+
+
+def attach(db: Path, span: int, number: int, data: bytes, content_type: str) -> str:
+    """Give a span a file; returns its hash."""
+    digest = hashlib.sha256(data)
+    with sqlite3.connect(db) as connection:
+        cursor = connection.execute(
+            "INSERT INTO hush_media (digest, data) VALUES (?, ?)", (digest.digest(), data)
+        )
+        row = (span, number, cursor.lastrowid, content_type)
+        connection.execute("INSERT INTO hush_span_media VALUES (?, ?, ?, ?)", row)
+    connection.close()
+    return digest.hexdigest()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """Two requests of one session, the first with deliveries and data that flows."""
+    path = tmp_path / "traces.db"
+    documents = {"documents": ["a long document", "another"]}
+    with StoreRows(path) as rows:
+        there = rows.destination("there")
+        first = rows.request("first", session_id="s/1", user_id="ana", error_count=1)
+        rows.span(
+            first,
+            1,
+            end_ns=START_NS + 90,
+            start_ns=START_NS,
+            attributes=json.dumps({"output.value": json.dumps(documents)}),
+        )
+        rows.span(
+            first,
+            2,
+            start_ns=START_NS + 100,
+            attributes=json.dumps(
+                {"input.value": json.dumps({"docs": documents["documents"], "k": 3}), 'a"key': "its value"}
+            ),
+        )
+        rows.long_span(first, 3, "input.value", "long " * 50_000)
+        rows.delivery(first, there, "delivered")
+        rows.delivery(first, there, "dead", last_error="400")
+        second = rows.request("second", session_id="s/1")
+        rows.span(second, 1)
+        rows.delivery(second, there, "pending")
+    return path
+
+
+@pytest.fixture
+def page(db: Path) -> Iterator[httpx.Client]:
+    """A browser that is logged in."""
+    with serving(db) as server, browser(server) as client:
+        yield client
+
+
+def get(page: httpx.Client, path: str, **params: Any) -> Any:
+    """An answer in JSON."""
+    answer = page.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_sessions_and_their_requests(page: httpx.Client) -> None:
+    """The oldest request first; an id with a slash."""
+    (session,) = get(page, "/api/sessions")["sessions"]
+    assert (session["session_id"], session["request_count"], session["error_count"]) == ("s/1", 2, 1)
+    requests = get(page, "/api/sessions/s%2F1")["requests"]
+    assert [each["request_id"] for each in requests] == ["first", "second"]
+    assert get(page, "/api/facets")["users"] == ["ana"]
+
+
+def test_statistics(page: httpx.Client) -> None:
+    """Grouped, over time, as points; what cannot be is refused."""
+    (row,) = get(page, "/api/stats", by="workflow")["rows"]
+    assert (row["key"], row["count"], row["error_count"]) == ("answer", 2, 1)
+    assert len(get(page, "/api/latency")["points"]) == 2
+    assert sum(bucket["count"] for bucket in get(page, "/api/timeline")["buckets"]) == 2
+    assert get(page, "/api/stats", by="day", since="1h")["rows"] == []
+    for params in ({"by": "phase of the moon"}, {"since": "yore"}):
+        assert page.get("/api/stats", params=params).status_code == 400
+
+
+def test_two_requests_side_by_side(page: httpx.Client) -> None:
+    """Aligned steps; a request that is not there is said."""
+    found = get(page, "/api/compare", a="first", b="second")
+    assert (found["a"]["request_id"], found["b"]["request_id"]) == ("first", "second")
+    assert {row["in"] for row in found["rows"]} == {"both", "a"}
+    assert page.get("/api/compare", params={"a": "first", "b": ""}).status_code == 404
+
+
+def test_deliveries_page_by_page_and_by_state(page: httpx.Client) -> None:
+    """The newest first, each page behind the one before; how each destination is."""
+    first = get(page, "/api/deliveries", limit=2)
+    assert [each["state"] for each in first["deliveries"]] == ["pending", "dead"]
+    rest = get(page, "/api/deliveries", limit=2, before=first["next"])
+    assert [each["state"] for each in rest["deliveries"]] == ["delivered"]
+    assert rest["next"] is None
+    dead = get(page, "/api/deliveries", state="dead,paused")["deliveries"]
+    assert [each["state"] for each in dead] == ["dead"]
+    assert first["destinations"][0]["dead"] == 1
+    assert page.get("/api/deliveries?state=odd").status_code == 400
+
+
+def test_an_input_leads_to_the_span_that_gave_it_out(page: httpx.Client) -> None:
+    """By the value of its keys; numbers tell nothing."""
+    found = get(page, f"/api/requests/first/spans/{TRACE}/{2:016x}")["flow"]
+    assert found == [{"key": "docs", "trace_id": TRACE, "span_id": f"{1:016x}", "name": "span-1"}]
+
+
+def test_a_text_comes_whole_as_a_file(page: httpx.Client) -> None:
+    """Long or not; by the attribute's key, whatever is in that; what is not there is said."""
+    span = f"/api/requests/first/spans/{TRACE}"
+    long = page.get(f"{span}/{3:016x}/payload", params={"of": "input"})
+    assert long.text == "long " * 50_000
+    assert long.headers["content-disposition"] == f'attachment; filename="hush-{3:016x}-input.txt"'
+    attribute = page.get(f"{span}/{2:016x}/payload", params={"of": "attribute", "key": 'a"key'})
+    assert attribute.text == "its value"
+    assert page.get(f"{span}/{2:016x}/payload", params={"of": "output"}).status_code == 404
+    assert page.get(f"{span}/{2:016x}/payload", params={"of": "attribute"}).status_code == 404
+    assert page.get(f"{span}/{2:016x}/payload", params={"of": "soul"}).status_code == 400
+
+
+def test_pictures_are_shown_and_everything_else_is_a_file(db: Path, page: httpx.Client) -> None:
+    """Whatever type a span claims: what a browser might run, it only saves."""
+    picture, drawing = attach(db, 1, 0, PNG, "image/png"), attach(db, 1, 1, SVG, "image/svg+xml")
+    span = f"/api/requests/first/spans/{TRACE}/{1:016x}"
+    listed = get(page, "/api/requests/first")["media"]
+    assert [each["sha256"] for each in listed] == [each["sha256"] for each in get(page, span)["media"]]
+    shown = page.get(f"{span}/media/{picture}")
+    assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+    saved = page.get(f"{span}/media/{drawing}")
+    assert (saved.content, saved.headers["content-type"]) == (SVG, "application/octet-stream")
+    assert saved.headers["content-disposition"] == f'attachment; filename="{drawing}"'
+    assert page.get(f"{span}/media/{'0' * 64}").status_code == 404
+    assert page.get(f"{span}/media/nothing").status_code == 400
