@@ -71,6 +71,8 @@ def with_cost(promoted: Promoted, attributes: Mapping[str, AttributeValue], star
         promoted.request_id,
         promoted.workflow_name,
         found.source,
+        promoted.tags,
+        promoted.title,
     )
 
 

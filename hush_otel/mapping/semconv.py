@@ -40,6 +40,7 @@ class Promoted(msgspec.Struct, frozen=True):
         workflow_name: Only when the span names it; the caller falls back on the root's name.
         cost_source: Where a computed cost comes from (`prices`); None: it was given, or there is none.
         tags: Of the span, by any convention.
+        title: What a reader wants to see instead of the span's name: logfire names spans by their template.
     """
 
     model: str | None = None
@@ -54,6 +55,7 @@ class Promoted(msgspec.Struct, frozen=True):
     workflow_name: str | None = None
     cost_source: str | None = None
     tags: tuple[str, ...] = ()
+    title: str | None = None
 
 
 NOTHING: Final = Promoted()
@@ -78,6 +80,11 @@ _TAGS_IN_A_TEXT: Final = "langsmith.span.tags"
 """Separated by commas (LangSmith documentation, "Trace with OpenTelemetry"); the others are lists."""
 MAX_TAG_CHARS: Final = 200
 """Langfuse's limit. A longer text is none that anybody filters by: it stays an attribute."""
+
+_TITLE: Final = "logfire.msg"
+_TEMPLATE: Final = "logfire.msg_template"
+MAX_TITLE_CHARS: Final = 255
+"""One line; the whole message is an attribute."""
 
 _TOKENS: Final = (
     # (prompt, completion)
@@ -143,7 +150,7 @@ COUNTED: Final = frozenset({"llm", "generation", "embedding"})
 _TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
 _KEYS: Final = (
-    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW, *_TAGS))
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW, *_TAGS, _TITLE, _TEMPLATE))
     | _TOKEN_KEYS
     | _COST_KEYS
     | {*_KINDS, _NODE_TYPE}
@@ -180,6 +187,7 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
         _first_text(attributes, plan.request),
         _first_text(attributes, plan.workflow),
         tags=tags_of(attributes, plan.tags) if plan.tags else (),
+        title=title_of(attributes, name) if plan.has_title else None,
     )
 
 
@@ -197,6 +205,7 @@ class _Plan(msgspec.Struct, frozen=True):
     tokens: tuple[tuple[str, str], ...]
     totals: tuple[str, ...]
     tags: tuple[str, ...]
+    has_title: bool
     has_tokens: bool
     kinds: tuple[str, ...]
     has_cost: bool
@@ -233,6 +242,7 @@ def _plan(keys: frozenset[str]) -> _Plan:
         tuple(pair for pair in _TOKENS if not keys.isdisjoint(pair)),
         present(_TOTAL),
         present(_TAGS),
+        {_TITLE, _TEMPLATE} <= keys,
         not _TOKEN_KEYS.isdisjoint(keys),
         present((_NODE_TYPE, *_KINDS)),
         not _COST_KEYS.isdisjoint(keys),
@@ -255,6 +265,14 @@ def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...])
         if value and isinstance(value, str):
             return value
     return None
+
+
+def title_of(attributes: Mapping[str, AttributeValue], name: str) -> str | None:
+    """Logfire's message, where the span is named by its template. Other names were chosen, and stay."""
+    title = attributes.get(_TITLE)
+    if not isinstance(title, str) or attributes.get(_TEMPLATE) != name or title == name:
+        return None
+    return title[:MAX_TITLE_CHARS] or None
 
 
 def tags_of(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...] = _TAGS) -> tuple[str, ...]:

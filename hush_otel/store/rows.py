@@ -51,6 +51,7 @@ NODE: Final = 31
 ATTRIBUTES: Final = 16
 EXACT: Final = 20
 LARGE: Final = 34
+TITLE: Final = 35
 
 LARGE_TEXT_CHARS: Final = 16 * 1024
 """Longer texts of attributes are stored apart, each once. A few pages: usual prompts stay in their row."""
@@ -65,7 +66,7 @@ WITH_MEDIA: Final = 2
 def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
     """Take long texts out of a row, into `large`. Not where a typed copy holds them anyway."""
     if row.media:
-        row.values = (*row.values[:LARGE], WITH_MEDIA)
+        row.values = (*row.values[:LARGE], WITH_MEDIA, row.values[TITLE])
     values = row.values
     if len(values[ATTRIBUTES]) <= LARGE_TEXT_CHARS or values[EXACT] is not None:
         return
@@ -76,7 +77,7 @@ def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
         rest = {key: value for key, value in attributes.items() if key not in row.large}
         shown, _ = encode_json(rest)
         flags = APART | (values[LARGE] or 0)
-        row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], flags)
+        row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], flags, values[TITLE])
 
 
 def content_columns(
@@ -171,6 +172,7 @@ def end_values(
         None,
         now,
         None,
+        promoted.title,
     )
 
 
@@ -179,7 +181,7 @@ _ENDED: Final = SpanState.ENDED.value
 
 def end_columns(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """What an end changes of the row that its start has made, in the order of the statement end_span."""
-    return (values[REQUEST], *values[ROUTE:NODE], values[LARGE])
+    return (values[REQUEST], *values[ROUTE:NODE], *values[LARGE:])
 
 
 def start_values(
@@ -221,6 +223,7 @@ def start_values(
         None,
         now,
         None,
+        promoted.title,
     )
 
 
@@ -283,6 +286,7 @@ class NodeRow:
             node_columns(self.node),
             self.key,
             now,
+            None,
             None,
         )
 

@@ -380,6 +380,13 @@ def test_tags_of_traces_are_the_requests() -> None:
     assert sent("langfuse", inner)["langfuse.trace.tags"] == ["own", "sister's", "prod"]
 
 
+def test_langsmith_a_message_is_the_runs_name() -> None:
+    """Where the span is named by its template; any other name stays."""
+    message = {"logfire.msg_template": "ask {who}", "logfire.msg": "ask ada"}
+    assert sent("langsmith", span("ask {who}", message))["langsmith.trace.name"] == "ask ada"
+    assert "langsmith.trace.name" not in sent("langsmith", span("ask", message))
+
+
 def test_langsmith_threads_are_grouped_by_metadata() -> None:
     """langsmith.metadata.session_id, on every run."""
     for one in SAMPLES.values():

@@ -101,6 +101,22 @@ def test_spans_say_tags(store: Store, key: str) -> None:
     assert [label for _, label in tags(store)] == ["a", "b", "c", "d"]
 
 
+def test_a_call_whose_cost_is_computed_says_its_tags(store: Store) -> None:
+    """As any other span."""
+    store.take(end(1, ROOT, **{"hush.request_id": "r", "tag.tags": ["a"], **CALL}))
+    assert rows(store.path, "SELECT cost_source IS NOT NULL FROM hush_spans") == [(1,)]
+    assert shown(store) == {"r": ["a"]}
+
+
+CALL = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 10,
+    "gen_ai.usage.output_tokens": 1,
+}
+
+
 def test_tags_in_one_text(store: Store) -> None:
     """LangSmith's are separated by commas."""
     store.take(end(1, ROOT, **{"langsmith.span.tags": "b, a,,b", "hush.request_id": "r"}))

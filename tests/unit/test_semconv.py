@@ -232,3 +232,20 @@ def test_an_llm_span_as_openinference_writes_it():
 def test_only_model_calls_and_node_traces_count(node_type, is_node, counts):
     """Frameworks repeat the tokens on the spans around a call; the seed counts every node."""
     assert countable(node_type, is_node) is counts
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "title"),
+    [
+        ("ask {who}", {"logfire.msg_template": "ask {who}", "logfire.msg": "ask ada"}, "ask ada"),
+        ("ask {who}", {"logfire.msg_template": "ask {who}", "logfire.msg": "x" * 300}, "x" * 255),
+        ("ask", {"logfire.msg_template": "ask {who}", "logfire.msg": "ask ada"}, None),
+        ("ask", {"logfire.msg_template": "ask", "logfire.msg": "ask"}, None),
+        ("invoke_agent weather", {"logfire.msg": "weather run"}, None),
+        ("ask {who}", {"logfire.msg_template": "ask {who}", "logfire.msg": 7}, None),
+        ("ask {who}", {"logfire.msg_template": "ask {who}"}, None),
+    ],
+)
+def test_a_span_named_by_its_template_has_a_title(name, attributes, title):
+    """What logfire made of the template; any other name was chosen by somebody."""
+    assert promote(attributes, name).title == title

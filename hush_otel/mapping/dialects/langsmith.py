@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hush_otel.mapping.jsontext import json_text
+from hush_otel.mapping.semconv import title_of
 from hush_otel.model import AttributeValue, SpanData
 
 from .genai import OPERATIONS
@@ -46,6 +47,7 @@ def langsmith(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
         "cost_usd": meaning.cost_usd if meaning.counts else None,
     }
     found: dict[str, Any] = {
+        "langsmith.trace.name": title_of(span.attributes, span.name),
         "langsmith.span.kind": KINDS.get(meaning.kind, "chain") if meaning.kind else None,
         "langsmith.span.tags": ",".join(tag.replace(",", " ") for tag in meaning.own_tags) or None,
         **{_METADATA + key: _plain(value) for key, value in metadata.items()},

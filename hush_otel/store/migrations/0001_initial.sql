@@ -122,6 +122,7 @@ CREATE TABLE hush_spans (
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
     large             INTEGER,                -- bits: 1 some attributes lie in hush_span_payloads, 2 it has media
+    title             TEXT,                   -- what a reader wants to see instead of the name; NULL: the name
     -- What may be long comes last: whoever reads the columns before it does not touch its overflow pages.
     node              TEXT,                   -- JSON {node_name, node_type, parent_name, …}, verbatim: node traces only
     attributes        TEXT NOT NULL,          -- JSON object
@@ -333,10 +334,10 @@ CREATE VIEW node_traces AS
 SELECT s.id,
        r.request_id,
        r.workflow_name,
-       coalesce(s.node ->> 'node_name', s.name) AS node_name,
+       coalesce(s.node ->> 'node_name', s.title, s.name) AS node_name,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'node_type' ELSE s.node_type END AS node_type,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'parent_name'
-            ELSE (SELECT p.name FROM hush_spans p WHERE p.trace = s.trace AND p.span_id = s.parent_span_id)
+            ELSE (SELECT coalesce(p.title, p.name) FROM hush_spans p WHERE p.trace = s.trace AND p.span_id = s.parent_span_id)
        END AS parent_name,
        s.node ->> 'context_id' AS context_id,
        s.node ->> 'execution_order' AS execution_order,

@@ -5,8 +5,8 @@ INSERT INTO hush_spans (
     trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
     start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
     model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, user_id, session_id,
-    node_type, repeats, node, node_key, created_at, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    node_type, repeats, node, node_key, created_at, large, title
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
 -- name: insert_numbered_span
@@ -15,8 +15,8 @@ INSERT INTO hush_spans (
     id, trace, span_id, parent_span_id, request, origin, route, state, end_seq, flags, name, kind,
     start_ns, end_ns, status_code, status_message, trace_state, attributes, events, links, dropped, exact,
     model, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, user_id, session_id,
-    node_type, repeats, node, node_key, created_at, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    node_type, repeats, node, node_key, created_at, large, title
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (trace, span_id) DO NOTHING
 
 -- name: last_span
@@ -31,7 +31,8 @@ UPDATE hush_spans SET
     flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?, status_code = ?, status_message = ?,
     trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?, exact = ?, model = ?,
     prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?, cost_source = ?, user_id = ?,
-    session_id = ?, node_type = ?, repeats = ?, node = ?, node_key = ?, created_at = ?, large = ?
+    session_id = ?, node_type = ?, repeats = ?, node = ?, node_key = ?, created_at = ?, large = ?,
+    title = ?
 WHERE id = ?
 
 -- name: end_span
@@ -40,7 +41,7 @@ UPDATE hush_spans SET
     request = ?, route = ?, state = ?, end_seq = ?, flags = ?, name = ?, kind = ?, start_ns = ?, end_ns = ?,
     status_code = ?, status_message = ?, trace_state = ?, attributes = ?, events = ?, links = ?, dropped = ?,
     exact = ?, model = ?, prompt_tokens = ?, completion_tokens = ?, total_tokens = ?, cost_usd = ?,
-    cost_source = ?, user_id = ?, session_id = ?, node_type = ?, repeats = ?, large = ?
+    cost_source = ?, user_id = ?, session_id = ?, node_type = ?, repeats = ?, large = ?, title = ?
 WHERE id = ?
 
 -- name: insert_payload
