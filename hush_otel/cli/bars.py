@@ -20,43 +20,52 @@ LEFT_HALF: Final = "╸"
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """A scale from the first start to the last end.
+class Scale:
+    """From the first start to the last end, in nanoseconds."""
 
-    Attributes:
-        cells: How wide.
-        begin_ns: Where it begins; it lasts `lasts_ns`.
-    """
-
-    cells: int
     begin_ns: float
     lasts_ns: float
 
-    def of(self, row: Row) -> str:
-        """The bar of a span, half a cell at least; blank where it has no times."""
+    def of(self, row: Row) -> tuple[float, float] | None:
+        """Start and end of a span as parts of the whole; None where it has no times."""
         start, end = _times(row, self.begin_ns + self.lasts_ns)
         if start is None or end is None:
-            return " " * self.cells
-        halves = 2 * self.cells
-        first = min(self._at(start), halves - 1)
-        return _drawn(first, min(max(first + 1, self._at(end)), halves), self.cells)
-
-    def _at(self, time_ns: float) -> int:
-        """In halves of cells."""
-        return round((time_ns - self.begin_ns) / self.lasts_ns * 2 * self.cells)
+            return None
+        return (start - self.begin_ns) / self.lasts_ns, (end - self.begin_ns) / self.lasts_ns
 
 
-def bars_of(rows: Sequence[Row], cells: int) -> Bars | None:
-    """Where there is room for a scale, and something lasts."""
-    if cells < MIN_CELLS:
-        return None
+def scale_of(rows: Sequence[Row]) -> Scale | None:
+    """Where something lasts."""
     now_ns = time.time_ns()
     times = [_times(row, now_ns) for row in rows]
     starts = [start for start, _ in times if start is not None]
     ends = [end for _, end in times if end is not None]
     if not starts or not ends or max(ends) <= min(starts):
         return None
-    return Bars(min(cells, MAX_CELLS), min(starts), max(ends) - min(starts))
+    return Scale(min(starts), max(ends) - min(starts))
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars of so many cells."""
+
+    cells: int
+    scale: Scale
+
+    def of(self, row: Row) -> str:
+        """The bar of a span, half a cell at least; blank where it has no times."""
+        part = self.scale.of(row)
+        if part is None:
+            return " " * self.cells
+        halves = 2 * self.cells
+        first = min(round(part[0] * halves), halves - 1)
+        return _drawn(first, min(max(first + 1, round(part[1] * halves)), halves), self.cells)
+
+
+def bars_of(rows: Sequence[Row], cells: int) -> Bars | None:
+    """Where there is room for them, and something lasts."""
+    scale = scale_of(rows) if cells >= MIN_CELLS else None
+    return None if scale is None else Bars(min(cells, MAX_CELLS), scale)
 
 
 def _times(row: Row, now_ns: float) -> tuple[float | None, float | None]:

@@ -80,7 +80,7 @@ def print_in_full(out: Console, span: Detail) -> None:
     if span.columns["metadata"]:
         pen.label("metadata", "bright_black")
         pen.text(span.columns["metadata"])
-    _print_pairs(pen, "attributes", _others(span))
+    _print_pairs(pen, "attributes", others(span))
     for event in span.events:
         pen.label(f"event {text.clean(event['name'])}  {_after(event, span)}", "yellow")
         _print_values(pen, event["attributes"])
@@ -109,8 +109,8 @@ def _title(columns: Mapping[str, Any]) -> Text:
 
 def _print_io(pen: Pen, span: Detail) -> None:
     if span.conversation:
-        _print_messages(pen, span.input_messages or _as_message("user", span.input))
-        _print_messages(pen, span.output_messages or _as_message("assistant", span.output))
+        _print_messages(pen, span.input_messages or as_message("user", span.input))
+        _print_messages(pen, span.output_messages or as_message("assistant", span.output))
         return
     for word, value in (("input", span.input), ("output", span.output)):
         if value is not None:
@@ -118,7 +118,8 @@ def _print_io(pen: Pen, span: Detail) -> None:
             pen.text(value)
 
 
-def _as_message(role: str, content: str | None) -> list[Message]:
+def as_message(role: str, content: str | None) -> list[Message]:
+    """A text as the one message of a conversation; nothing as none."""
     return [] if content is None else [Message(role, content)]
 
 
@@ -159,7 +160,7 @@ def _fact_rows(columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "trace", columns["trace_id"]
 
 
-def _others(span: Detail) -> dict[str, Any]:
+def others(span: Detail) -> dict[str, Any]:
     """Attributes that are not what was written as input or output already."""
     said = {key for keys in (INPUT, OUTPUT) for key in keys if key in span.attributes}
     said = {key for key in said if _text(span.attributes[key]) in (span.input, span.output)}

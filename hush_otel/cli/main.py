@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "tail": "Follow what happens: spans start, finish and fail.",
     "stats": "Count requests, errors, durations, tokens and cost: by workflow, model and day.",
     "diff": "Compare two requests step by step.",
+    "share": "Write one request into a file that can be given away.",
     "ui": "Look at requests in the browser, live.",
     "status": "Show the database, the background process, and what waits, failed or was lost.",
     "deliveries": "List deliveries, newest first: one request to one destination each.",

@@ -45,6 +45,7 @@ class Line:
     node: Node
     guides: str
     below: str
+    depth: int
 
 
 def walk(roots: list[Node], max_level: int) -> Iterator[Line]:
@@ -52,7 +53,7 @@ def walk(roots: list[Node], max_level: int) -> Iterator[Line]:
     stack = [(root, 0, "", "") for root in reversed(roots)]
     while stack:
         node, level, guides, below = stack.pop()
-        yield Line(node, guides, below)
+        yield Line(node, guides, below, level)
         last = node.children[-1:]
         stack.extend(
             (child, level + 1, *_guides(level + 1, below, max_level, is_last=child in last))

@@ -103,7 +103,7 @@ def detail(reader: Reader, row: Row, redactor: Redactor | None = None) -> Detail
     columns = dict(found)
     values = {name: _decoded(columns.pop(name)) for name in _DECODED}
     if redactor is not None:
-        columns |= {name: _hidden(redactor, name, columns[name]) for name in TEXTS}
+        columns |= {name: hidden(redactor, name, columns[name]) for name in TEXTS}
         values = _redacted(redactor, values)
     attributes = values["attributes"]
     went_in, came_out = _first(attributes, INPUT), _first(attributes, OUTPUT)
@@ -134,7 +134,8 @@ def _redacted(redactor: Redactor, values: dict[str, Any]) -> dict[str, Any]:
     return found | {name: [redactor.value(one) for one in values[name]] for name in ("events", "links")}
 
 
-def _hidden(redactor: Redactor, column: str, value: object) -> object:
+def hidden(redactor: Redactor, column: str, value: object) -> object:
+    """A column's value without what the rules hide."""
     if not isinstance(value, str):
         return value
     rule = redactor.rule_of(column, *_HIDDEN_AS.get(column, ()))

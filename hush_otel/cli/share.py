@@ -1,0 +1,60 @@
+"""`hush-otel share ID`: one request as a file that can be given away."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+from hush_otel.config import Settings
+from hush_otel.presentation import text
+from hush_otel.presentation.sharing import Shared, redactor_for
+from hush_otel.presentation.waiting import open_reader
+from hush_otel.store.reading import find_request
+
+from .files import STDOUT, check_target, target_stream
+from .share_html import html
+from .share_markdown import markdown
+
+NAME_CHARS: Final = 60
+
+
+@click.command("share")
+@click.argument("request_id", metavar="ID")
+@click.argument("target", metavar="[PATH]", required=False)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown, to paste into a model or an issue.")
+@click.option(
+    "--redact", is_flag=True,
+    help="Hide e-mail addresses, card numbers, bearer tokens, API keys, and what stands under usual keys.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.pass_obj
+def command(
+    db: str | None, request_id: str, target: str | None, as_markdown: bool, redact: bool, force: bool
+) -> None:
+    """Write one request into a file that can be given away.
+
+    One HTML file that needs nothing else and runs nothing, or Markdown. The rules of [redaction] are applied
+    once more; --redact adds the ready ones. Where it was sent is left out, and so are attached files. PATH is
+    - for standard output, where Markdown goes without one.
+    """
+    settings = Settings.load(db)
+    redactor = redactor_for(settings.redaction, ready=redact)
+    with open_reader(settings) as reader, reader.snapshot():
+        shared = Shared(reader, find_request(reader, request_id), redactor)
+        path = target or (STDOUT if as_markdown else f"{_file_name(shared.request['request_id'])}.html")
+        check_target(path, force=force)
+        parts = markdown(shared) if as_markdown else html(shared)
+        with target_stream(path, force=force) as stream:
+            for part in parts:
+                stream.write(part.encode("utf-8", "replace"))
+    if redactor is None:
+        click.echo("nothing was hidden: there is no [redaction]; --redact applies the ready rules", err=True)
+    if path != STDOUT:
+        click.echo(f"written to {text.clean(path, limit=4096)}", err=True)
+
+
+def _file_name(request_id: str) -> str:
+    """A name of ours: letters, digits, dots and dashes of the id, and no path."""
+    return "hush-" + re.sub("[^A-Za-z0-9.-]+", "-", request_id).strip("-.")[:NAME_CHARS]
