@@ -18,7 +18,7 @@ from hush_otel.presentation.waiting import count_spans, open_reader
 from hush_otel.store import ledger
 from hush_otel.store.reading import Reader
 
-from .output import console, print_json
+from .output import busy, console, print_json
 
 BEFORE_THE_SPOOL: Final = ("error", "no_space", "quota")
 """Reasons that applications count: records that were never spooled, starts and ends alike."""
@@ -109,7 +109,8 @@ def command(db: str | None, as_json: bool) -> int:
     The left sides are counted as things happen, stored rows and open deliveries are counted now. Ends with
     exit code 1 when the two differ. Looks at every row: with ten million spans it takes seconds.
     """  # noqa: D301 - click's mark for lines that are not to be wrapped
-    audit = collect(Settings.load(db))
+    with busy("adding up"):
+        audit = collect(Settings.load(db))
     if as_json:
         print_json(asdict(audit))
     else:

@@ -15,6 +15,7 @@ from hush_otel.presentation.deliveries import STATES, newest
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
+from .completing import destinations
 from .filters import moment, stored_destination
 from .output import STATUS_STYLES, console, cut, plain_table, print_json
 
@@ -40,7 +41,7 @@ RIGHT: Final = frozenset({"id", "spans", "tries", "queued"})
 @click.option(
     "--state", "states", type=click.Choice(STATES), multiple=True, help="Only in this state; may be repeated."
 )
-@click.option("--destination", metavar="NAME", help="Only to this destination.")
+@click.option("--destination", metavar="NAME", shell_complete=destinations, help="Only to this destination.")
 @click.option("--since", callback=moment, metavar="AGE", help="Only queued since: 30m, 12h, 7d, or a time.")
 @click.option("--older-than", callback=moment, metavar="AGE", help="Only queued before that.")
 @click.option(

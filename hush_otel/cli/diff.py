@@ -17,6 +17,7 @@ from hush_otel.presentation.listing import shown
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, find_request
 
+from .completing import request_ids
 from .output import console, cut, plain_table, print_json, totals
 
 MARKS: Final = {"both": (" ", ""), "a": ("-", "red"), "b": ("+", "green")}
@@ -28,8 +29,8 @@ CLOSE: Final = 1.05
 
 
 @click.command("diff")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=request_ids)
+@click.argument("b", metavar="B", shell_complete=request_ids)
 @click.option("--json", "as_json", is_flag=True, help="One object: a, b, and rows, one for each step.")
 @click.pass_obj
 def command(db: str | None, a: str, b: str, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from hush_otel.presentation import text
 
 from .health import delivery, installation, place, spool, storage
 from .health.finding import Finding
-from .output import console, print_json
+from .output import busy, console, print_json
 
 LOOKS: Final = (installation.look, place.look, spool.look, storage.look, delivery.look)
 STYLES: Final = {"ok": "green", "note": "yellow", "wrong": "bold red"}
@@ -34,7 +34,8 @@ def command(db: str | None, fix: bool, as_json: bool) -> int:
     The exit code is 1 when something is wrong and was not mended.
     """
     settings = Settings.load(db)
-    found = [(finding, _mended(finding) if fix else "") for finding in examine(settings)]
+    with busy("looking at everything"):
+        found = [(finding, _mended(finding) if fix else "") for finding in examine(settings)]
     if as_json:
         print_json([_as_json(finding, done) for finding, done in found])
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from hush_otel.config import Settings
+from hush_otel.presentation import text
 from hush_otel.presentation.waiting import require_something
 
-from .output import print_json
+from .output import busy, print_json
 
 
 @click.command("drain")
@@ -26,7 +27,8 @@ def command(db: str | None, as_json: bool) -> None:
     settings = Settings.load(db)
     require_something(settings)
     collect_seldom()
-    report = drain_once(settings)
+    with busy("storing"):
+        report = drain_once(settings)
     if as_json:
         print_json(
             {"records": report.records, "spans": report.spans, "owned_elsewhere": report.owned_elsewhere}
@@ -34,4 +36,5 @@ def command(db: str | None, as_json: bool) -> None:
     elif report.owned_elsewhere:
         click.echo(f"another process drains into {settings.db_path}")
     else:
-        click.echo(f"stored {report.spans:,} spans from {report.records:,} records in {settings.db_path}")
+        stored = f"{text.plural(report.spans, 'span')} from {text.plural(report.records, 'record')}"
+        click.echo(f"stored {stored} in {settings.db_path}")

@@ -27,6 +27,7 @@ from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
 from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
+from .completing import destinations, request_ids
 from .output import console, to_json
 
 TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
@@ -64,8 +65,15 @@ class Explained(NamedTuple):
 
 
 @click.command("explain")
-@click.option("--to", "name", required=True, metavar="NAME", help="A destination by its name, or a type.")
-@click.argument("request_id", metavar="ID")
+@click.option(
+    "--to",
+    "name",
+    required=True,
+    metavar="NAME",
+    shell_complete=destinations,
+    help="A destination by its name, or a type.",
+)
+@click.argument("request_id", metavar="ID", shell_complete=request_ids)
 @click.option("--json", "as_json", is_flag=True, help="One object: to, spans, remarks.")
 @click.pass_obj
 def command(db: str | None, name: str, request_id: str, as_json: bool) -> None:

@@ -13,6 +13,8 @@ from hush_otel.presentation import moments
 from hush_otel.presentation.filters import STATUSES
 from hush_otel.store.reading import Reader, Row
 
+from . import completing
+
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B)?")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,13 +47,16 @@ def _understood(read: Callable[[str], float], value: str | None) -> float | None
 
 def filtering(command: Command) -> Command:
     """The options that make up `Filters`: the command gets them by its fields' names."""
+    of: dict[str, Any] = {"metavar": "NAME"}
     options = [
         click.option("--status", type=click.Choice(STATUSES), help="Only requests in this state."),
-        click.option("--workflow", metavar="NAME", help="Only of this workflow."),
-        click.option("--model", metavar="NAME", help="Only with a span of this model."),
-        click.option("--user", metavar="ID", help="Only of this user."),
-        click.option("--session", metavar="ID", help="Only of this session."),
-        click.option("--tag", metavar="TAG", help="Only with this tag."),
+        click.option("--workflow", shell_complete=completing.workflows, help="Only of this workflow.", **of),
+        click.option(
+            "--model", shell_complete=completing.models, help="Only with a span of this model.", **of
+        ),
+        click.option("--user", shell_complete=completing.users, help="Only of this user.", **of),
+        click.option("--session", shell_complete=completing.sessions, help="Only of this session.", **of),
+        click.option("--tag", shell_complete=completing.tags, help="Only with this tag.", **of),
         click.option("--errors", is_flag=True, help="Only those in which a span failed."),
         click.option("--since", callback=moment, metavar="AGE", help="Only since: 30m, 12h, 7d, or a time."),
         click.option("--until", callback=moment, metavar="AGE", help="Only before that."),

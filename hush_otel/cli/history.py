@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hush_otel.presentation.filters import STATUSES
 from hush_otel.store.reading import Reader, Row
 
+from . import completing
 from .filters import moment
 
 PAGE: Final = 500
@@ -75,15 +76,16 @@ def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 def choosing(*, since_required: bool) -> Callable[[Command], Command]:
     """The options that make up a `Chosen`: the command gets them by its fields' names."""
+    of: dict[str, Any] = {"metavar": "NAME"}
     needed: dict[str, Any] = {"required": True} if since_required else {"default": ALL}
     since = "Requests stored since: 30m, 12h, 7d, a time, or all."
     options = [
         click.option("--since", callback=_since, metavar="AGE", help=since, **needed),
         click.option("--until", callback=moment, metavar="AGE", help="Only those stored before that."),
-        click.option("--workflow", metavar="NAME", help="Only of this workflow."),
+        click.option("--workflow", shell_complete=completing.workflows, help="Only of this workflow.", **of),
         click.option("--status", type=click.Choice(STATUSES), help="Only in this state."),
-        click.option("--user", metavar="ID", help="Only of this user."),
-        click.option("--session", metavar="ID", help="Only of this session."),
+        click.option("--user", shell_complete=completing.users, help="Only of this user.", **of),
+        click.option("--session", shell_complete=completing.sessions, help="Only of this session.", **of),
     ]
 
     def decorate(command: Command) -> Command:

@@ -1,8 +1,8 @@
 """The group `hush-otel`, and how every command ends.
 
 Exit codes: 0 done · 1 a HushError, one line on stderr; a ledger that does not balance (`audit`), something to
-hide (`redact`) · 2 a usage error · 130 interrupted. A closed pipe (`hush-otel ls | head`) ends the command
-without a word.
+hide (`redact`), deliveries that did not arrive (`retry`) · 2 a usage error · 130 interrupted. A closed pipe
+(`hush-otel ls | head`) ends the command without a word.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from hush_otel.errors import HushError
 from hush_otel.presentation.text import clean
@@ -42,6 +43,7 @@ COMMANDS: Final = {
     "prune": "Delete old requests with all that belongs to them, and give their room back.",
     "run": "Run the background process in the foreground.",
     "drain": "Store everything that is in the spool, once, and exit.",
+    "completion": "Print what makes your shell complete commands, options, ids and names.",
 }
 """The subcommands and their help lines. `hush-otel --help` imports none of them."""
 
@@ -65,6 +67,13 @@ class LazyGroup(click.Group):
         if not any(parameter.name == "db" for parameter in command.params):
             command.params.append(_db_after_the_command())
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Subcommands, without importing them, and the group's own options."""
+        names = [
+            CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the subcommands without importing them."""

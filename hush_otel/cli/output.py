@@ -7,7 +7,8 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias, cast
 
@@ -110,6 +111,17 @@ class _Unpadded(io.TextIOBase):
 
 
 _TRAILING: Final = re.compile(r" +$", re.MULTILINE)
+
+
+@contextmanager
+def busy(words: str) -> Iterator[None]:
+    """Something moves on standard error meanwhile, where somebody looks at it."""
+    err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(Text(f"{words} …")):
+        yield
 
 
 def plain_table() -> Table:

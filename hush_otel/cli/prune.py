@@ -22,7 +22,7 @@ from hush_otel.store.reading import Reader, Row
 
 from .filters import moment, size
 from .history import PAGE, progress
-from .output import print_json
+from .output import busy, print_json
 
 LOOK_S: Final = 0.1
 """Between two looks at how far it is."""
@@ -69,9 +69,11 @@ def command(
         raise click.UsageError("give --older-than, --to-size or --per-workflow")
     settings = Settings.load(db)
     with open_reader(settings) as reader:
-        found = estimate(reader, rule)
+        with busy("looking what would go"):
+            found = estimate(reader, rule)
         if dry_run:
-            _say_what_would_be(found, rule, as_json=as_json)
+            (space,) = reader.rows("space")
+            _say_what_would_be(found, rule, space["total"], as_json=as_json)
             return
         with Asking(settings, reader) as asking, progress(shown=not as_json) as bar:
             done = _wait(asking, reader, rule, bar, found.requests)
@@ -165,9 +167,10 @@ def _wait(asking: Asking, reader: Reader, rule: Rule, bar: Progress, total: int)
     return found
 
 
-def _say_what_would_be(found: Estimate, rule: Rule, *, as_json: bool) -> None:
+def _say_what_would_be(found: Estimate, rule: Rule, size_bytes: int, *, as_json: bool) -> None:
     if as_json:
-        print_json({"requests": found.requests, "spans": found.spans, "kept": found.kept})
+        counts = {"requests": found.requests, "spans": found.spans, "kept": found.kept}
+        print_json(counts | {"size_bytes": size_bytes})
         return
     about = "about " if rule.to_bytes is not None else ""
     what = f"{text.plural(found.requests, 'request')} of {text.plural(found.spans, 'span')}"

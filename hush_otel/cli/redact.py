@@ -20,6 +20,7 @@ from hush_otel.rules import RedactionRules
 from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
+from .completing import request_ids
 from .history import choosing, chosen, progress
 from .output import console, plain_table, print_json
 
@@ -56,7 +57,7 @@ class Report:
 
 
 @click.command("redact")
-@click.argument("request_id", metavar="[ID]", required=False)
+@click.argument("request_id", metavar="[ID]", required=False, shell_complete=request_ids)
 @click.option("--check", is_flag=True, help="Required: show what would be hidden, and change nothing.")
 @choosing(since_required=False)
 @click.option("--json", "as_json", is_flag=True, help="{requests, spans, findings} on one line.")

@@ -18,6 +18,7 @@ from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
+from .completing import destinations
 from .filters import stored_destination
 from .history import Chosen, choosing, chosen, progress
 from .output import print_json
@@ -27,7 +28,14 @@ LOOK_S: Final = 0.25
 
 
 @click.command("replay")
-@click.option("--to", "name", required=True, metavar="NAME", help="The destination, by its name.")
+@click.option(
+    "--to",
+    "name",
+    required=True,
+    metavar="NAME",
+    shell_complete=destinations,
+    help="The destination, by its name.",
+)
 @choosing(since_required=True)
 @click.option("--again", is_flag=True, help="Also what was delivered there: all of it once more.")
 @click.option("--dry-run", is_flag=True, help="Say how many, and ask for nothing.")

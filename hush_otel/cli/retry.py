@@ -16,18 +16,26 @@ from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
+from .completing import destinations
 from .filters import stored_destination
 from .output import print_json
 
 WATCH_S: Final = 10.0
 """How long to look what the receivers say."""
 
+EXIT_NOT_ARRIVED: Final = 1
+
 STATES: Final = ("dead", "paused", "pending")
 
 
 @click.command("retry")
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
-@click.option("--destination", metavar="NAME", help="All to this destination; lifts its pause.")
+@click.option(
+    "--destination",
+    metavar="NAME",
+    shell_complete=destinations,
+    help="All to this destination; lifts its pause.",
+)
 @click.option("--dead", is_flag=True, help="All that are dead, and nothing else.")
 @click.option("--all", "everything", is_flag=True, help="All that are dead, paused or wait.")
 @click.option(
@@ -44,12 +52,13 @@ def command(
     everything: bool,
     wait_s: float,
     as_json: bool,
-) -> None:
+) -> int:
     """Send deliveries again that are dead or paused, or wait for their next try.
 
     By their ids (`hush-otel deliveries` lists them), or all of a destination, all that are dead, or all. A
     paused destination goes on. What is asked is safe once the command has begun to wait, and is done even
-    when it is interrupted.
+    when it is interrupted. Ends with exit code 1 when not all of it had arrived by then; --wait 0 does not
+    look.
     """
     if bool(ids) + (dead or destination is not None) + everything != 1:
         raise click.UsageError("give ids, --destination NAME, --dead or --all")
@@ -72,6 +81,7 @@ def command(
         print_json({key: found[key] for key in ("deliveries", "spans", "resumed")} | {"states": dict(states)})
     elif deliveries:
         click.echo(_what_came_of_it(deliveries, states))
+    return EXIT_NOT_ARRIVED if wait_s and states.total() > states["delivered"] else 0
 
 
 def _check(reader: Reader, ids: tuple[int, ...]) -> None:

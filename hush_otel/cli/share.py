@@ -13,6 +13,7 @@ from hush_otel.presentation.sharing import Shared, redactor_for
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import find_request
 
+from .completing import request_ids
 from .files import STDOUT, check_target, target_stream
 from .share_html import html
 from .share_markdown import markdown
@@ -21,7 +22,7 @@ NAME_CHARS: Final = 60
 
 
 @click.command("share")
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="ID", shell_complete=request_ids)
 @click.argument("target", metavar="[PATH]", required=False)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Markdown, to paste into a model or an issue.")
 @click.option(

@@ -24,6 +24,7 @@ from hush_otel.presentation.tree import Row as TreeRow
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row, find_request
 
+from .completing import request_ids
 from .contents import print_in_full, print_io
 from .media import saved, summary
 from .output import STATUS_STYLES, awaits_spans, console, print_json, program, to_json, totals
@@ -36,7 +37,7 @@ DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("show")
-@click.argument("request_id", metavar="ID")
+@click.argument("request_id", metavar="ID", shell_complete=request_ids)
 @click.option("--io", is_flag=True, help="With what went into each span and what came out.")
 @click.option(
     "--node", "names", metavar="NAME", multiple=True,

@@ -14,6 +14,7 @@ from hush_otel.presentation import text
 from hush_otel.presentation.statistics import By, Window, grouped
 from hush_otel.presentation.waiting import open_reader
 
+from . import completing
 from .filters import moment
 from .output import console, cut, plain_table, print_json
 
@@ -29,7 +30,9 @@ NARROW_CELLS: Final = 100
     help="Requests stored since: 30m, 12h, 7d, or a time.",
 )  # fmt: skip
 @click.option("--until", callback=moment, metavar="AGE", help="Only those stored before that.")
-@click.option("--workflow", metavar="NAME", help="Only of this workflow.")
+@click.option(
+    "--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only of this workflow."
+)
 @click.option("--json", "as_json", is_flag=True, help="One object: {workflow, model, day}, each with rows.")
 @click.pass_obj
 def command(

@@ -23,6 +23,7 @@ from hush_otel.presentation import text
 from hush_otel.presentation.following import Event, Follower
 from hush_otel.store.reading import Reader
 
+from . import completing
 from .output import console, print_json, totals
 from .tree import MARKS
 
@@ -48,7 +49,9 @@ NAME_MAX_CELLS: Final = 44
 
 
 @click.command("tail")
-@click.option("--workflow", metavar="NAME", help="Only of this workflow.")
+@click.option(
+    "--workflow", metavar="NAME", shell_complete=completing.workflows, help="Only of this workflow."
+)
 @click.option(
     "-n", "--last", type=click.IntRange(min=0), default=DEFAULT_LAST, show_default=True,
     help="How many of the spans that are there to begin with.",

@@ -207,7 +207,8 @@ def settle_delivered(
 def note_of(outcome: Outcome) -> str | None:
     """What a delivery remembers of an acceptance; None when there is nothing to say."""
     if outcome.rejected:
-        return f"{outcome.rejected} spans rejected: {outcome.message}"
+        spans = "1 span" if outcome.rejected == 1 else f"{outcome.rejected} spans"
+        return f"{spans} rejected: {outcome.message}"
     return outcome.message or None
 
 

@@ -290,7 +290,7 @@ def test_f32_rejections_of_one_request_are_noted_on_each_of_its_deliveries(yard:
             yard.take([name], lab(receiver, protocol))
         yard.deliver()
         assert len(receiver.bodies()) == 1
-    assert notes(yard) == ["1 spans rejected: one of them (of 3 spans sent together)"] * 3
+    assert notes(yard) == ["1 span rejected: one of them (of 3 spans sent together)"] * 3
     assert (yard.destination()["delivered"], yard.destination()["rejected"]) == (2, 1)
     assert yard.ledger_balances()
 

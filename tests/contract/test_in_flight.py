@@ -281,7 +281,7 @@ def test_spans_that_a_request_was_accepted_without_are_not_counted_for_each_deli
     yard.deliver()
     assert yard.destination()["rejected"] == 1
     assert rows(yard.path, "SELECT DISTINCT last_error FROM deliveries") == [
-        ("1 spans rejected: too old (of 3 spans sent together)",)
+        ("1 span rejected: too old (of 3 spans sent together)",)
     ]
     assert rows(yard.path, "SELECT sum(rejected) FROM hush_deliveries") == [(0,)]
 

@@ -97,9 +97,12 @@ def test_a_paused_destination_goes_on(app: App, settings: Settings, tmp_path: Pa
         assert done.stdout.startswith(
             "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 paused (cannot"
         )
+        assert done.returncode == 1, "nothing arrived"
+        assert ask(owner, "retry", "--destination", "out", "--wait", "0").returncode == 0, "it did not look"
         (tmp_path / "out").mkdir()
         done = ask(owner, "retry", "--all")
         assert done.stdout == "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 delivered\n"
+        assert done.returncode == 0
         assert len((tmp_path / "out" / "x.jsonl").read_text().splitlines()) >= 1
         assert rows(settings.db_path, "SELECT count(*) FROM hush_destinations WHERE paused IS NOT NULL") == [
             (0,)

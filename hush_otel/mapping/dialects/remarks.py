@@ -83,7 +83,8 @@ def _dropped(
     if dialect == "langfuse":
         others = [key for key in before.attributes if not key.startswith(_READ_BY_LANGFUSE)]
         if others:
-            yield Remark("drop", "", f"{len(others)} attributes cannot be filtered by: {_some(others)}")
+            attributes = "1 attribute" if len(others) == 1 else f"{len(others)} attributes"
+            yield Remark("drop", "", f"{attributes} cannot be filtered by: {_some(others)}")
     if (words := _files_left(before, sent)) is not None:
         yield Remark("drop", MEDIA_ATTRIBUTE, words)
     who = _OWN_COST.get(dialect)
