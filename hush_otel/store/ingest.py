@@ -87,7 +87,7 @@ class Ingest:
             now: Unix seconds.
         """
         self._requests.trim()
-        self._calls.begin()
+        self._calls.begin(db)
         batch = Batch(self, db, now)
         for arrival in arrivals:
             batch.take(arrival)

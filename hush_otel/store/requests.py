@@ -341,6 +341,14 @@ class RollUp:
             if promoted.cost_source is not None:
                 self.computed_usd = (self.computed_usd or 0.0) + promoted.cost_usd
 
+    def take_back(self, usage: Promoted) -> None:
+        """What `add` has added of it, also in an earlier batch."""
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd"):
+            if (amount := getattr(usage, name)) is not None:
+                setattr(self, name, (getattr(self, name) or 0) - amount)
+        if usage.cost_usd is not None and usage.cost_source is not None:
+            self.computed_usd = (self.computed_usd or 0.0) - usage.cost_usd
+
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""
         self.max_seq = max(self.max_seq, seq)

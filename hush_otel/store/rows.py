@@ -39,6 +39,7 @@ class SpanRow:
 
 
 # Positions in `values`, in the order of the statement insert_span.
+PARENT: Final = 2
 REQUEST: Final = 3
 ROUTE: Final = 5
 STATE: Final = 6
@@ -47,6 +48,8 @@ START_NS: Final = 11
 END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
+COST: Final = 25
+REPEATS: Final = 30
 NODE: Final = 31
 ATTRIBUTES: Final = 16
 EXACT: Final = 20
@@ -78,6 +81,21 @@ def set_apart(row: SpanRow, attributes: dict[Any, Any]) -> None:
         shown, _ = encode_json(rest)
         flags = APART | (values[LARGE] or 0)
         row.values = (*values[:ATTRIBUTES], shown, *values[ATTRIBUTES + 1 : LARGE], flags, values[TITLE])
+
+
+def repeat(row: SpanRow) -> None:
+    """A row of a model call, ready to be written, repeats another: a cost that was computed for it goes."""
+    row.repeats = 1
+    cost: tuple[Any, ...] = row.values[COST : COST + 2]
+    if row.promoted.cost_source is not None:
+        cost = (None, None)
+    row.values = (
+        *row.values[:COST],
+        *cost,
+        *row.values[COST + 2 : REPEATS],
+        row.repeats,
+        *row.values[REPEATS + 1 :],
+    )
 
 
 def content_columns(

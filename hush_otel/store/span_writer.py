@@ -95,6 +95,7 @@ class SpanWriter:
 
     def _write_ends(self) -> None:
         rows = [self._end_row(arrival) for arrival in self.ends.values()]
+        self._calls.end_building()
         running = self._shared.running(self._db)
         if not running:
             self.insert(rows)
@@ -115,7 +116,7 @@ class SpanWriter:
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
         row, place = self._span_row(arrival)
-        self._calls.look_at(row, record)
+        self._calls.look_at(self._db, self._sums, self._sums.trace(record.trace_id), row, record)
         row.values = end_values(record, row, place, self._shared.next_seq(self._db), self._now)
         set_apart(row, record.attributes)
         return row

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from hush_otel.mapping.semconv import Promoted
+
 from .requests import RollUp, Trace
 from .rows import REQUEST, SpanRow
 from .statements import load_statements
@@ -101,6 +103,10 @@ class Sums:
             there.running -= was_running
             here.errors += was_error
             there.errors -= was_error
+
+    def take_back(self, request: int, usage: Promoted) -> None:
+        """A row that was counted repeats others."""
+        self.roll_up(request).take_back(usage)
 
     def complete_request(self, request: int, reason: str) -> None:
         """It is complete; the first reason stays."""

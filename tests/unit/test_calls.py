@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from inprocess import App, no_background, owning, rows
+from opentelemetry.trace import Span, set_span_in_context
 
 from hush_otel.store import calls
 
@@ -97,3 +99,97 @@ def test_what_never_ends_is_forgotten(app: App, monkeypatch: pytest.MonkeyPatch)
             owner.drain()
         owner.drain()
         assert len(owner.service._drain.ingest.calls._below) <= 5 + 4
+
+
+def opened(app: App, name: str, around: Span | None = None, attributes: dict[str, Any] | None = None) -> Span:
+    """A span that its test ends."""
+    context = None if around is None else set_span_in_context(around)
+    return app.tracer.start_span(name, context, attributes=attributes)
+
+
+ORDERS = [
+    ("outer", "inner", "between"),
+    ("outer", "between", "inner"),
+    ("between", "outer", "inner"),
+    ("between", "inner", "outer"),
+    ("inner", "between", "outer"),
+]
+
+
+def end_in_order(app: App, order: tuple[str, ...], after: Callable[[], object]) -> None:
+    """A call around another with a span between them, which end in any order; `after` each something is done."""
+    outer = opened(app, "outer", attributes=PRICED)
+    between = opened(app, "between", outer)
+    spans = {"outer": outer, "between": between, "inner": opened(app, "inner", between, PRICED)}
+    for name in order:
+        spans[name].end()
+        after()
+
+
+def inner_counts_alone(app: App) -> None:
+    """Also the cost: what was computed for the call around it is gone."""
+    ((prompt, total, usd, computed),) = rows(
+        app.db_path, "SELECT prompt_tokens, total_tokens, cost_usd, computed_usd FROM hush_requests"
+    )
+    assert (prompt, total) == (1000, 1100)
+    assert usd == computed > 0
+    assert rows(app.db_path, WHAT_COUNTS) == [
+        ("between", None, None, 0),
+        ("inner", None, usd, 1),
+        ("outer", 1, None, 0),
+    ]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+def test_a_call_may_end_after_the_one_around_it(app: App, order: tuple[str, ...]) -> None:
+    """As a stream's does, that is read when the framework's span has ended; all in one batch."""
+    end_in_order(app, order, lambda: None)
+    app.drain()
+    inner_counts_alone(app)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+def test_each_in_a_batch_of_its_own(app: App, order: tuple[str, ...]) -> None:
+    """What is stored already is mended."""
+    with owning(app.settings) as owner:
+        end_in_order(app, order, owner.drain)
+    inner_counts_alone(app)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+def test_the_background_process_may_be_replaced_in_between(app: App, order: tuple[str, ...]) -> None:
+    """The next one finds in the store what the one before it knew."""
+    end_in_order(app, order, app.drain)
+    inner_counts_alone(app)
+
+
+def test_a_call_that_began_after_the_other_had_ended_is_another(app: App) -> None:
+    """Its parent has ended when it begins: a context that was left behind."""
+    first = opened(app, "first", attributes=CALL)
+    first.end()
+    opened(app, "second", first, CALL).end()
+    app.drain()
+    assert sums(app) == (20, 22, 1.0)
+    assert rows(app.db_path, "SELECT count(*) FROM hush_spans WHERE repeats = 1") == [(0,)]
+
+
+def test_parents_in_a_circle_end(app: App) -> None:
+    """No SDK makes them; whoever does waits for nothing."""
+    one = opened(app, "one", attributes=CALL)
+    two = opened(app, "two", one, CALL)
+    one._parent = two.get_span_context()  # type: ignore[attr-defined]
+    with owning(app.settings) as owner:
+        for span in (one, two):
+            span.end()
+            owner.drain()
+    assert rows(app.db_path, "SELECT count(*) FROM hush_spans") == [(2,)]
+
+
+WHAT_COUNTS = "SELECT name, repeats, cost_usd, cost_source IS NOT NULL FROM hush_spans ORDER BY name"
+PRICED = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 100,
+}

@@ -62,6 +62,29 @@ DELETE FROM hush_span_payloads WHERE span = ?
 -- name: find_span
 SELECT id, state, route, request FROM hush_spans WHERE trace = ? AND span_id = ?
 
+-- name: last_trace
+SELECT coalesce(max(id), 0) FROM hush_traces
+
+-- name: ended_span
+-- And what it counts.
+SELECT iif(flags & 512, NULL, parent_span_id), end_ns, node IS NOT NULL,
+       node_type, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, repeats, request
+FROM hush_spans WHERE trace = ? AND span_id = ? AND state = 1
+
+-- name: calls_of_trace
+-- The model calls that count, and have a parent of their process.
+SELECT parent_span_id, start_ns,
+       node_type, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, repeats
+FROM hush_spans
+WHERE trace = ? AND state = 1 AND node_type IN ('llm', 'generation', 'embedding') AND parent_span_id IS NOT NULL
+  AND node IS NULL AND flags & 512 = 0 AND repeats IS NULL
+LIMIT ?
+
+-- name: repeat_span
+-- A cost that was computed for it goes.
+UPDATE hush_spans SET repeats = 1, cost_usd = iif(cost_source IS NULL, cost_usd, NULL), cost_source = NULL
+WHERE trace = ? AND span_id = ?
+
 -- name: find_route
 SELECT route FROM hush_spans WHERE id = ?
 
