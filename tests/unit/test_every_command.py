@@ -1,0 +1,85 @@
+"""What all reading commands have in common: plain text in a pipe, JSON on request, words in the documentation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from inprocess import no_background
+from store_rows import StoreRows
+
+from hush_otel.cli import main
+from hush_otel.presentation import status
+
+DOCS = (Path(__file__).parents[2] / "docs/commands.md").read_text(encoding="utf-8")
+
+READING = (
+    ("ls",),
+    ("show", "one"),
+    ("show", "one", "--node", "answer"),
+    ("stats", "--since", "2000-01-01"),
+    ("diff", "one", "two"),
+    ("status",),
+    ("deliveries",),
+    ("explain", "--to", "phoenix", "one"),
+    ("redact", "--check"),
+    ("audit",),
+    ("doctor",),
+    ("prune", "--older-than", "1d", "--dry-run"),
+    ("replay", "--since", "all", "--to", "there", "--dry-run"),
+    ("reprice", "--dry-run"),
+)
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two requests and a delivery."""
+    no_background(monkeypatch, tmp_path)
+    path = tmp_path / "traces.db"
+    with StoreRows(path) as rows:
+        there = rows.destination("there")
+        for name, first in (("one", 1), ("two", 11)):
+            request = rows.request(name, user_id="ana")
+            rows.span(request, first, name="answer", attributes='{"input.value":"{\\"a\\":1}"}')
+            rows.delivery(request, there, "delivered", settled_at=1.0)
+    return path
+
+
+def run(db: Path, *args: str) -> str:
+    """What a command prints into a pipe."""
+    result = CliRunner().invoke(main.cli, ["--db", str(db), *args], catch_exceptions=False)
+    assert result.exit_code in (0, 1), result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_a_pipe_gets_plain_lines(db: Path, args: tuple[str, ...]) -> None:
+    """No escapes, no bars, no blanks at the end of a line."""
+    out = run(db, *args)
+    assert out.strip()
+    assert "\x1b" not in out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_json_is_json(db: Path, args: tuple[str, ...]) -> None:
+    """Each line, or the whole, is one document."""
+    out = run(db, *args, "--json")
+    assert [json.loads(line) for line in out.splitlines()]
+
+
+def test_every_command_is_documented() -> None:
+    """By its name, in docs/commands.md."""
+    assert [name for name in main.COMMANDS if f"`{name}" not in DOCS and f"`{name}`" not in DOCS] == []
+
+
+def test_every_key_of_status_is_documented() -> None:
+    """In its section, as `status --json` has it."""
+    (section,) = re.findall(r"^## status --json$(.*?)^## ", DOCS, re.DOTALL | re.MULTILINE)
+    parts = (status.Report, status.Database, status.Spool, status.DestinationStatus, status.Loss)
+    keys = {field.name for part in parts for field in dataclasses.fields(part)}
+    assert keys - set(re.findall(r"`(\w+)`", section)) == set()
