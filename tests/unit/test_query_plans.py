@@ -72,7 +72,7 @@ ALLOWED = {
 
 SORTED = {
     *("audit_forgotten", "find_request", "request_media", "status_destinations", "status_requests"),
-    *("list_unsettled", "earlier_outputs"),
+    *("list_unsettled", "earlier_outputs", "tail_ended"),
 }
 """Queries that sort what they found: a handful of rows, or what somebody has to look at."""
 

@@ -60,6 +60,18 @@ def test_a_span_starts_and_ends_and_its_request_completes(owner: Owner, settings
         assert said(follower.look()) == []
 
 
+def test_spans_that_end_between_two_looks_are_told_as_they_ended(owner: Owner, settings: Settings) -> None:
+    """The inner one first, however they began."""
+    app = App(settings.db_path)
+    with Reader(settings.db_path) as reader:
+        follower = Follower(reader)
+        with app.tracer.start_as_current_span("outer"), app.tracer.start_as_current_span("inner"):
+            owner.drain()
+            list(follower.look())
+        owner.drain()
+        assert [name for kind, name in said(follower.look()) if kind == "ended"] == ["inner", "outer"]
+
+
 def test_a_look_reads_nothing_when_nobody_has_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,4 +5,5 @@ SELECT s.id, s.request, n.request_id, n.workflow_name, n.trace_id, n.span_id,
        n.model, n.prompt_tokens, n.completion_tokens, n.total_tokens, n.cost_usd, s.cost_source, n.status, n.error
 FROM json_each(:spans) j
 CROSS JOIN hush_spans s ON s.id = j.value AND s.state <> 0
-CROSS JOIN node_traces n ON n.id = s.id;
+CROSS JOIN node_traces n ON n.id = s.id
+ORDER BY s.end_seq;
