@@ -229,9 +229,8 @@ class Drain:
     def _settle_end(self, source: Source, found: Frames) -> Frames:
         """Decide what "nothing more" and "damaged" mean for this writer."""
         if found.stop is Stop.OPEN and source.is_given_up():
-            # An empty word is the end, unless a frame lies behind it: then a page was lost.
-            lost = source.reader.resync(found.position) < source.reader.header.capacity
-            found = found._replace(stop=Stop.DAMAGED if lost else Stop.END)
+            torn = source.reader.is_torn(found.position)
+            found = found._replace(stop=Stop.DAMAGED if torn else Stop.END)
         if found.stop is not Stop.DAMAGED:
             source.damaged_since = None
             return found

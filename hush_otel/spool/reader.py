@@ -164,6 +164,14 @@ class SegmentReader:
                 return position + at
         return self.header.capacity  # also when the file was truncated: there is nothing to wait for
 
+    def is_torn(self, position: int) -> bool:
+        """Whether an empty word is not the end: a frame lies behind it (a page is lost), or the file was cut.
+
+        What a cut has taken nobody can say: there may have been nothing.
+        """
+        cut = os.fstat(self._fd).st_size < self.header.capacity
+        return cut or self.resync(position) < self.header.capacity
+
     def raw(self, start: int, end: int) -> bytes:
         """Bytes as they lie in the file, for salvage."""
         return os.pread(self._fd, end - start, start)

@@ -96,7 +96,7 @@ def test_file_that_was_moved_away_is_created_again(tmp_path: Path) -> None:
     assert span_counts(path) == [1]
 
 
-def test_s2_link_is_not_followed(tmp_path: Path) -> None:
+def test_s02_link_is_not_followed(tmp_path: Path) -> None:
     """A symbolic link at the path pauses: someone else may have put it there."""
     target = tmp_path / "target"
     target.write_text("mine")

@@ -239,7 +239,7 @@ def test_every_way_to_have_a_tracer(yard: Yard, out: Path, tracer: str) -> None:
     assert [data["tracer_type"] for data in flushed(out)] == [tracer]
 
 
-def test_s4_secrets_reach_the_tracer_by_reference(
+def test_s04_secrets_reach_the_tracer_by_reference(
     yard: Yard, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the configuration refers to is resolved for it, and is in no command line."""
@@ -403,7 +403,7 @@ def test_what_a_tracer_prints_is_logged_once_and_in_short(
 
 
 @pytest.mark.parametrize("way", ["raises", "exits in the midst of a sentence"])
-def test_s4_a_secret_in_the_words_of_a_tracer_is_hidden(
+def test_s04_a_secret_in_the_words_of_a_tracer_is_hidden(
     yard: Yard, out: Path, tmp_path: Path, way: str
 ) -> None:
     """They are shown by status and kept in the database."""

@@ -355,7 +355,7 @@ def test_unreadable_answer_is_accepted(receiver: GrpcReceiver) -> None:
     assert open_grpc(receiver.endpoint).send(SPANS).rejected == 0
 
 
-def test_s4_errors_never_show_secrets_and_are_short(receiver: GrpcReceiver) -> None:
+def test_s04_errors_never_show_secrets_and_are_short(receiver: GrpcReceiver) -> None:
     """Neither a header that the receiver repeats nor more than 500 characters of its words."""
     receiver.respond(CODE.UNAUTHENTICATED, "bad key s3cr3t-value " + "x" * 5000)
     with pytest.raises(PausedError) as caught:

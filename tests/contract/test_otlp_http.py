@@ -299,7 +299,7 @@ def test_unknown_type_pauses_and_lists_known_ones() -> None:
     assert all(kind in str(caught.value) for kind in known_types())
 
 
-def test_s4_errors_never_show_secrets(receiver: OtlpReceiver) -> None:
+def test_s04_errors_never_show_secrets(receiver: OtlpReceiver) -> None:
     """Neither the user part of an endpoint nor a header that the receiver repeats is in a message."""
     receiver.respond(401, TEXT, b"bad key s3cr3t-value for hunter22")
     endpoint = receiver.endpoint.replace("://", "://joe:hunter22@")
@@ -349,7 +349,7 @@ def test_every_other_status_is_permanent(receiver: OtlpReceiver, status: int) ->
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_s9_redirect_is_not_followed(receiver: OtlpReceiver, status: int) -> None:
+def test_s09_redirect_is_not_followed(receiver: OtlpReceiver, status: int) -> None:
     """A 3xx is not a success, and credentials never travel to another place."""
     with OtlpReceiver() as other:
         receiver.respond(status, {"Location": other.endpoint + "/v1/traces"})

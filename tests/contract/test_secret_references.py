@@ -199,7 +199,7 @@ def test_a_file_that_is_gone_pauses_until_it_is_back(lab: Lab, tmp_path: Path) -
     assert lab.keys() == ["back"]
 
 
-def test_s4_neither_value_nor_digest_of_it_is_stored(lab: Lab) -> None:
+def test_s04_neither_value_nor_digest_of_it_is_stored(lab: Lab) -> None:
     """Twelve bits and a salt are all that the database holds of it."""
     lab.app_has("canary-value")
     lab.background_has("canary-other")

@@ -78,7 +78,7 @@ def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("before", [0, MAX_WORDS - 16], ids=["whole", "cut"])
 @pytest.mark.parametrize("kind", ["otlp", "phoenix"])
-def test_s4_a_receiver_that_repeats_a_secret(
+def test_s04_a_receiver_that_repeats_a_secret(
     at: str, config: dict[str, Any], before: int, kind: str, receiver: OtlpReceiver
 ) -> None:
     """In a 401, whole or where its words are cut."""
@@ -89,7 +89,7 @@ def test_s4_a_receiver_that_repeats_a_secret(
     assert CANARY[:7] not in said
 
 
-def test_s4_a_receiver_that_repeats_a_secret_while_it_accepts(receiver: OtlpReceiver) -> None:
+def test_s04_a_receiver_that_repeats_a_secret_while_it_accepts(receiver: OtlpReceiver) -> None:
     """The words of a partial success are kept, too."""
     words = ExportTracePartialSuccess(rejected_spans=1, error_message=f"quota of {CANARY}")
     receiver.respond(200, {}, ExportTraceServiceResponse(partial_success=words).SerializeToString())
@@ -97,7 +97,7 @@ def test_s4_a_receiver_that_repeats_a_secret_while_it_accepts(receiver: OtlpRece
     assert outcome == Outcome(1, "quota of ***")
 
 
-def test_s4_a_grpc_receiver_that_repeats_a_secret(grpc_receiver: GrpcReceiver) -> None:
+def test_s04_a_grpc_receiver_that_repeats_a_secret(grpc_receiver: GrpcReceiver) -> None:
     """In its status, where its words are cut; and in a partial success."""
     headers = {"x-key": CANARY}
     grpc_receiver.respond(grpc.StatusCode.UNAUTHENTICATED, f"{'.' * (MAX_WORDS - 16)} {CANARY} {'.' * 500}")
@@ -106,7 +106,7 @@ def test_s4_a_grpc_receiver_that_repeats_a_secret(grpc_receiver: GrpcReceiver) -
     assert CANARY[:7] not in said
 
 
-def test_s4_grpc_does_not_print_the_metadata_that_it_refuses(grpc_receiver: GrpcReceiver) -> None:
+def test_s04_grpc_does_not_print_the_metadata_that_it_refuses(grpc_receiver: GrpcReceiver) -> None:
     """Its own error would show names and values."""
     headers = {"x-key": f"Bearer\t{CANARY}"}
     _, said = attempt("otlp", endpoint=grpc_receiver.endpoint, protocol="grpc", headers=headers)
@@ -128,7 +128,7 @@ def test_s4_grpc_does_not_print_the_metadata_that_it_refuses(grpc_receiver: Grpc
     ],
 )
 @pytest.mark.parametrize("kind", ["otlp", "langfuse", "phoenix"])
-def test_s4_a_reference_in_the_wrong_place(option: str, kind: str) -> None:
+def test_s04_a_reference_in_the_wrong_place(option: str, kind: str) -> None:
     """The error tells which option it is, not what the variable holds."""
     keys = {"public_key": "p", "secret_key": "s"} if kind == "langfuse" else {}
     config = {"endpoint": "https://127.0.0.1:1", option: f"${{{NAME}}}"} | keys
@@ -138,7 +138,7 @@ def test_s4_a_reference_in_the_wrong_place(option: str, kind: str) -> None:
     assert CANARY not in said
 
 
-def test_s4_a_bug_of_ours_shows_no_secret(
+def test_s04_a_bug_of_ours_shows_no_secret(
     tmp_path: Path, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever is raised, and the traceback that is logged of it."""
@@ -158,7 +158,7 @@ def test_s4_a_bug_of_ours_shows_no_secret(
     assert CANARY not in caplog.text
 
 
-def test_s4_errors_of_the_network_show_no_secret(refused: Callable[[], str]) -> None:
+def test_s04_errors_of_the_network_show_no_secret(refused: Callable[[], str]) -> None:
     """Nobody listens, the name is unknown, TLS where there is none."""
     for endpoint in (refused(), "http://name.invalid:4318", refused().replace("http://", "https://")):
         for at in (f"://joe:{CANARY}@", f"://${{{NAME}}}:x@"):
@@ -178,7 +178,7 @@ def refused() -> Callable[[], str]:
     return one
 
 
-def test_s4_only_delivery_errors_come_out(receiver: OtlpReceiver) -> None:
+def test_s04_only_delivery_errors_come_out(receiver: OtlpReceiver) -> None:
     """A literal that no URL can hold is an error with the option's name."""
     for user in ("joe:pa/ss-canary@", "joe:pa#ss-canary@", "joe:pa?ss-canary@"):
         with pytest.raises(DeliveryError) as caught:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,18 +120,18 @@ class Bench:
 
     # ------------------------------------------------------------------ applications
 
-    def start(self, app: str, *args: object, **env: str) -> App:
-        """Start `apps/<app>.py`; keywords are environment variables."""
-        return self._start([str(APPS / f"{app}.py"), *map(str, args)], env)
+    def start(self, app: str, *args: object, within: Sequence[str] = (), **env: str) -> App:
+        """Start `apps/<app>.py`, `within` another command; other keywords are environment variables."""
+        return self._start([str(APPS / f"{app}.py"), *map(str, args)], env, within)
 
     def hush(self, *args: object, **env: str) -> App:
         """Start `hush-otel ARGS`."""
         return self._start(["-m", "hush_otel", *map(str, args)], env)
 
-    def _start(self, command: list[str], env: dict[str, str]) -> App:
+    def _start(self, command: list[str], env: dict[str, str], within: Sequence[str] = ()) -> App:
         app = App(
             subprocess.Popen(
-                [sys.executable, *command],
+                [*within, sys.executable, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=self.env | env,

@@ -180,7 +180,7 @@ class Repeats(BaseHTTPRequestHandler):
         """The test has no use for it."""
 
 
-def test_s4_a_canary_is_found_nowhere(lab: Lab) -> None:
+def test_s04_a_canary_is_found_nowhere(lab: Lab) -> None:
     """After every failure, in every command, file, view, message and command line."""
     bench = lab.bench
     options = {

@@ -78,7 +78,7 @@ def test_f11_an_error_at_a_step_is_got_over(bench: Bench, receiver: OtlpReceiver
 @pytest.mark.parametrize(
     ("name", "turn"), [(name, turn) for name in APP for turn in (1, 2) if turn == 1 or "segment" in name]
 )
-def test_f1_killed_while_it_makes_a_segment_an_application_loses_nothing_acknowledged(
+def test_f01_killed_while_it_makes_a_segment_an_application_loses_nothing_acknowledged(
     bench: Bench, name: str, turn: int
 ) -> None:
     """Its first segment or its second one: every span whose end has returned is stored, nothing half made stays."""

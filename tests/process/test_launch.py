@@ -33,7 +33,7 @@ def test_f18_an_app_with_captured_output_returns_at_once(bench: Bench) -> None:
 
 
 @linux_only
-def test_s3_f18_it_inherits_no_descriptor_and_no_place_of_the_app(bench: Bench) -> None:
+def test_s03_f18_it_inherits_no_descriptor_and_no_place_of_the_app(bench: Bench) -> None:
     """/proc shows only its own files, cwd /, a session of its own, and no secret in its arguments."""
     app = bench.start("inheritance", bench.path / "file", "stay", HUSH_IDLE_EXIT_S="30")
     assert app.value() == "ready"
@@ -91,7 +91,7 @@ def plant(directory: Path, *modules: str) -> Path:
     return marks
 
 
-def test_s3_modules_in_the_apps_directory_are_not_imported(bench: Bench) -> None:
+def test_s03_modules_in_the_apps_directory_are_not_imported(bench: Bench) -> None:
     """A hostile sqlite3, msgspec and sitecustomize in cwd and PYTHONPATH do not reach the process."""
     here, there = bench.path / "here", bench.path / "there"
     marks = plant(here, "sqlite3", "msgspec", "urllib3", "sitecustomize", "usercustomize", "hush_otel")

@@ -10,7 +10,7 @@ from bench import Bench, names
 from support import eventually
 
 
-def test_s1_everything_is_private_under_any_umask(bench: Bench) -> None:
+def test_s01_everything_is_private_under_any_umask(bench: Bench) -> None:
     """Directories 0700, files, lock, log and FIFO 0600, while everything runs and after it has ended."""
     place = bench.path / "home" / ".hush"
     bench.db = place / "traces.db"

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from hush_otel.background.service import elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
+from hush_otel.presentation.status import collect
 from hush_otel.spool.writer import SpoolWriter
+from hush_otel.store.database import WAL_CHECKPOINT_PAGES
 
 
 @pytest.fixture
@@ -114,6 +117,29 @@ def test_f27_a_reader_that_holds_a_snapshot_stops_nothing(settings: Settings, wr
         reader.close()
         owner.step()
     assert len(stored_nodes(settings.db_path)) == 21
+
+
+def test_f27_a_log_that_a_reader_has_let_grow_is_shown_and_cut_down_when_it_leaves(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """F27: while it holds its snapshot nothing can be brought into the file; afterwards the next batches do."""
+    with owning(settings) as owner:
+        say(writer, "old")
+        owner.step()
+        reader = sqlite3.connect(f"file:{settings.db_path}?mode=ro", uri=True, isolation_level=None)
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM node_traces").fetchone() == (1,)
+        bound = WAL_CHECKPOINT_PAGES * 4096
+        for index in range(2 * bound // 1_000_000):
+            assert writer.append(node_payload("r", f"n{index}", input_data=os.urandom(500_000).hex()))
+            owner.step()
+        assert collect(settings, time.time()).database.wal_bytes > 1.5 * bound
+        reader.close()
+        for index in range(3):  # one brings it into the file, the next begins it anew
+            say(writer, f"after-{index}")
+            owner.step()
+        assert collect(settings, time.time()).database.wal_bytes <= bound + 4096
+    assert len(stored_nodes(settings.db_path)) == 4 + 2 * bound // 1_000_000
 
 
 def test_f23_a_full_database_keeps_the_spool(settings: Settings, writer: SpoolWriter) -> None:

@@ -91,7 +91,7 @@ def attributes(app: App, name: str) -> dict[str, Any]:
     return found
 
 
-def test_b1_lone_surrogates(app: App) -> None:
+def test_b01_lone_surrogates(app: App) -> None:
     """B1: U+FFFD in names, keys, values, ids and errors, of spans and of nodes."""
     span = app.tracer.start_span("na\ud800me", attributes={"k\ud800": "v\udfff", "list": ["\ud800"]})
     span.add_event("e\ud800", {"x": "\ud800"})
@@ -109,7 +109,7 @@ def test_b1_lone_surrogates(app: App) -> None:
     ) == [("r\ufffd", "n\ufffd", "\ufffd", "\ufffd")]
 
 
-def test_b2_large_integers(app: App) -> None:
+def test_b02_large_integers(app: App) -> None:
     """B2: 64 bit exactly, beyond that text, beyond 4,000 digits a marker; token counts are flagged."""
     values = [2**63 - 1, -(2**63), 2**53 + 1, 2**64, -(10**30)]
     assert stored(app, values) == [2**63 - 1, -(2**63), 2**53 + 1, str(2**64), str(-(10**30))]
@@ -125,7 +125,7 @@ def test_b2_large_integers(app: App) -> None:
     assert json.loads(found)["hush.invalid.prompt_tokens"] == str(2**70)
 
 
-def test_b2_token_sums_beyond_64_bit(app: App) -> None:
+def test_b02_token_sums_beyond_64_bit(app: App) -> None:
     """B2: two counts that each fit and together do not harm neither their request nor the next."""
     for _ in range(3):
         node(app, request_id="sum", prompt_tokens=2**63 - 1, cost_usd=1e308)
@@ -136,7 +136,7 @@ def test_b2_token_sums_beyond_64_bit(app: App) -> None:
     assert rows(app.db_path, "SELECT prompt_tokens FROM requests WHERE request_id = 'after'") == [(1,)]
 
 
-def test_b3_numbers_that_are_none(app: App) -> None:
+def test_b03_numbers_that_are_none(app: App) -> None:
     """B3: NaN and the infinities are the tagged strings, and the JSON is valid."""
     nan, inf = float("nan"), float("inf")
     assert stored(app, [nan, inf, -inf, 1.5]) == ["NaN", "Infinity", "-Infinity", 1.5]
@@ -152,7 +152,7 @@ def test_b3_numbers_that_are_none(app: App) -> None:
     ]
 
 
-def test_b4_cycles(app: App) -> None:
+def test_b04_cycles(app: App) -> None:
     """B4: what contains itself is "<cycle>"."""
     cycle: dict[str, Any] = {"a": 1}
     cycle["me"] = cycle
@@ -162,7 +162,7 @@ def test_b4_cycles(app: App) -> None:
     assert json.loads(found[0]) == json.loads(found[1]) == {"a": 1, "me": "<cycle>"}
 
 
-def test_b5_depth(app: App) -> None:
+def test_b05_depth(app: App) -> None:
     """B5: below 64 levels everything is there; above it is cut, whatever the depth."""
     deep: Any = "leaf"
     for _ in range(40):
@@ -181,7 +181,7 @@ class Thing:
     y: str
 
 
-def test_b6_types(app: App) -> None:
+def test_b06_types(app: App) -> None:
     """B6: the documented conversions, as a reader of the column sees them."""
     value = {
         "set": {1},
@@ -207,7 +207,7 @@ def test_b6_types(app: App) -> None:
     assert found["keys"]["[1,2]"] == "tuple"
 
 
-def test_b7_hostile_objects(app: App) -> None:
+def test_b07_hostile_objects(app: App) -> None:
     """B7: an object whose every method raises is named by its type; its neighbours are whole."""
 
     class Hostile:
@@ -242,7 +242,7 @@ def test_b7_hostile_objects(app: App) -> None:
     assert losses(app.db_path) == {}
 
 
-def test_b7_keyboard_interrupt_goes_through(app: App) -> None:
+def test_b07_keyboard_interrupt_goes_through(app: App) -> None:
     """B7: what must stop the program does."""
 
     class Interrupting:
@@ -258,7 +258,7 @@ def test_b7_keyboard_interrupt_goes_through(app: App) -> None:
         node(app, input_data=Interrupting())
 
 
-def test_b8_nul_round_trips(app: App) -> None:
+def test_b08_nul_round_trips(app: App) -> None:
     """B8: a NUL in the midst of a text is no end of it, in values, names and ids."""
     assert stored(app, "a\0b") == "a\0b"
     app.tracer.start_span("na\0me", attributes={"k\0": "v\0w"}).end()
@@ -666,7 +666,7 @@ def test_anything_at_all(
     valid_json(app.db_path)
 
 
-def test_b9_text_that_is_no_utf8_in_the_file(app: App) -> None:
+def test_b09_text_that_is_no_utf8_in_the_file(app: App) -> None:
     """B9: bytes that no writer of ours put there are replaced when they are read, not raised."""
     from hush_otel.store.reading import Reader
 
@@ -714,7 +714,7 @@ class Key:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_b6_a_value_that_cannot_be_read_back_costs_itself_only(app: App, value: Any) -> None:
+def test_b06_a_value_that_cannot_be_read_back_costs_itself_only(app: App, value: Any) -> None:
     """B5, B6: the node is stored, with a placeholder in its place."""
     app.store.insert_node_trace("r", "flow", "node", None, None, 0, None, None, 1.0, value, {"out": 1})
     app.drain()

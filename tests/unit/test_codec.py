@@ -234,13 +234,13 @@ def test_numpy_scalars_and_arrays_are_numbers_and_lists() -> None:
     assert through(numpy.zeros(100_001)) == "<numpy.ndarray> of 100001 elements"
 
 
-def test_b1_lone_surrogates_are_replaced() -> None:
+def test_b01_lone_surrogates_are_replaced() -> None:
     """B1: in texts and in keys they become U+FFFD, and the pair of an astral character is no lone one."""
     assert through("a\ud800b") == "a\ufffdb"
     assert through({"k\udfff": "\ud834\udd1e"}) == {"k\ufffd": "𝄞"}
 
 
-def test_b2_integers_outside_64_bit_are_text() -> None:
+def test_b02_integers_outside_64_bit_are_text() -> None:
     """B2: up to 4,000 digits exactly, above that a marker that tells the size."""
     assert through(2**64) == str(2**64)
     assert through(-(2**63) - 1) == str(-(2**63) - 1)
@@ -248,13 +248,13 @@ def test_b2_integers_outside_64_bit_are_text() -> None:
     assert through(10**5000) == f"<integer of {(10**5000).bit_length()} bits>"
 
 
-def test_b3_numbers_that_are_none_stay_floats() -> None:
+def test_b03_numbers_that_are_none_stay_floats() -> None:
     """B3: NaN and the infinities travel as they are; the store tags them."""
     assert math.isnan(through(math.nan))
     assert through([math.inf, -math.inf]) == [math.inf, -math.inf]
 
 
-def test_b4_cycles_are_named() -> None:
+def test_b04_cycles_are_named() -> None:
     """B4: a container inside itself is "<cycle>"; one that occurs twice beside itself is not."""
     cycle: list[Any] = [1]
     cycle.append(cycle)
@@ -270,7 +270,7 @@ def test_b4_cycles_are_named() -> None:
 
 
 @pytest.mark.parametrize("depth", [63, 500, 5_000])
-def test_b5_depth_does_not_matter(depth: int) -> None:
+def test_b05_depth_does_not_matter(depth: int) -> None:
     """B5: nesting is cut at 64 levels by the time it is stored; here no depth raises."""
     value: Any = "leaf"
     for _ in range(depth):
@@ -287,12 +287,12 @@ def test_b5_depth_does_not_matter(depth: int) -> None:
     [(1, 1), (None, None), (True, True), ((1, "a"), (1, "a")), (1.5, 1.5), (b"k", b"k")],
     ids=repr,
 )
-def test_b6_keys_of_other_types_decode(key: Any, kept: Any) -> None:
+def test_b06_keys_of_other_types_decode(key: Any, kept: Any) -> None:
     """B6: keys that are no text survive the spool; the store writes them as text."""
     assert through({key: 1}) == {kept: 1}
 
 
-def test_b6_keys_that_cannot_travel_are_text_or_named() -> None:
+def test_b06_keys_that_cannot_travel_are_text_or_named() -> None:
     """B6: once a value has to be walked, keys become text; an object as a key is named by its type."""
     assert through({1: 2**70, (1, 2): 0, None: 0}) == {"1": str(2**70), "[1, 2]": 0, "None": 0}
     assert through({Hostile(): 1}) == {f"<{__name__}.Hostile>": 1}
@@ -301,21 +301,21 @@ def test_b6_keys_that_cannot_travel_are_text_or_named() -> None:
 @pytest.mark.parametrize(
     "value", [Hostile(), object(), len, Hostile, (i for i in "ab")], ids=lambda v: type(v).__name__
 )
-def test_b7_anything_else_is_its_type_name(value: object) -> None:
+def test_b07_anything_else_is_its_type_name(value: object) -> None:
     """B7: no code of an unknown object runs; it is named by its type."""
     kind = type(value)
     assert through(value) == f"<{kind.__module__}.{kind.__qualname__}>"
     assert through({"deep": [value, 2**70]})["deep"][0] == f"<{kind.__module__}.{kind.__qualname__}>"
 
 
-def test_b7_a_mapping_that_refuses_to_be_read_harms_nothing() -> None:
+def test_b07_a_mapping_that_refuses_to_be_read_harms_nothing() -> None:
     """B7: a dict subclass with broken methods is read by dict's own, or named; its neighbours stay."""
     value = through({"bad": BadItems(a=1), "good": 1})
     assert value["good"] == 1
     assert value["bad"] in ({"a": 1}, f"<{__name__}.BadItems>")
 
 
-def test_b7_keyboard_interrupt_goes_through() -> None:
+def test_b07_keyboard_interrupt_goes_through() -> None:
     """B7: what must end the program is not swallowed."""
 
     class Stop(dict[str, Any]):

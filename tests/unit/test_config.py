@@ -461,7 +461,7 @@ def test_what_may_work_passes(kind: str, config: dict[str, Any], home: Path) -> 
     assert Settings.load().choose([asked]) == (asked,)
 
 
-def test_s4_a_secret_in_the_wrong_table_is_not_printed(home: Path) -> None:
+def test_s04_a_secret_in_the_wrong_table_is_not_printed(home: Path) -> None:
     """[destinations.lf] is told from [destination.lf], and none of its values is shown."""
     write(home, '[destinations.lf]\ntype = "otlp"\nheaders = {Authorization = "canary"}\n')
     said = rf"destinations in {home}/\.hush/hush\.toml is a table.*\[destination\.lf\]"

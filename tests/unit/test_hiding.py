@@ -21,7 +21,7 @@ SAID = 'se"cret/with spaces\\and+more'
     [SAID, json.dumps(SAID), repr(SAID), quote(SAID), quote(SAID, ""), SAID.rpartition(" ")[2]],
     ids=["plain", "json", "repr", "path", "query", "last word"],
 )
-def test_s4_a_secret_is_hidden_in_every_way_of_writing_it(said: str) -> None:
+def test_s04_a_secret_is_hidden_in_every_way_of_writing_it(said: str) -> None:
     """As a header, in a JSON answer, in a Python error, in a URL, without the word before it."""
     shown = hidden(f"no such key: {said}.", [SAID])
     assert "and+more" not in shown
@@ -29,7 +29,7 @@ def test_s4_a_secret_is_hidden_in_every_way_of_writing_it(said: str) -> None:
     assert shown.startswith("no such key: ")
 
 
-def test_s4_a_basic_header_is_hidden_decoded_too() -> None:
+def test_s04_a_basic_header_is_hidden_decoded_too() -> None:
     """Receivers say whose password is wrong."""
     header = "Basic " + base64.b64encode(b"joe-the-user:hunter22").decode()
     shown = hidden("user joe-the-user, password hunter22", [header])
@@ -43,7 +43,7 @@ def test_short_words_stay() -> None:
 
 @given(st.text(min_size=MIN_SECRET_CHARS, max_size=40), st.integers(0, 60), st.integers(0, 60))
 @settings(deadline=None)
-def test_s4_what_a_cut_leaves_of_a_secret_is_hidden(secret: str, before: int, kept: int) -> None:
+def test_s04_what_a_cut_leaves_of_a_secret_is_hidden(secret: str, before: int, kept: int) -> None:
     """Whichever end was cut, no more than a few characters of it stand there."""
     text = ("." * before + secret)[:kept] if kept < before + len(secret) else "." * before + secret
     for shown, rest in (

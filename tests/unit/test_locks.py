@@ -90,7 +90,7 @@ def test_bytes_of_one_file_are_locks_of_their_own(tmp_path: Path) -> None:
     assert in_child(lambda: LockFile(lock.path).try_lock(1)) == 1
 
 
-def test_s1_s2_the_file_is_private_and_no_symlink(tmp_path: Path) -> None:
+def test_s01_s02_the_file_is_private_and_no_symlink(tmp_path: Path) -> None:
     """It is made 0600, and a symlink in its place is refused."""
     before = os.umask(0)
     try:

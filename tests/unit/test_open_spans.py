@@ -75,7 +75,7 @@ def test_nothing_is_kept_of_traces_that_are_done() -> None:
     assert not spans._traces
 
 
-def test_f5_after_a_fork_the_parents_spans_are_foreign() -> None:
+def test_f05_after_a_fork_the_parents_spans_are_foreign() -> None:
     """The child knows spans that its parent started, and counts its own from nothing."""
     spans = OpenSpans()
     spans.opened(1, 10)
@@ -87,7 +87,7 @@ def test_f5_after_a_fork_the_parents_spans_are_foreign() -> None:
     assert not spans.closed(1, 11, local_root=False)
 
 
-def test_f5_a_grandchild_knows_the_grandparents_spans_as_foreign() -> None:
+def test_f05_a_grandchild_knows_the_grandparents_spans_as_foreign() -> None:
     """Two forks deep a span of the first process is foreign still."""
     spans = OpenSpans()
     spans.opened(1, 10)

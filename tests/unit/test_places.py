@@ -144,7 +144,7 @@ def test_where_nothing_can_be_made_the_search_for_a_parent_ends(below: str, tmp_
             Database(path / "t.db")
 
 
-def test_s1_missing_parents_are_made_private(tmp_path: Path) -> None:
+def test_s01_missing_parents_are_made_private(tmp_path: Path) -> None:
     """All of them 0700; what is there already stays as it is."""
     make_private_directory(tmp_path / "a" / "b" / "c")
     make_private_directory(tmp_path / "a" / "b" / "c")

@@ -103,7 +103,7 @@ def test_sdk3_shutdown_is_bounded_and_idempotent(app: App) -> None:
     assert app.span("before")["state"] == "ended"
 
 
-def test_f4_a_span_that_ends_after_shutdown_is_stored(app: App) -> None:
+def test_f04_a_span_that_ends_after_shutdown_is_stored(app: App) -> None:
     """F4: the SDK's atexit handler shuts down first; what ends in later handlers is not lost."""
     span = app.tracer.start_span("open")
     app.processor.shutdown()
@@ -380,7 +380,7 @@ def test_capture_never_holds_a_lock_while_it_encodes(app: App) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux wipes pages on fork")
 @pytest.mark.parametrize("live", [True, False])
-def test_f6_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Path, live: bool) -> None:
+def test_f06_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Path, live: bool) -> None:
     """F6: the fork is noticed before the span is counted as open; it is not taken for its parent's."""
     app = App(tmp_path / "t.db", live=live)
     app.tracer.start_span("parent").end()

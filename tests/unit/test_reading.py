@@ -87,7 +87,7 @@ def test_paths_with_uri_characters_open_that_file(tmp_path: Path, name: str) -> 
     assert all(path.name.startswith(name) for path in tmp_path.iterdir())
 
 
-def test_s7_statements_that_write_are_refused(db: Path) -> None:
+def test_s07_statements_that_write_are_refused(db: Path) -> None:
     """Not even code with the connection in hand can write through it."""
     with Reader(db) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader._connection.execute("DELETE FROM hush_requests")
@@ -107,7 +107,7 @@ def test_snapshot_sees_one_moment(db: Path) -> None:
         assert reader.row("request", request_id="new") is not None
 
 
-def test_s7_time_limit_ends_a_long_query(tmp_path: Path) -> None:
+def test_s07_time_limit_ends_a_long_query(tmp_path: Path) -> None:
     """A query past its limit is interrupted, and the reader goes on working."""
     with StoreRows(tmp_path / "traces.db") as rows:
         for n in range(2000):
@@ -119,7 +119,7 @@ def test_s7_time_limit_ends_a_long_query(tmp_path: Path) -> None:
         assert reader.row("schema_version")["value"] == 1
 
 
-def test_b9_invalid_utf8_is_replaced(tmp_path: Path) -> None:
+def test_b09_invalid_utf8_is_replaced(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 in a text column come out as U+FFFD."""
     path = tmp_path / "traces.db"
     with StoreRows(path) as rows:

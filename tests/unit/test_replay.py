@@ -235,7 +235,7 @@ def test_what_cannot_be_replayed_is_refused(
     assert rows(settings.db_path, "SELECT count(*) FROM hush_destinations") == [(0,)]
 
 
-def test_s4_a_literal_secret_of_a_replay_stays_in_the_private_table(
+def test_s04_a_literal_secret_of_a_replay_stays_in_the_private_table(
     app: App, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command's result and every view are without it."""

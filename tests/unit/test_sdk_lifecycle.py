@@ -147,7 +147,7 @@ def in_child(work: Callable[[], object]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_f5_a_child_uses_its_parents_provider(app: App) -> None:
+def test_f05_a_child_uses_its_parents_provider(app: App) -> None:
     """As after os.fork in a server: spans of both are stored, and the child's flush speaks of the child's."""
     app.tracer.start_span("before").end()
 
@@ -169,7 +169,7 @@ def test_f5_a_child_uses_its_parents_provider(app: App) -> None:
     not hasattr(ConcurrentMultiSpanProcessor, "_init_executor"),
     reason="the pool of an older SDK does not survive a fork (opentelemetry-python #4862): it hangs in the child",
 )
-def test_f5_a_concurrent_multi_processor_works_in_a_forked_child(tmp_path: Path) -> None:
+def test_f05_a_concurrent_multi_processor_works_in_a_forked_child(tmp_path: Path) -> None:
     """The SDK makes its pool anew in the child; ours goes on in it."""
     db = tmp_path / "t.db"
     both = ConcurrentMultiSpanProcessor()
@@ -184,7 +184,7 @@ def test_f5_a_concurrent_multi_processor_works_in_a_forked_child(tmp_path: Path)
     assert stored_spans(db) == {"before": 1, "child": 1, "after": 1}
 
 
-def test_f5_the_sdks_batch_processor_with_our_exporter_works_in_a_forked_child(tmp_path: Path) -> None:
+def test_f05_the_sdks_batch_processor_with_our_exporter_works_in_a_forked_child(tmp_path: Path) -> None:
     """It starts its thread anew in the child: what is flushed there is stored, and nothing of it twice."""
     db = tmp_path / "t.db"
     provider = TracerProvider(shutdown_on_exit=False)

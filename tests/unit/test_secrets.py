@@ -106,14 +106,14 @@ def test_unusable_file_pauses_and_is_named(content: bytes | None, tmp_path: Path
         ),
     ],
 )
-def test_s4_mask_hides_literals_and_keeps_references(config: Any, shown: Any) -> None:
+def test_s04_mask_hides_literals_and_keeps_references(config: Any, shown: Any) -> None:
     """What could be a secret is masked; references, switches and plain options stay readable."""
     before = json.dumps(config)
     assert mask(config) == shown
     assert json.dumps(config) == before
 
 
-def test_s4_the_parts_of_a_secret_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s04_the_parts_of_a_secret_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who raises with a password says neither the URL around it nor its encoding."""
     monkeypatch.setenv("HUSH_TEST_TOKEN", "by-reference")
     monkeypatch.delenv("HUSH_TEST_NONE", raising=False)

@@ -54,7 +54,7 @@ def test_s11_nothing_is_executed_that_was_read() -> None:
     assert not found & {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "xml.etree.ElementTree"}
 
 
-def test_s1_a_spool_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s01_a_spool_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever owns the directory could put segments there; its mode is left as it is."""
     path = tmp_path / "t.db.spool"
     path.mkdir(mode=0o755)
@@ -64,7 +64,7 @@ def test_s1_a_spool_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     assert path.stat().st_mode & 0o777 == 0o755
 
 
-def test_s2_a_link_in_the_place_of_the_spool_is_refused(tmp_path: Path) -> None:
+def test_s02_a_link_in_the_place_of_the_spool_is_refused(tmp_path: Path) -> None:
     """Also to a directory of ours."""
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "t.db.spool").symlink_to(tmp_path / "elsewhere")
@@ -73,7 +73,7 @@ def test_s2_a_link_in_the_place_of_the_spool_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["background.log", "output.log", "salvage"])
-def test_s2_links_in_the_spool_are_not_followed(name: str, tmp_path: Path) -> None:
+def test_s02_links_in_the_spool_are_not_followed(name: str, tmp_path: Path) -> None:
     """Neither what is logged and printed, nor what is kept of damage, goes through one."""
     target = tmp_path / "target"
     target.write_text("mine")
@@ -90,7 +90,7 @@ def test_s2_links_in_the_spool_are_not_followed(name: str, tmp_path: Path) -> No
     assert target.read_text() == "mine"
 
 
-def test_s2_the_default_place_is_at_home(tmp_path: Path) -> None:
+def test_s02_the_default_place_is_at_home(tmp_path: Path) -> None:
     """Not below a directory that everybody may write to; the demo's is made by mkdtemp, 0700."""
     settings = Settings.load()
     assert settings.db_path == tmp_path / ".hush" / "traces.db"
@@ -103,7 +103,7 @@ HOSTILE = ["x' OR '1'='1", "x'; DROP TABLE hush_requests; --", '" OR ""="', "%",
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_s7_values_are_bound(value: str, tmp_path: Path) -> None:
+def test_s07_values_are_bound(value: str, tmp_path: Path) -> None:
     """An id, a name or a workflow from outside is compared, never read as SQL."""
     db = tmp_path / "t.db"
     with StoreRows(db) as stored:
@@ -120,7 +120,7 @@ def test_s7_values_are_bound(value: str, tmp_path: Path) -> None:
         assert [row["request_id"] for row in reader.rows("request", request_id="r-1")] == ["r-1"]
 
 
-def test_s7_no_statement_is_put_together_from_values() -> None:
+def test_s07_no_statement_is_put_together_from_values() -> None:
     """They stand in .sql files; the one that is formatted takes a number of ours."""
     verbs = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "REPLACE ", "ATTACH ")
     found = []
@@ -131,7 +131,7 @@ def test_s7_no_statement_is_put_together_from_values() -> None:
     assert found == ["database.py"]
 
 
-def test_s1_the_log_is_private_under_any_umask(tmp_path: Path) -> None:
+def test_s01_the_log_is_private_under_any_umask(tmp_path: Path) -> None:
     """Also the one that is begun when it is full."""
     before = os.umask(0)
     try:
@@ -144,7 +144,7 @@ def test_s1_the_log_is_private_under_any_umask(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_s9_spans_name_no_destination(tmp_path: Path) -> None:
+def test_s09_spans_name_no_destination(tmp_path: Path) -> None:
     """Whatever attributes, events, inputs and metadata say: nothing is sent anywhere."""
     said = {
         "tracer_type": "otlp",

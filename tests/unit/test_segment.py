@@ -282,7 +282,7 @@ def test_an_identity_lives_by_its_lock(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_s1_the_spool_and_what_it_lies_in_are_private(tmp_path: Path) -> None:
+def test_s01_the_spool_and_what_it_lies_in_are_private(tmp_path: Path) -> None:
     """S1: directories are made 0700 and files 0600 under any umask, missing parents included."""
     before = os.umask(0)
     try:
@@ -297,7 +297,7 @@ def test_s1_the_spool_and_what_it_lies_in_are_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(segment.path.stat().st_mode) == 0o600
 
 
-def test_s1_an_open_spool_directory_is_closed_to_others(tmp_path: Path) -> None:
+def test_s01_an_open_spool_directory_is_closed_to_others(tmp_path: Path) -> None:
     """A directory that others may read is made private when it is ours."""
     path = tmp_path / "t.db.spool"
     path.mkdir(mode=0o755)

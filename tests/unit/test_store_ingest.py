@@ -350,7 +350,7 @@ def test_a_request_that_turned_out_well_keeps_no_error_of_its_owners_death(store
     assert store.requests()[f"{1:032x}"]["error_message"] is None
 
 
-def test_f5_a_childs_end_is_used_only_when_the_owner_dies(store: Store) -> None:
+def test_f05_a_childs_end_is_used_only_when_the_owner_dies(store: Store) -> None:
     """F5: a forked child's end of its parent's span waits; the parent's own end wins."""
     store.take(start(1, ROOT), start(2, 2))
     store.take(end(1, ROOT, flags=FLAG_PROVISIONAL, name="child's"), writer=OTHER)
@@ -948,7 +948,7 @@ def test_f29_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.db"]
 
 
-def test_s1_the_database_is_private_under_any_umask(tmp_path: Path) -> None:
+def test_s01_the_database_is_private_under_any_umask(tmp_path: Path) -> None:
     """S1: file, WAL and shared memory 0600, every directory that was made 0700."""
     before = os.umask(0)
     try:
@@ -961,7 +961,7 @@ def test_s1_the_database_is_private_under_any_umask(tmp_path: Path) -> None:
     assert modes == {"a": 0o700, "b": 0o700, "t.db": 0o600, "t.db-wal": 0o600, "t.db-shm": 0o600}
 
 
-def test_s1_a_database_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_s01_a_database_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     """S1: an existing file of ours becomes 0600; a symlink or a directory in its place is refused."""
     path = tmp_path / "t.db"
     path.touch(mode=0o644)

@@ -488,10 +488,10 @@ def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-def test_b6_a_disk_without_room_for_a_large_segment_gets_a_small_one(
+def test_f20_a_disk_without_room_for_a_large_segment_gets_a_small_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B6: on ENOSPC the smallest segment is tried at once, and capacities grow again from there."""
+    """F20: on ENOSPC the smallest segment is tried at once, and capacities grow again from there."""
     writer = writer_of(settings, Append.MAP)
     asked = room_for(600 * 1024, monkeypatch)
     for _ in range(6):
@@ -501,10 +501,10 @@ def test_b6_a_disk_without_room_for_a_large_segment_gets_a_small_one(
     assert writer.dropped == 0
 
 
-def test_b6_a_large_record_gets_what_it_needs_or_is_dropped(
+def test_f20_a_large_record_gets_what_it_needs_or_is_dropped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B6: the retry is as large as the record needs; without room for that, it is dropped and counted."""
+    """F20: the retry is as large as the record needs; without room for that, it is dropped and counted."""
     writer = writer_of(settings, Append.MAP)
     writer.append(b"first")
     asked = room_for(450 * 1024, monkeypatch)
@@ -717,7 +717,7 @@ def test_force_flush_waits_for_what_lies_in_a_fenced_segment(
 # ------------------------------------------------------------------ signals and threads
 
 
-def test_f8_a_record_from_a_signal_handler_in_the_midst_of_an_append(
+def test_f08_a_record_from_a_signal_handler_in_the_midst_of_an_append(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F8: a handler that writes while its own thread is appending neither deadlocks nor loses a record."""
@@ -742,7 +742,7 @@ def test_f8_a_record_from_a_signal_handler_in_the_midst_of_an_append(
     assert not writer.is_drained()
 
 
-def test_f8_a_nested_record_that_is_dropped_counts_for_the_process(
+def test_f08_a_nested_record_that_is_dropped_counts_for_the_process(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F8: force_flush hears of a drop, whichever of the process's segments refused the record."""
@@ -758,7 +758,7 @@ def test_f8_a_nested_record_that_is_dropped_counts_for_the_process(
     assert writer.dropped == 1
 
 
-def test_f8_sealing_from_a_signal_handler_leaves_the_append_whole(
+def test_f08_sealing_from_a_signal_handler_leaves_the_append_whole(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F8: a SIGTERM handler that shuts down in the midst of an append takes nothing from under it."""
@@ -797,7 +797,7 @@ def test_threads_lose_nothing(settings: Settings, writer: SpoolWriter) -> None:
 # ------------------------------------------------------------------ fork
 
 
-def test_f5_a_forked_child_writes_to_a_segment_of_its_own(settings: Settings, writer: SpoolWriter) -> None:
+def test_f05_a_forked_child_writes_to_a_segment_of_its_own(settings: Settings, writer: SpoolWriter) -> None:
     """F5: parent and child share neither identity nor file, and the union of both is whole."""
     index = writer.definitions.intern(lambda i: b"meaning %d" % i)
     writer.append(b"parent", index)
@@ -816,7 +816,7 @@ def test_f5_a_forked_child_writes_to_a_segment_of_its_own(settings: Settings, wr
     assert sorted(payloads(settings)) == sorted([meaning, b"parent", b"parent again", meaning, b"child"])
 
 
-def test_f7_a_fork_in_the_midst_of_an_append_leaves_the_child_free(
+def test_f07_a_fork_in_the_midst_of_an_append_leaves_the_child_free(
     settings: Settings, writer: SpoolWriter
 ) -> None:
     """F7: a child forked while the lock is held and an append under way writes at once."""
@@ -867,7 +867,7 @@ def test_after_fork_is_the_state_of_a_process_that_has_not_written(
     ],
     ids=["seal", "release", "is_drained", "count_error", "count_cut", "ring"],
 )
-def test_f6_a_child_forked_at_c_level_does_nothing_to_its_parents_segment(
+def test_f06_a_child_forked_at_c_level_does_nothing_to_its_parents_segment(
     settings: Settings, writer: SpoolWriter, use: Callable[[SpoolWriter], object]
 ) -> None:
     """F6: whatever it calls first, as at its exit, the parent goes on in its own segment."""
