@@ -7,6 +7,11 @@ RECEIVERS := .venv-receivers
 # Receivers of hundreds of megabytes with old dependencies, for `make test-peers` alone.
 PHOENIX := .venv-phoenix
 MLFLOW := .venv-mlflow
+# Jaeger for the same, built from its Go module where there is Go: `make peers-go`, ten minutes of CPU time and 2 GB of
+# build cache. The module's tags are those of Jaeger 1; cmd/jaeger in it is Jaeger 2.13.
+PEERS_GO := .peers-go
+JAEGER := github.com/jaegertracing/jaeger/cmd/jaeger
+JAEGER_VERSION := v1.76.0
 # The oldest SDK that pyproject.toml allows.
 OLDEST := .venv-oldest
 PRICES := .venv-prices
@@ -14,7 +19,7 @@ PRICES := .venv-prices
 AUDIT := .venv-audit
 JOBS ?= 4
 
-.PHONY: demo soak test test-peers test-oldest bench prices lint types imports clean audit
+.PHONY: demo soak test test-peers peers-go test-oldest bench prices lint types imports clean audit
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -24,9 +29,11 @@ test: $(VENV)/.installed $(RECEIVERS)/.installed
 	$(BIN)/python -m pytest -m 'not alone' -n $(JOBS) --dist worksteal tests
 
 # Receivers that nobody here wrote. Jaeger and the Collector take part where their programs are:
-# $$JAEGER_BIN or `jaeger`, $$OTELCOL_BIN or `otelcol`.
+# $$JAEGER_BIN, what `make peers-go` has built, or `jaeger`; $$OTELCOL_BIN or `otelcol`.
 test-peers: $(VENV)/.installed $(RECEIVERS)/.installed $(PHOENIX)/.installed $(MLFLOW)/.installed
 	$(BIN)/python -m pytest tests/peers_heavy
+
+peers-go: $(PEERS_GO)/.installed
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone tests/unit tests/recovery
@@ -82,6 +89,13 @@ $(MLFLOW)/.installed: pyproject.toml
 	$(MLFLOW)/bin/python -m pip install -q --disable-pip-version-check 'mlflow>=3.17'
 	touch $@
 
+# A module of its own: `go install` refuses a program whose module replaces others.
+$(PEERS_GO)/.installed:
+	mkdir -p $(PEERS_GO)
+	cd $(PEERS_GO) && { [ -f go.mod ] || go mod init peers; } && go get -tool $(JAEGER)@$(JAEGER_VERSION)
+	cd $(PEERS_GO) && go build -o bin/jaeger $(JAEGER)
+	touch $@
+
 $(AUDIT)/.installed:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7'
@@ -96,4 +110,4 @@ $(OLDEST)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) $(PEERS_GO) build dist

@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from compare import Fields, as_shown, from_otlp
 from reading import from_otlp_json, get
-from servers import Launch, look_for, serving
+from servers import ROOT, Launch, look_for, serving
 
 TRACES = 100_000
 """What it keeps, and more than any test sends."""
@@ -44,6 +45,14 @@ class Jaeger:
         }
         return from_otlp([from_otlp_json(get(f"{self._query}/api/v3/traces", wanted)["result"])])
 
+    def shown(self) -> list[dict[str, Any]]:
+        """The spans of its one trace, as its interface reads them: tags and references."""
+        services = get(f"{self._query}/api/services")["data"] or []
+        always = {"start": 1, "end": 7_000_000_000_000_000}  # microseconds; else the last hours
+        found = [get(f"{self._query}/api/traces", {"service": one, **always})["data"] for one in services]
+        traces = {trace["traceID"]: trace for listed in found for trace in listed}
+        return [span for trace in traces.values() for span in trace["spans"]]
+
     def kept(self, stored: Fields) -> Fields:
         """Everything."""
         return stored
@@ -53,8 +62,8 @@ class Jaeger:
 
 
 def find_jaeger() -> str | None:
-    """`$JAEGER_BIN`, or `jaeger` on PATH."""
-    return look_for("JAEGER_BIN", None, "jaeger")
+    """`$JAEGER_BIN`, what `make peers-go` has built, or `jaeger` on PATH."""
+    return look_for("JAEGER_BIN", ROOT / ".peers-go" / "bin" / "jaeger", "jaeger")
 
 
 @contextmanager

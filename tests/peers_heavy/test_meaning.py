@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from jaeger_server import Jaeger
 from mlflow_server import Experiment
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
@@ -335,3 +336,47 @@ def test_mlflow_understands_pydantic_ai(store: TraceStore, experiment: Experimen
     usage = json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])
     assert usage["input_tokens"] == agent["gen_ai.aggregated_usage.input_tokens"]
     assert usage["output_tokens"] == agent["gen_ai.aggregated_usage.output_tokens"]
+
+
+# ------------------------------------------------------------------ Jaeger
+
+
+def tags_of(span: dict[str, Any]) -> dict[str, Any]:
+    """By key."""
+    return {tag["key"]: tag["value"] for tag in span["tags"]}
+
+
+def test_jaeger_shows_tags_errors_and_the_tree(store: TraceStore, jaeger: Jaeger) -> None:
+    """No dialect: a node's columns as tags, its error as Jaeger's own, each pass between the loop and its node."""
+    run_workflow(store, "jaeger", {"endpoint": jaeger.endpoint})
+    spans = eventually(lambda: found if len(found := jaeger.shown()) == 7 else None, what="7 spans")
+    names = {span["spanID"]: span["operationName"] for span in spans}
+    edges = [
+        (
+            span["operationName"],
+            *(names[one["spanID"]] for one in span["references"] if one["refType"] == "CHILD_OF"),
+        )
+        for span in spans
+    ]
+    assert sorted(edges) == [
+        ("ask", "iteration[0]"),
+        ("ask", "iteration[1]"),
+        ("digest",),
+        ("each", "digest"),
+        ("iteration[0]", "each"),
+        ("iteration[1]", "each"),
+        ("search", "digest"),
+    ]
+    by_name = {span["operationName"]: tags_of(span) for span in spans}
+    assert {name: tags.get("error") for name, tags in by_name.items() if "error" in tags} == {"search": True}
+    assert by_name["search"]["otel.status_description"] == "TimeoutError: 5 s"
+    ask, root = by_name["ask"], by_name["digest"]
+    assert (ask["span.kind"], ask["gen_ai.request.model"], ask["gen_ai.usage.input_tokens"]) == (
+        "client",
+        "gpt-4o",
+        49,
+    )
+    assert ask["hush.node.name"] == "digest.each.ask"
+    assert json.loads(ask["input.value"]) == {"messages": MESSAGES}
+    assert (root["user.id"], root["session.id"]) == ("ada", "session-1")
+    assert json.loads(root["output.value"]) == {"a": 42}
