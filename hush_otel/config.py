@@ -57,6 +57,7 @@ class Settings:
         python: The interpreter for the background process when `sys.executable` is none.
         tracer_modules: Modules that register tracers, for the processes that run them.
         redaction: What is hidden before it is stored; None hides nothing.
+        search: Build the full-text index; without it one that is there is removed.
     """
 
     db_path: Path
@@ -78,6 +79,7 @@ class Settings:
     python: str | None = None
     tracer_modules: tuple[str, ...] = ()
     redaction: RedactionRules | None = None
+    search: bool = True
 
     @classmethod
     def load(cls, db_path: str | os.PathLike[str] | None = None, **overrides: object) -> Settings:
@@ -116,6 +118,7 @@ class Settings:
             "python": layers.text("python"),
             "tracer_modules": layers.modules("tracer_modules"),
             "redaction": _redaction(layers.file.get("redaction")),
+            "search": layers.boolean("search", default=True),
         }
         place, names = layers.names("destinations")
         values["destinations"] = resolve_destinations(names, known, place)

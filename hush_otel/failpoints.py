@@ -46,7 +46,9 @@ RETENTION: Final = (
     "retention.ended",
 )
 """Reached by the background process where something may be deleted, in this order."""
-MOMENTS: Final = (*APP, *BACKGROUND, *RETENTION)
+SEARCH: Final = ("search.indexed", "search.committed", "search.merged", "search.emptied")
+"""Reached by the background process while it builds the full-text index, or empties one."""
+MOMENTS: Final = (*APP, *BACKGROUND, *RETENTION, *SEARCH)
 ACTIONS: Final = ("kill", "error", "pause")
 
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from hush_otel.config import Settings
 from hush_otel.failpoints import reach
-from hush_otel.store import notes, space
+from hush_otel.store import notes, search_index, space
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Ingest
 from hush_otel.store.prunable import Oldest, Queue, Surplus, Walk
@@ -90,6 +90,7 @@ class Retention:
         self._tasks: deque[_Task] = deque()
         self._order: Order | None = None
         self._in_round = False
+        self._compacts = False
         self._gives_back = False
         self._must_truncate = False
         self._skipped = self._quota = 0
@@ -186,6 +187,8 @@ class Retention:
             self._database.checkpoint_after(CHECKPOINT_PAGES)
         if self._tasks:
             self._prune(until)
+        elif self._compacts:
+            self._compact(until)
         elif self._gives_back:
             self._give_back(until)
         else:
@@ -208,6 +211,7 @@ class Retention:
         if self._order is not None:
             self._tasks.extend(_tasks(self._order.rule))
             self._gives_back = True
+            self._compacts = self._order.rule.to_bytes is not None
         return self._order is not None
 
     def _has_rules(self) -> bool:
@@ -247,7 +251,7 @@ class Retention:
         while not done:
             rows = ROWS_AT_ONCE
             if task.down_to is not None:
-                surplus = space.look(db).used - task.down_to
+                surplus = self._used(db) - task.down_to
                 if surplus <= 0:
                     done = True
                     break
@@ -266,6 +270,23 @@ class Retention:
         return done
 
     # ------------------------------------------------------------------ room
+
+    def _used(self, db: sqlite3.Connection) -> int:
+        """For an order, what is used once the full-text index is without what it has forgotten."""
+        return space.look(db).used - (search_index.dead_bytes(db) if self._compacts else 0)
+
+    def _compact(self, until: float) -> None:
+        """The index gives back what it has forgotten. Where that was less than it seemed, more has to go."""
+
+        def change(db: sqlite3.Connection) -> bool:
+            while search_index.compact(db):
+                if self._clocks.monotonic() >= until:
+                    return True
+            return False
+
+        self._compacts = self._database.write(change)
+        if not self._compacts and self._order is not None:
+            self._tasks.extend(_tasks(self._order.rule))
 
     def _give_back(self, until: float) -> None:
         now = self._database.read(space.look)
@@ -310,7 +331,7 @@ class Retention:
         with suppress(sqlite3.Error):
             self._database.checkpoint_after()
         self._tasks.clear()
-        self._order, self._in_round, self._gives_back = None, False, False
+        self._order, self._in_round, self._gives_back, self._compacts = None, False, False, False
         self._next = self._next_round = now + ROUND_S
 
 

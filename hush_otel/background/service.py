@@ -29,6 +29,7 @@ from hush_otel.version import __version__
 
 from .client import BackgroundClient, version_key
 from .drain import Drain, DrainProgress
+from .indexing import Indexing
 from .metrics import DeliveryMetrics
 from .relay import Relay
 from .retention import Retention
@@ -74,6 +75,7 @@ class Service:
         self._drain = Drain(directory, self._database, settings.redaction)
         self._upkeep = Upkeep(directory, self._database, self._drain, settings)
         self._retention = Retention(self._database, self._drain.ingest, settings)
+        self._indexing = Indexing(self._database, self._drain.ingest, wanted=settings.search)
         self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
         self._metrics = DeliveryMetrics(settings.db_path)
         # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
@@ -132,6 +134,7 @@ class Service:
             relayed = self._relay.step()
             self._upkeep.step()
             self._prune(progress)
+            self._indexing.step(drained=progress.spans, behind=full or not progress.caught_up)
         except StoreFenced as exc:
             log.info("leaving: %s", exc)
             self._stop.set()
@@ -141,6 +144,9 @@ class Service:
             self.lost = True
             return 0.0
         except sqlite3.DatabaseError as exc:
+            if self._indexing.is_blamed(exc):
+                self._indexing.begin_anew(exc)
+                return 0.0
             if is_corrupt(exc):
                 self._begin_anew(exc)
                 return 0.0
@@ -152,7 +158,7 @@ class Service:
             return FAILED_S
         # Without room nothing is read, and nobody is asked to ring.
         pause_s = FAILED_S if full and not relayed else self._pause(progress, relayed=relayed)
-        return min(pause_s, self._retention.wait_s())
+        return min(pause_s, self._retention.wait_s(), FAILED_S if full else self._indexing.wait_s())
 
     def _prune(self, progress: DrainProgress) -> None:
         asked, self._commands = self._drain.commands != self._commands, self._drain.commands
@@ -183,6 +189,8 @@ class Service:
             return 0.0
         if now < self._busy_at + LINGER_S:
             return LOOK_S
+        if self._indexing.wait_s() == 0:
+            return 0.0  # it looks again after each step: nobody needs to ring
         if not self._asleep:
             # Ask first, then look once more: whoever published before it saw the request is read now.
             self._asleep = True
@@ -206,7 +214,7 @@ class Service:
             return False
         if not self._drain.is_empty() or not self._relay.is_idle() or self._upkeep.has_open_requests():
             return False
-        if self._retention.is_busy():
+        if self._retention.is_busy() or self._indexing.is_busy():
             return False
         needed = self._upkeep.has_live_writers()
         if asked and needed:
@@ -234,6 +242,16 @@ class Service:
             StoreError: Some segment cannot be stored; what was stored of the others stays stored.
         """
         report = DrainReport()
+        try:
+            self._drain_into(report)
+        except sqlite3.DatabaseError as exc:
+            if not self._indexing.is_blamed(exc):
+                raise
+            self._indexing.begin_anew(exc)
+            self._drain_into(report)
+        return report
+
+    def _drain_into(self, report: DrainReport) -> None:
         while True:
             if self._retention.is_full() and not self._retention.make_room():
                 raise StoreError(
@@ -253,12 +271,12 @@ class Service:
         while self._relay.queue_due(now):
             pass  # a stretch at a time
         self._retention.finish()
+        self._indexing.finish()
         if stuck := self._drain.stuck():
             raise StoreError(
                 f"the records in {stuck[0]} cannot be stored; they stay there",
                 hint="upgrade hush-otel, then drain again; its log says what failed",
             )
-        return report
 
     def has_live_writers(self) -> bool:
         """Whether a process lives that may write more."""

@@ -36,6 +36,10 @@ class Ingest:
         self._seq: int | None = None
         self._nowhere: Place | None = None
         self._calls = Calls()
+        self.searched_upto = 0
+        """Up to which row the full-text index has been: what ends behind that it looks at again."""
+        self.unsearched = 0
+        """How many rows it was told of since somebody has set this to 0."""
 
     def forget(self) -> None:
         """After a rollback: what was cached may not exist."""

@@ -31,8 +31,12 @@ def problems(path: Path) -> list[str]:
 
 
 def is_corrupt(exc: sqlite3.Error) -> bool:
-    """SQLITE_CORRUPT: the file is a database, and broken inside (sqlite.org/rescode.html)."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
+    """SQLITE_CORRUPT: the file is a database, and broken inside (sqlite.org/rescode.html).
+
+    What FTS5 calls so is only its index (search_index.py).
+    """
+    code = getattr(exc, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_CORRUPT and code != sqlite3.SQLITE_CORRUPT_VTAB
 
 
 def move_aside(path: Path) -> Path:

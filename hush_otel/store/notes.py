@@ -1,4 +1,4 @@
-"""What retention remembers beside its rows, in hush_meta: times and reasons, by name."""
+"""What the background process remembers beside its rows, in hush_meta: times, states, by name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def number(db: sqlite3.Connection, name: str) -> float | None:
     """A note that is a number; None when there is none."""
     row = db.execute(SQL["look_up_note"], (name,)).fetchone()
     return None if row is None else float(row[0])
+
+
+def text(db: sqlite3.Connection, name: str) -> str | None:
+    """A note that is a word; None when there is none."""
+    row = db.execute(SQL["look_up_note"], (name,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def newest(db: sqlite3.Connection) -> float | None:

@@ -5,7 +5,8 @@ is found and deleted by the next look. A request goes in this order, so that no 
 that would be missed (`hush-otel audit`) or sent by mistake:
 
 1. its deliveries; with the last of them what it owes and what it is found by;
-2. its spans, each with its references to payloads and media, and those with their last reference;
+2. its spans, each with its words in the full-text index, its references to payloads and media, and those with
+   their last reference;
 3. its traces, unless spans of other requests are in them, and the request itself.
 
 Counted in the same transaction: ended rows as `ledger.PRUNED`, spans of deliveries that nobody has accepted
@@ -23,13 +24,15 @@ import msgspec
 
 from hush_otel.model import SpanState
 
-from . import ledger
+from . import ledger, search_index
 from .statements import load_statements
 
 SQL: Final = load_statements("retention")
 
 ROWS_AT_ONCE: Final = 100
 """Spans, or deliveries, that one unit deletes at most: about a millisecond. Long texts lie in payloads."""
+CHARS_AT_ONCE: Final = 64 * 1024
+"""Of texts that one unit forgets in the full-text index: 5 ms. One that has more to forget does only that."""
 
 
 class Pruned:
@@ -73,7 +76,10 @@ class Pruning:
             return False
         for statement in ("forget_owed", "forget_askers", "forget_labels"):
             self._db.execute(SQL[statement], names)
-        spans = self._rows("delete_spans", limited)
+        numbers = [number for (number,) in self._rows("spans_of", limited)]
+        if not search_index.forget(self._db, numbers, CHARS_AT_ONCE):
+            return False
+        spans = self._rows("delete_spans", {"spans": _json(numbers)})
         self._count_spans(spans)
         self._delete_payloads([number for number, _, _, large in spans if large])
         self._delete_media([number for number, _, _, large in spans if large])
@@ -100,6 +106,7 @@ class Pruning:
         if not spans:
             return
         self._into.spans += len(spans)
+        search_index.spans_gone(self._db)
         states = Counter(state for _, _, state, _ in spans)
         # No record stands for an interrupted row: it leaves the ledger as it came.
         counts = {ledger.PRUNED: states[SpanState.ENDED], ledger.INTERRUPTED: -states[SpanState.INTERRUPTED]}

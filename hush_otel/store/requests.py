@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 
+from . import search_index
 from .pruning import settle_traces
 from .rows import END_NS, END_SEQ, NODE, START_NS, STATE, STATUS_CODE, STATUS_MESSAGE, SpanRow
 from .statements import load_statements
@@ -194,6 +195,7 @@ class Requests:
     def _merge(self, db: sqlite3.Connection, old: int, new: int, trace: int) -> None:
         """All that a trace's own request holds belongs to a request that exists already."""
         self._move_traces(db, old, new, trace)
+        search_index.again_of_request(db, old)
         db.execute(SQL["lower_queued"], {"old": old, "new": new})
         db.execute(SQL["move_spans"], (new, old))
         db.execute(SQL["move_deliveries"], (new, old))

@@ -13,7 +13,7 @@ from hush_otel import records
 from hush_otel.mapping.semconv import promote
 from hush_otel.model import SpanState
 
-from . import ledger
+from . import ledger, search_index
 from .arrivals import Arrival, Place, Running
 from .media import store_media
 from .payloads import store_large
@@ -108,10 +108,18 @@ class SpanWriter:
         """Spans that were stored as running."""
         self._db.executemany(SQL["end_span"], [(*end_columns(row.values), was.row) for row, was in ended])
         self._db.executemany(SQL["delete_running"], [(was.row,) for _, was in ended])
+        self._search_again([was.row for _, was in ended])
         for row, was in ended:
             self._sums.count(row, was_running=True, moved_from=was.request)
             if row.large or was.large:
                 store_large(self._db, row, was.row, replaces=True)
+
+    def _search_again(self, numbers: list[int]) -> None:
+        """Rows that have ended: the full-text index passes over those that run."""
+        late = [number for number in numbers if number <= self._shared.searched_upto]
+        if late:
+            search_index.again(self._db, late)
+            self._shared.unsearched += len(late)
 
     def _end_row(self, arrival: Arrival) -> SpanRow:
         record: records.End = arrival.record
@@ -206,6 +214,8 @@ class SpanWriter:
         self._sums.roll_up(request).reach(seq)
 
     def _replace(self, row: SpanRow, number: int) -> None:
+        search_index.forget_changed(self._db, number)
+        self._shared.unsearched += 1
         self._db.execute(SQL["replace_span"], (*row.values, number))
         store_large(self._db, row, number, replaces=True)
 
@@ -307,6 +317,7 @@ class SpanWriter:
         end_ns = max(start_ns, int(self._now * 1e9))
         self._db.execute(SQL["interrupt_span"], (seq, end_ns, DIED, was.row))
         self._db.execute(SQL["delete_running"], (was.row,))
+        self._search_again([was.row])
         self._shared.running(self._db).pop(key, None)
         roll_up = self._sums.roll_up(was.request)
         roll_up.running -= 1

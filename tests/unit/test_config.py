@@ -64,6 +64,7 @@ SETTINGS: dict[str, tuple[str, Any, str, Any]] = {
     "retention_undelivered": ("true", True, "no", False),
     "max_db_bytes": ("2097152", 2 * MIB, "4194304", 4 * MIB),
     "python": ('"/file/python"', "/file/python", "/env/python", "/env/python"),
+    "search": ("false", False, "on", True),
     "tracer_modules": ('["shop.tracing"]', ("shop.tracing",), "a, b.c", ("a", "b.c")),
 }
 

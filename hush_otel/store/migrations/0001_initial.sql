@@ -164,6 +164,18 @@ CREATE TABLE hush_span_media (
 ) WITHOUT ROWID;
 CREATE INDEX hush_span_media_media ON hush_span_media (media);
 
+-- The full-text index, hush_search (store/search_index.py), is made where SQLite has FTS5. Its documents hold the words
+-- of some spans of one request; here stands which. A document's number is its request's * 2^20 + its place in it.
+CREATE TABLE hush_search_docs (
+    span INTEGER PRIMARY KEY,
+    doc  INTEGER NOT NULL
+);
+CREATE INDEX hush_search_docs_doc ON hush_search_docs (doc);
+-- Spans that are to be looked at once more: they ended, or changed, when the index was past them.
+CREATE TABLE hush_search_again (
+    span INTEGER PRIMARY KEY
+);
+
 -- Spans that have not ended, by the process that runs them.
 CREATE TABLE hush_running (
     span        INTEGER PRIMARY KEY,

@@ -42,10 +42,11 @@ DELETE FROM hush_askers INDEXED BY hush_askers_request WHERE request IN (SELECT 
 -- name: forget_labels
 DELETE FROM hush_request_labels WHERE request IN (SELECT value FROM json_each(:requests))
 
+-- name: spans_of
+SELECT s.id FROM json_each(:requests) j CROSS JOIN hush_spans s ON s.request = j.value LIMIT :limit
+
 -- name: delete_spans
-DELETE FROM hush_spans WHERE id IN (
-    SELECT s.id FROM json_each(:requests) j CROSS JOIN hush_spans s ON s.request = j.value LIMIT :limit
-)
+DELETE FROM hush_spans WHERE id IN (SELECT value FROM json_each(:spans))
 RETURNING id, trace, state, large
 
 -- name: has_spans
