@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
 import click
@@ -13,6 +15,7 @@ from rich.text import Text
 from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.compare import Pair, Side, compare
+from hush_otel.presentation.detail import detail
 from hush_otel.presentation.listing import shown
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, find_request
@@ -31,9 +34,10 @@ CLOSE: Final = 1.05
 @click.command("diff")
 @click.argument("a", metavar="A", shell_complete=request_ids)
 @click.argument("b", metavar="B", shell_complete=request_ids)
+@click.option("--io", is_flag=True, help="With the lines in which inputs and outputs differ.")
 @click.option("--json", "as_json", is_flag=True, help="One object: a, b, and rows, one for each step.")
 @click.pass_obj
-def command(db: str | None, a: str, b: str, as_json: bool) -> None:
+def command(db: str | None, a: str, b: str, io: bool, as_json: bool) -> None:
     """Compare two requests step by step.
 
     Durations, tokens, cost, and whether the same went in and came out. Steps belong together that have the
@@ -44,10 +48,13 @@ def command(db: str | None, a: str, b: str, as_json: bool) -> None:
         ids = find_request(reader, a), find_request(reader, b)
         requests = [_request(reader, one) for one in ids]
         pairs = compare(reader, *ids)
-    if as_json:
-        print_json({"a": requests[0], "b": requests[1], "rows": [pair.as_json() for pair in pairs]})
-    else:
-        _render(console(), requests, pairs)
+        if as_json:
+            print_json({"a": requests[0], "b": requests[1], "rows": [pair.as_json() for pair in pairs]})
+            return
+        out = console()
+        _render(out, requests, pairs)
+        if io:
+            _print_differences(out, reader, pairs)
 
 
 def _request(reader: Reader, request_id: str) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _tokens(pair: Pair) -> Text:
 
 
 def _cost(pair: Pair) -> Text:
-    return _both(*(text.cost(one.cost_usd) if one else "" for one in (pair.a, pair.b)))
+    return _both(*(text.cost(one.cost_usd, one.cost_source) if one else "" for one in (pair.a, pair.b)))
 
 
 def _both(a: str, b: str) -> Text:
@@ -157,6 +164,37 @@ def _differences(pair: Pair) -> Iterator[str]:
         yield "input"
     if pair.output_differs:
         yield "output"
+
+
+def _print_differences(out: Console, reader: Reader, pairs: list[Pair]) -> None:
+    for pair in pairs:
+        if pair.a is None or pair.b is None or not (pair.input_differs or pair.output_differs):
+            continue
+        sides = [detail(reader, asdict(side)) for side in (pair.a, pair.b)]
+        out.print()
+        out.print(Text(text.clean(pair.node_name), style="bold"))
+        for word in ("input", "output"):
+            texts = [getattr(side, word) or "" if side else "" for side in sides]
+            if texts[0] != texts[1]:
+                out.print(Text(f"  {word}", style="bright_black"))
+                _print_lines(out, *texts)
+
+
+def _print_lines(out: Console, a: str, b: str) -> None:
+    """What a unified diff says of two texts, JSON indented, without its heads."""
+    before, after = (text.lines(text.readable(value)[:MOST_CHARS]) for value in (a, b))
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=CONTEXT_LINES))[2:]
+    for line in lines[:MOST_LINES]:
+        out.print(Text(f"    {line}", style=_LINE_STYLES.get(line[:1], "")), soft_wrap=not out.is_terminal)
+    if len(lines) > MOST_LINES:
+        out.print(Text(f"    … {text.plural(len(lines) - MOST_LINES, 'more line')}", style="yellow"))
+
+
+MOST_CHARS: Final = 64 * 1024
+"""Of each text: finding differences takes time that grows with both."""
+MOST_LINES: Final = 40
+CONTEXT_LINES: Final = 1
+_LINE_STYLES: Final = {"-": "red", "+": "green", "@": "bright_black"}
 
 
 def _summary(pairs: list[Pair]) -> str:

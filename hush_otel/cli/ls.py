@@ -16,7 +16,7 @@ from hush_otel.presentation.listing import page
 from hush_otel.presentation.waiting import open_reader
 
 from .filters import filtering
-from .output import STATUS_STYLES, awaits_spans, console, cut, plain_table, print_json
+from .output import STATUS_STYLES, awaits_spans, busy, console, cut, plain_table, print_json
 
 DEFAULT_LIMIT: Final = 20
 """Fits a terminal window."""
@@ -56,7 +56,7 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
     (computed_usd).
     """
     filters = Filters(**options)
-    with open_reader(Settings.load(db)) as reader:
+    with open_reader(Settings.load(db)) as reader, busy("looking further back"):
         requests = page(reader, filters, limit=limit).requests
     if as_json:
         for request in requests:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from hush_otel.presentation import text
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bytes | bool | None"
 
 NAME: Final = "hush-otel"
+
+BUSY_AFTER_S: Final = 1.0
+"""Whoever waits longer wants to know that something happens."""
 
 PIPED_WIDTH: Final = 4000
 """Columns where nobody looks at a terminal: rows keep their natural width and stay greppable."""
@@ -115,13 +119,19 @@ _TRAILING: Final = re.compile(r" +$", re.MULTILINE)
 
 @contextmanager
 def busy(words: str) -> Iterator[None]:
-    """Something moves on standard error meanwhile, where somebody looks at it."""
+    """After a second something moves on standard error, where somebody looks at it."""
     err = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    if not err.is_terminal:
+    status = err.status(Text(f"{words} …"))
+    timer = threading.Timer(BUSY_AFTER_S, status.start)
+    if err.is_terminal:
+        timer.start()
+    try:
         yield
-        return
-    with err.status(Text(f"{words} …")):
-        yield
+    finally:
+        timer.cancel()
+        if err.is_terminal:
+            timer.join()  # it may be starting just now
+        status.stop()
 
 
 def plain_table() -> Table:

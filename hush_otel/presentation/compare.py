@@ -41,6 +41,7 @@ class Side:
     completion_tokens: int | None
     total_tokens: int | None
     cost_usd: float | None
+    cost_source: str | None
     error: str | None
     input: str | None
     output: str | None

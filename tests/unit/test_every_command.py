@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,30 @@ def test_every_key_of_status_is_documented() -> None:
     parts = (status.Report, status.Database, status.Spool, status.DestinationStatus, status.Loss)
     keys = {field.name for part in parts for field in dataclasses.fields(part)}
     assert keys - set(re.findall(r"`(\w+)`", section)) == set()
+
+
+def test_what_takes_longer_says_so_in_a_terminal(tmp_path: Path) -> None:
+    """On standard error, after a moment; a pipe gets nothing."""
+    script = (
+        "import sys, threading\n"
+        "from hush_otel.cli import output\n"
+        "output.BUSY_AFTER_S = 0.01\n"
+        "with output.busy('counting'):\n"
+        "    threading.Event().wait(0.5)\n"
+    )
+    program = tmp_path / "busy.py"
+    program.write_text(script)
+    main_end, other_end = os.openpty()
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        stderr=other_end,
+        stdout=subprocess.PIPE,
+        check=True,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(other_end)
+    assert b"counting" in os.read(main_end, 100_000)
+    os.close(main_end)
+    assert done.stdout == b""
+    piped = subprocess.run([sys.executable, str(program)], capture_output=True, check=True)
+    assert (piped.stdout, piped.stderr) == (b"", b"")

@@ -88,6 +88,19 @@ def test_diff_shows_steps_side_by_side(db: Path) -> None:
     assert lines[-1] == "3 steps: 2 in both, 1 only in B, 1 with another output"
 
 
+def test_diff_with_the_lines_that_differ(db: Path) -> None:
+    """Of inputs and outputs of the same step, with marks; what is the same is left out."""
+    out = run(db, "diff", "one", "two", "--io")
+    _, _, after = out.partition("\nchat\n")
+    assert after.splitlines() == ["  output", "    @@ -1 +1 @@", "    -yes", "    +no"]
+
+
+def test_diff_of_long_texts_is_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some lines, and how many more there are."""
+    monkeypatch.setattr(diff, "MOST_LINES", 2)
+    assert run(db, "diff", "one", "two", "--io").endswith("    @@ -1 +1 @@\n    -yes\n    … 1 more line\n")
+
+
 def test_diff_json(db: Path) -> None:
     """Both requests, and a row for each step."""
     found = json.loads(run(db, "diff", "one", "two", "--json"))
