@@ -169,7 +169,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
         is_node: It was a node trace: its tokens and cost count whatever its type.
         repeats: A model call around others, whose tokens it repeats.
         node_type: Lower case: llm, embedding, chain, tool, agent, retriever, …
-        cost_usd: As given, else as computed when it was stored.
+        cost_usd: As given, else as computed when it was stored: `cost_is_computed`.
         request: Of the request it belongs to.
         context_id: A node trace's.
         media: Reads the files that are stored with it; None where there are none, or none may be sent.
@@ -188,6 +188,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
     context_id: str | None = None
     repeats: bool = False
     media: MediaReader | None = None
+    cost_is_computed: bool = False
 
 
 NO_FACTS: Final = SpanFacts()

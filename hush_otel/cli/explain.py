@@ -17,7 +17,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import HushError, PermanentError
 from hush_otel.mapping.dialects.catalogue import additions, dialect_named, translated
 from hush_otel.mapping.dialects.images import without_media
-from hush_otel.mapping.dialects.meaning import meaning_of
+from hush_otel.mapping.dialects.meaning import Meaning, meaning_of
 from hush_otel.mapping.dialects.remarks import Remark, remarks
 from hush_otel.model import TRACER_ALIASES, AttributeValue, SpanData
 from hush_otel.options import dialect, request_limit, with_media
@@ -244,9 +244,15 @@ def _meant(span: SpanData) -> str:
         meaning.kind or "span",
         text.clean(meaning.model or "", limit=60) if meaning.counts else "",
         text.tokens(tokens.input, tokens.output, tokens.total) if tokens and meaning.counts else "",
-        text.cost(meaning.cost_usd) if meaning.counts else "",
+        _cost(meaning),
     ]
     return "  ".join(part for part in parts if part)
+
+
+def _cost(meaning: Meaning) -> str:
+    if not meaning.counts:
+        return ""
+    return text.cost(meaning.cost_usd) or text.cost(meaning.computed_usd, meaning.computed_usd)
 
 
 def _plain(value: AttributeValue) -> str:

@@ -37,6 +37,7 @@ _OWN: Final = (
 _OF_FACTS: Final = (
     "s.node IS NOT NULL, s.node_type, s.model, s.prompt_tokens, s.completion_tokens, "
     "s.total_tokens, s.cost_usd, s.user_id, s.session_id, s.node ->> 'context_id', s.repeats, "
+    "s.cost_source IS NOT NULL, "
     "r.workflow_name, r.tags, r.marked_tags, r.user_id, r.session_id"
 )
 COLUMNS: Final = f"{_OWN}, {_OF_FACTS}"
@@ -189,7 +190,7 @@ class SpanReader:
         return attributes
 
     def _facts(self, request_id: str, trace_id: bytes, columns: tuple[Any, ...]) -> SpanFacts:
-        is_node, *own, context_id, repeats = columns[:11]
+        is_node, *own, context_id, repeats, is_computed = columns[:12]
         node_type, model, prompt, completion, total, cost, user, session = own
         return SpanFacts(
             is_node=bool(is_node),
@@ -201,9 +202,10 @@ class SpanReader:
             cost_usd=cost,
             user_id=user,
             session_id=session,
-            request=self._request(request_id, trace_id if is_node else None, columns[11:]),
+            request=self._request(request_id, trace_id if is_node else None, columns[12:]),
             context_id=context_id,
             repeats=bool(repeats),
+            cost_is_computed=bool(is_computed),
         )
 
     def _request(self, request_id: str, of_nodes: bytes | None, columns: tuple[Any, ...]) -> RequestFacts:

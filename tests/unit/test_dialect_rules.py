@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import CHAT, SAMPLES, node, span
+from dialect_samples import CHAT, REQUEST, SAMPLES, node, span
 
 from hush_otel.mapping.dialects.catalogue import dialect_named, translated
 from hush_otel.model import RequestFacts, SpanData, SpanFacts
+from hush_otel.presets import DIALECTS as ALL
 
+DIALECTS = [name for name in ALL if name != "none"]
 KIND = "openinference.span.kind"
 
 
@@ -481,6 +483,26 @@ def test_genai_an_agents_sum_is_not_repeated() -> None:
     """An OpenInference agent that carries its calls' tokens gets no gen_ai.usage."""
     one = span("x", {KIND: "AGENT", "llm.token_count.prompt": 5, "llm.token_count.completion": 5})
     assert not [key for key in sent("genai", one) if key.startswith("gen_ai.usage.")]
+
+
+PRICED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 9}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_computed_cost_is_no_given_one(dialect: str) -> None:
+    """Vendors have prices of their own; logfire's SDK computes by the same table."""
+    facts = SpanFacts(
+        node_type="llm",
+        model="gpt-4o",
+        prompt_tokens=9,
+        cost_usd=0.125,
+        cost_is_computed=True,
+        request=REQUEST,
+    )
+    attributes = sent(dialect, span("chat gpt-4o", PRICED, facts=facts))
+    assert [key for key in attributes if "cost" in key] == (
+        ["operation.cost"] if dialect == "logfire" else []
+    )
 
 
 def test_logfire_message_level_tags_and_cost() -> None:

@@ -77,6 +77,25 @@ def test_people_read_it_too(app: App, capsys: Capture) -> None:
     assert "6 spans; 2 not kept" in out
 
 
+def test_a_computed_cost_stays_here(app: App, capsys: Capture) -> None:
+    """It is shown as what it is, and no vendor is told it as given."""
+    call = {
+        "hush.request_id": "priced",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+    }
+    app.tracer.start_span("chat gpt-4o", attributes=call).end()
+    app.drain()
+    (found,) = explained(app, capsys, "langfuse", "priced")["spans"]
+    assert "langfuse.observation.usage_details" in found["attributes"]
+    assert "langfuse.observation.cost_details" not in found["attributes"]
+    assert main(["--db", str(app.db_path), "explain", "--to", "langfuse", "priced"]) == 0
+    assert "chat gpt-4o  llm  gpt-4o  1000→100  ~$0.00" in capsys.readouterr().out
+
+
 def test_nothing_is_sent(app: App, capsys: Capture) -> None:
     """No destination is made, and no delivery."""
     explained(app, capsys, "langfuse")

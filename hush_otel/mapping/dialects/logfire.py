@@ -1,6 +1,7 @@
 """Pydantic Logfire: the GenAI conventions, which its panels read, and its own message, level and tags.
 
 Source: logfire's _internal/constants.py (``logfire.*``); Logfire documentation, "Alternative clients".
+``operation.cost`` is what logfire's own SDK computes by genai-prices, the table that is used here.
 ``logfire.json_schema`` says which texts are JSON, so that they are shown as what they hold.
 """
 
@@ -31,10 +32,16 @@ def logfire(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
         "logfire.msg": span.name,
         "logfire.tags": list(meaning.own_tags) or None,
         "logfire.level_num": ERROR_LEVEL if meaning.error is not None else None,
-        "operation.cost": meaning.cost_usd if meaning.counts else None,
+        "operation.cost": _cost(meaning),
     }
     found["logfire.json_schema"] = _schema({**found, **span.attributes})
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _cost(meaning: Meaning) -> float | None:
+    if not meaning.counts:
+        return None
+    return meaning.computed_usd if meaning.cost_usd is None else meaning.cost_usd
 
 
 def _schema(attributes: dict[str, Any]) -> str | None:

@@ -93,6 +93,7 @@ class Meaning(msgspec.Struct, frozen=True):
         counts: Whether its tokens and cost count: it is a model call, or a node trace. What frameworks repeat
             on the agents and chains around a call does not, nor does a call that is only around others.
         tokens: None when there are none.
+        cost_usd: As given. `computed_usd` is by the price table, where none was given.
         input: As text; `output` alike. What is no text is JSON.
         tags: The request's. `own_tags` are the span's, and those that a mark gave to all of the request; the
             root has the request's.
@@ -108,6 +109,7 @@ class Meaning(msgspec.Struct, frozen=True):
     provider: str | None
     tokens: Tokens | None
     cost_usd: float | None
+    computed_usd: float | None
     user_id: str | None
     session_id: str | None
     workflow_name: str | None
@@ -133,7 +135,8 @@ def meaning_of(span: SpanData) -> Meaning:
         model=facts.model,
         provider=usage.provider,
         tokens=_tokens(facts, usage),
-        cost_usd=facts.cost_usd,
+        cost_usd=None if facts.cost_is_computed else facts.cost_usd,
+        computed_usd=facts.cost_usd if facts.cost_is_computed else None,
         user_id=facts.user_id or facts.request.user_id,
         session_id=facts.session_id or facts.request.session_id,
         workflow_name=facts.request.workflow_name,
