@@ -20,7 +20,7 @@ from hush_otel.mapping.dialects.images import without_media
 from hush_otel.mapping.dialects.meaning import Meaning, meaning_of
 from hush_otel.mapping.dialects.remarks import Remark, remarks
 from hush_otel.model import TRACER_ALIASES, AttributeValue, SpanData
-from hush_otel.options import dialect, request_limit, with_media
+from hush_otel.options import EXPORTER, dialect, request_limit, with_media
 from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
@@ -43,6 +43,15 @@ class Target(NamedTuple):
     type: str
     config: Mapping[str, AttributeValue]
     dialect: str
+
+    @property
+    def takes(self) -> str:
+        """What code of others gets, in words; empty for the types whose spans are translated here."""
+        if self.type in TYPES:
+            return ""
+        if self.type.startswith(EXPORTER):
+            return "an installed exporter: gets spans as they were recorded"
+        return "a tracer: gets the whole request as flush_data, made of what was recorded"
 
     @property
     def limit_bytes(self) -> int:
@@ -82,7 +91,8 @@ def command(db: str | None, name: str, request_id: str, as_json: bool) -> None:
     Also what it would lose, count twice or cut, as far as that is known.
 
     NAME is a destination of the configuration file or of the database, or a type such as langfuse, phoenix,
-    mlflow, langsmith: it need not be configured. ID is a request id, the beginning of one, or a trace id in
+    mlflow, langsmith: it need not be configured. Installed exporters and tracers of your own get what was
+    recorded. ID is a request id, the beginning of one, or a trace id in
     hex.
     """
     settings = Settings.load(db)
@@ -104,7 +114,7 @@ def _target(settings: Settings, reader: Reader, name: str) -> Target:
     """By its name in the file, in the database, or as a type.
 
     Raises:
-        HushError: It is none of them, or of a type that is not translated here.
+        HushError: It is none of them, or nothing is sent there.
     """
     known = settings.known_destinations.get(name)
     row = reader.row("destination", name=name)
@@ -114,10 +124,11 @@ def _target(settings: Settings, reader: Reader, name: str) -> Target:
         kind, config = row["type"], msgspec.json.decode(row["config"])
     else:
         kind, config = TRACER_ALIASES.get(name, name), {}
-    if kind not in TYPES:
-        raise HushError(
-            _why_not(name, kind, known=known is not None or row is not None), hint=_hint(settings, reader)
-        )
+    is_known = known is not None or row is not None or kind in TYPES or kind.startswith(EXPORTER)
+    if kind == "local" or not is_known:
+        raise HushError(_why_not(name, kind), hint=_hint(settings, reader))
+    if kind not in TYPES:  # options of others are their own
+        return Target(name, kind, {}, "none")
     try:
         chosen = dialect(("dialect", config.get("dialect"))) or DEFAULT_DIALECTS.get(kind, "none")
     except PermanentError as exc:
@@ -125,11 +136,9 @@ def _target(settings: Settings, reader: Reader, name: str) -> Target:
     return Target(name, kind, config, chosen)
 
 
-def _why_not(name: str, kind: str, *, known: bool) -> str:
+def _why_not(name: str, kind: str) -> str:
     if kind == "local":
         return "local is the store itself: nothing is sent there"
-    if known:
-        return f"destination {name!r} has the type {kind!r}, which gets what was recorded"
     return f"{name!r} is neither a destination nor a type of one"
 
 
@@ -149,6 +158,8 @@ def _explained(target: Target, span: SpanData) -> Explained:
     added = {} if found is None else additions(found, span)
     sent = span if found is None else translated(found, span)
     size = len(encode([sent]))
+    if target.takes:  # nothing is known of what it does with it
+        return Explained(sent, added, [], size)
     noted = remarks(target.type, target.dialect, span, sent)
     if size > target.limit_bytes:
         words = f"{size} bytes are above what one request may have ({target.limit_bytes}): it is not sent"
@@ -176,6 +187,7 @@ def _said(target: Target) -> dict[str, Any]:
         "vendor": preset.vendor if preset else None,
         "dialect": target.dialect,
         "evidence": preset.evidence if preset else None,
+        "takes": target.takes or None,
     }
 
 
@@ -209,9 +221,10 @@ def _shown(value: Any) -> Any:
 def _render(out: Console, target: Target, request_id: str, explained: Iterator[Explained]) -> None:
     said = _said(target)
     vendor = f"{said['vendor']}, {said['evidence']}" if said["vendor"] else target.type
+    what = target.takes or f"dialect {target.dialect}"
     title = Text(text.clean(request_id), style="bold")
     title.append(f" → {text.clean(target.name)}", style="bold")
-    title.append(f"  {vendor}; dialect {target.dialect}; nothing is sent", style="not bold bright_black")
+    title.append(f"  {text.clean(vendor)}; {what}; nothing is sent", style="not bold bright_black")
     out.print(title)
     counts: Counter[str] = Counter()
     spans = 0

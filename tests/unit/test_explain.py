@@ -56,6 +56,7 @@ def test_it_shows_what_each_span_will_look_like(app: App, capsys: Capture) -> No
         "vendor": "Langfuse",
         "dialect": "langfuse",
         "evidence": "documented",
+        "takes": None,
     }
     names = [one["name"] for one in found["spans"]]
     assert names == ["iteration[0]", "ask", "iteration[1]", "ask", "each", "flow"]
@@ -125,6 +126,31 @@ def test_a_destination_of_the_database_is_known(app: App, capsys: Capture) -> No
     app.drain()
     ((name,),) = rows(app.db_path, "SELECT name FROM hush_destinations")
     assert explained(app, capsys, name)["to"]["type"] == "langfuse"
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("mine", "a tracer: gets the whole request as flush_data"),
+        ("theirs", "an installed exporter: gets spans as they were recorded"),
+        ("otel:zipkin", "an installed exporter: gets spans as they were recorded"),
+    ],
+)
+def test_code_of_others_gets_what_was_recorded(
+    to: str, said: str, app: App, capsys: Capture, tmp_path: Path
+) -> None:
+    """With its spans, and without a word on what it makes of them."""
+    (tmp_path / "hush.toml").write_text(
+        '[destination.mine]\ntype = "MyTracer"\n[destination.theirs]\ntype = "otel:zipkin"\n'
+    )
+    found = explained(app, capsys, to)
+    assert found["to"]["takes"].startswith(said)
+    assert len(found["spans"]) == 6
+    assert {tuple(one["added"]) for one in found["spans"]} == {()}
+    assert main(["--db", str(app.db_path), "explain", "--to", to, "run-1"]) == 0
+    out = capsys.readouterr().out
+    assert said in " ".join(out.split())
+    assert "6 spans; nothing to remark" in out
 
 
 @pytest.mark.parametrize(
