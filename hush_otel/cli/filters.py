@@ -67,6 +67,9 @@ def filtering(command: Command) -> Command:
             metavar="TIME",
             help="Only slower ones: 250ms, 2s.",
         ),
+        click.option(
+            "--text", metavar="WORDS", help='Only with all of these words: refund, "two words", beginn*.'
+        ),
     ]
     for option in reversed(options):
         command = option(command)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hush_otel.config import Settings
 from hush_otel.presentation import text
-from hush_otel.presentation.status import DestinationStatus, Loss, Report, collect
+from hush_otel.presentation.status import DestinationStatus, Loss, Report, Searching, collect
 
 from .output import STATUS_STYLES, console, print_json
 
@@ -75,6 +75,7 @@ def _summary(report: Report, now_s: float) -> Iterator[tuple[str, Text]]:
     yield "spans", Text(f"{report.spans:,}")
     yield "deliveries", _amounts(report.deliveries)
     yield "losses", _losses(report.losses)
+    yield "search", _search(report.search)
 
 
 def _amounts(amounts: Mapping[str, int]) -> Text:
@@ -86,6 +87,14 @@ def _losses(losses: list[Loss]) -> Text:
     lost = [Text(_loss(x), style="bold red") for x in losses if not x.reason.startswith(DUPLICATE)]
     twice = [Text(_loss(x), style="bright_black") for x in losses if x.reason.startswith(DUPLICATE)]
     return Text(" · ").join([*(lost or [Text("none", style="green")]), *twice])
+
+
+def _search(search: Searching) -> Text:
+    if search.state == "off":
+        return Text("off", style="bright_black")
+    if search.state == "emptying":
+        return Text("nothing is found: the index is made anew, or removed", style="yellow")
+    return Text(f"{text.plural(search.behind, 'span')} behind" if search.behind else "up to date")
 
 
 def _loss(loss: Loss) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hush_otel.background.client import owner_pid
 from hush_otel.config import Settings
+from hush_otel.store import search
 from hush_otel.store.notes import PAUSED
 from hush_otel.store.reading import SCHEMA_VERSION, Reader, Row
 
@@ -42,6 +43,19 @@ class Spool:
     path: str
     size_bytes: int
     segments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searching:
+    """The full-text index.
+
+    Attributes:
+        state: ready, emptying (it is made anew), or off: there is none.
+        behind: Spans, about, that words do not find yet.
+    """
+
+    state: str
+    behind: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +115,7 @@ class Report:
         awaited: Requests that were marked complete and of which no span has ended; `oldest_awaited_s` is how
             long ago the oldest was marked.
         losses: By reason, duplicates too.
+        search: How far the full-text index is.
     """
 
     database: Database
@@ -114,6 +129,7 @@ class Report:
     awaited: int
     oldest_awaited_s: float | None
     losses: list[Loss]
+    search: Searching
 
 
 def collect(settings: Settings, now_s: float) -> Report:
@@ -138,12 +154,18 @@ def collect(settings: Settings, now_s: float) -> Report:
             awaited=awaited["requests"],
             oldest_awaited_s=_age_s(awaited["oldest_at"], now_s),
             losses=[Loss(**dict(row)) for row in reader.each("status_losses")],
+            search=_searching(reader),
         )
 
 
 def destinations(reader: Reader, now_s: float) -> list[DestinationStatus]:
     """How each destination is, by name. Raises as `Reader.rows`."""
     return [_destination(row, now_s) for row in reader.each("status_destinations")]
+
+
+def _searching(reader: Reader) -> Searching:
+    found = search.state(reader)
+    return Searching(state=found.phase, behind=found.behind)
 
 
 def _database(settings: Settings, reader: Reader) -> Database:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hush_otel.errors import ConfigError
 from hush_otel.presentation import listing
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import Page, Place, page
+from hush_otel.store import search_index
 from hush_otel.store.reading import Reader
 
 REQUESTS = 120
@@ -45,8 +48,30 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             if n % 11 == 0:
                 rows.delivery(request, there, "dead" if n % 2 else "pending")
                 rows.delivery(request, there, "delivered")
+            rows.span(request, n, name=" ".join(words_of(n)))
+            rows.span(request, n + REQUESTS, name="twice" if n % 9 else "once")
+    index(path)
     with Reader(path) as opened:
         yield opened
+
+
+def words_of(number: int) -> list[str]:
+    """What a request says, in another rhythm than all else."""
+    words = {"even": 2, "third": 3, "fifth": 5, "rare": 50}
+    return ["common", *(word for word, rhythm in words.items() if number % rhythm == 0)]
+
+
+def index(path: Path) -> None:
+    """Build the full-text index of what stands there."""
+    with sqlite3.connect(path) as db:
+        search_index.prepare(db, wanted=True)
+        while search_index.index_some(db).more:
+            pass
+
+
+def number(request: dict[str, Any]) -> int:
+    """Which one of the fixture's it is."""
+    return int(request["request_id"][1:])
 
 
 SAID: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
@@ -62,6 +87,11 @@ SAID: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
     ({"tag": "prod"}, lambda one: one["tags"] is not None),
     ({"errors": True}, lambda one: one["error_count"] > 0),
     ({"min_ms": 60.0}, lambda one: one["duration_ms"] >= 60),
+    ({"text": "common"}, lambda _: True),
+    ({"text": "rar* comm*"}, lambda one: number(one) % 50 == 0),
+    ({"text": "common third"}, lambda one: number(one) % 3 == 0),
+    ({"text": '"common fifth" twice'}, lambda one: number(one) % 30 in {5, 25} and number(one) % 9 > 0),
+    ({"text": "once rare fifth absent"}, lambda _: False),
     ({"since": START_S + 10.0}, lambda one: one["created_at"] >= START_S + 10),
     ({"until": START_S + 20.0}, lambda one: one["created_at"] < START_S + 20),
 ]
