@@ -14,6 +14,10 @@ STATUSES: Final = ("writing", "failed", "flushing", "pending", "flushed", "store
 """What the view `requests` says."""
 
 
+MOST_MS: Final = 1e12
+"""Thirty years: nanoseconds of more do not fit into SQLite's numbers for long."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filters:
     """All of them together choose; None, False and 0 leave everything in.
@@ -41,6 +45,8 @@ class Filters:
     def __post_init__(self) -> None:
         if self.status is not None and self.status not in STATUSES:
             raise ConfigError(f"status: no request is ever {self.status!r}", hint=f"one of {_or(STATUSES)}")
+        if not self.min_ms < MOST_MS:
+            raise ConfigError("min_ms: no request takes as long as that")
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -37,6 +38,9 @@ TAG: Final = 1
 Params: TypeAlias = dict[str, Value]
 
 
+_PLACE: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?,[0-9]{1,18}", re.ASCII)
+
+
 class Place(NamedTuple):
     """A request's place in the list: what comes before it is younger.
 
@@ -59,12 +63,9 @@ class Place(NamedTuple):
             ConfigError: It is something else.
         """
         created_at, _, number = text.partition(",")
-        try:
-            return cls(float(created_at), int(number))
-        except ValueError:
-            raise ConfigError(
-                f"before: {text!r} is no place in a list", hint="take `next` of a page"
-            ) from None
+        if not _PLACE.fullmatch(text):
+            raise ConfigError(f"before: {text[:40]!r} is no place in a list", hint="take `next` of a page")
+        return cls(float(created_at), int(number))
 
 
 TOP: Final = Place(math.inf, 0)

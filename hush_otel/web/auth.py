@@ -117,8 +117,8 @@ def _same(given: str, ours: str) -> bool:
     return secrets.compare_digest(given.encode("utf-8", "replace"), ours.encode())
 
 
-def _check_method(method: str) -> None:
-    if method not in METHODS:
+def _check_method(method: str, path: str) -> None:
+    if method not in (READING if path == LOGIN else METHODS):
         raise PageError(405, f"{method[:20]} is not spoken here")
 
 
@@ -145,8 +145,8 @@ class Gate:
         path, method = scope["path"], scope["method"]
         try:
             self._check_sender(headers)
-            _check_method(method)
-            if path == LOGIN and method in READING:
+            _check_method(method, path)
+            if path == LOGIN:
                 return self._login(scope, headers)
             if path.startswith(OPEN):
                 return None

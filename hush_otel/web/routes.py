@@ -65,7 +65,7 @@ def application(settings: Settings, door: Door, events: Events) -> ASGIApp:
     ]
     routes.append(Route("/api/events", events.endpoint))
     routes.append(Mount("/static", StaticFiles(directory=pages.STATIC)))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
     app.router.redirect_slashes = False
     return Headed(Gate(_AsSent(app), door))
 
@@ -75,6 +75,12 @@ async def _refused(request: Request, exc: Exception) -> Response:
     method = f"{request.method} is not spoken here"
     refusal = PageError(status, method if status == 405 else "there is nothing at this address")  # noqa: PLR2004
     return error(refusal) if request.url.path.startswith(API) else pages.refusal(refusal)
+
+
+async def _failed(_request: Request, _exc: Exception) -> Response:
+    """A mistake of ours. uvicorn logs it: what it says is for whoever has started the server."""
+    hint = "the terminal in which `hush-otel ui` runs says what; please report it"
+    return error(PageError(500, "hush-otel has made a mistake", hint=hint))
 
 
 class _AsSent:
