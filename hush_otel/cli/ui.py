@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hush_otel.background.garbage import collect_seldom
 from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 
@@ -63,6 +64,7 @@ def listen(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> PageSe
             raise
         raise ConfigError(f"the page needs {exc.name}", hint="pip install 'hush-otel[ui]'") from exc
     server = PageServer(settings, host, port)
+    collect_seldom()
     end_quietly()
     return server
 

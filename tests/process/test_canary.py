@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
+import httpx
 import pytest
 from bench import App, Bench, command_line, linux_only
 from plugging import install
@@ -180,6 +181,7 @@ class Repeats(BaseHTTPRequestHandler):
         """The test has no use for it."""
 
 
+@pytest.mark.timeout(300)  # hundreds of commands and answers
 def test_s04_a_canary_is_found_nowhere(lab: Lab) -> None:
     """After every failure, in every command, file, view, message and command line."""
     bench = lab.bench
@@ -209,6 +211,7 @@ def test_s04_a_canary_is_found_nowhere(lab: Lab) -> None:
     eventually(all_tried, 60.0, what="an attempt at everything")
     salvage(lab)
     run_every_command(lab)
+    ask_the_page(lab)
     errors = " ".join(str(error) for (error,) in bench.rows("SELECT DISTINCT last_error FROM deliveries"))
     for expected in (
         "401",
@@ -279,6 +282,37 @@ def run_every_command(lab: Lab) -> None:
     lab.ask("drain", "--json")
     lab.ask("show", "no-such-request")
     lab.ask("explain", "--to", "no-such-name", request)
+
+
+def ask_the_page(lab: Lab) -> None:
+    """Everything that the page could show, and what its server says."""
+    command = [sys.executable, "-m", "hush_otel", "ui", "--no-open"]
+    with subprocess.Popen(
+        command, env=lab.bench.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        with httpx.Client(base_url=url.partition("/login")[0], timeout=30.0) as page:
+            page.get(url)
+            paths = ["status", "deliveries?limit=500", "requests?limit=500", "facets", "stats", "sessions"]
+            for request in page.get("/api/requests", params={"limit": 500}).json()["requests"]:
+                place = f"requests/{quote(request['request_id'], safe='')}"
+                paths += [place, f"{place}/tree", *_spans(page, place)]
+            for path in paths:
+                answer = page.get(f"/api/{path}")
+                assert answer.status_code == 200, path
+                lab.told.append(answer.content)
+            with page.stream("GET", "/api/events") as events:
+                lab.told.append(next(text.encode() for text in events.iter_text() if "event: status" in text))
+        process.terminate()
+        lab.told += process.communicate(timeout=30)
+
+
+def _spans(page: httpx.Client, place: str) -> Iterator[str]:
+    tree = page.get(f"/api/{place}/tree").json()
+    trace, span = tree["columns"].index("trace_id"), tree["columns"].index("span_id")
+    for row in tree["rows"]:
+        yield f"{place}/spans/{tree['strings'][row[trace]]}/{row[span]}"
 
 
 def look_into_files(bench: Bench) -> None:
