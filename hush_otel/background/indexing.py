@@ -102,8 +102,13 @@ class Indexing:
         """Whether it has something to do, now or soon."""
         return self.wait_s() < NEVER
 
+    def look_again(self) -> None:
+        """Somebody has given a command, which may have been to make it anew."""
+        self._phase = None
+
     def finish(self) -> None:
         """Do all of it, at once."""
+        self.look_again()
         while self.is_busy() and self._monotonic() >= self._next:
             self._since = -NEVER
             self.step()

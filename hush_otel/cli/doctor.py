@@ -13,19 +13,17 @@ from rich.text import Text
 from hush_otel.config import Settings
 from hush_otel.presentation import text
 
-from .health import delivery, installation, place, spool, storage
+from .health import delivery, installation, place, searching, spool, storage
 from .health.finding import Finding
 from .output import busy, console, print_json
 
-LOOKS: Final = (installation.look, place.look, spool.look, storage.look, delivery.look)
+LOOKS: Final = (installation.look, place.look, spool.look, storage.look, searching.look, delivery.look)
 STYLES: Final = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 EXIT_WRONG: Final = 1
 
 
 @click.command("doctor")
-@click.option(
-    "--fix", is_flag=True, help="Mend what is safe to mend: permissions, strange files, a damaged database."
-)
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend: permissions, strange files, damage.")
 @click.option("--json", "as_json", is_flag=True, help="All findings as a JSON list.")
 @click.pass_obj
 def command(db: str | None, fix: bool, as_json: bool) -> int:

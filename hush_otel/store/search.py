@@ -58,6 +58,15 @@ def state(reader: Reader) -> State:
     return State(row["state"], row["behind"])
 
 
+def is_available(reader: Reader) -> bool:
+    """Whether this Python's SQLite was built with FTS5."""
+    try:
+        reader.row("search_fts5")
+    except StoreError:
+        return False
+    return True
+
+
 class Search:
     """What somebody searches for in one database.
 
@@ -124,13 +133,11 @@ class Search:
                 yield long["json"]
 
     def _check(self) -> None:
-        try:
-            self._reader.row("search_fts5")
-        except StoreError as exc:
+        if not is_available(self._reader):
             raise StoreError(
                 "cannot search for words: the SQLite of this Python was built without FTS5",
                 hint="the other filters work; Python's own builds and Debian's have it",
-            ) from exc
+            )
         if (phase := state(self._reader).phase) != "ready":
             raise StoreError(
                 f"there is no full-text index in {self._reader.path}",

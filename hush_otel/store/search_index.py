@@ -136,8 +136,9 @@ def upto(db: sqlite3.Connection) -> int:
 
 
 def give_up(db: sqlite3.Connection) -> None:
-    """From now on nobody asks or changes it. In a transaction."""
-    notes.write(db, STATE, _EMPTYING)
+    """From now on nobody asks or changes it; it is emptied and made anew. In a transaction."""
+    if is_ready(db):
+        notes.write(db, STATE, _EMPTYING)
 
 
 def empty_some(db: sqlite3.Connection) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from inprocess import App, no_background
+from searching import assert_whole
 
 from hush_otel import Destination
 from hush_otel.cli.main import main
@@ -150,6 +151,19 @@ def test_a_damaged_database_is_left_while_a_process_has_it(
     monkeypatch.setattr(type(lock_file(app.settings.spool_dir / "lock")), "try_lock", lambda *_: False)
     assert Visit(app.db_path, capsys, "--fix").code == 1
     assert app.db_path.exists()
+
+
+def test_a_damaged_index_is_found_and_made_anew(app: App, capsys: Capture) -> None:
+    """Rows are not concerned; whoever works on the spool next does it."""
+    assert "up to date" in Visit(app.db_path, capsys).words("search")
+    with sqlite3.connect(app.db_path) as db:
+        db.execute("UPDATE hush_search_data SET block = x'00' WHERE id > 10")
+    found = Visit(app.db_path, capsys, "--fix")
+    assert found.code == 0
+    assert found.wrong()["search"]["fixed"].startswith("asked for")
+    app.drain()
+    assert Visit(app.db_path, capsys).wrong() == {}
+    assert_whole(app.db_path)
 
 
 def test_a_receiver_that_is_not_there_is_wrong(app: App, receiver: OtlpReceiver, capsys: Capture) -> None:
