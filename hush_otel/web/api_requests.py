@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from typing import Any, Final
 
 from hush_otel.errors import PageError, StoreError
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import TOP, Place, page, shown
 from hush_otel.store.reading import Reader, find_request
+from hush_otel.store.search import Search
 
 from .answers import Answer, Question
 from .skeleton import skeleton
 
 LIST: Final = 50
 LIST_MOST: Final = 500
+HITS_S: Final = 0.2
 LIST_S: Final = 0.2
 """Looking for the next ones that match; then the page shows what there is, and asks on."""
 
@@ -27,7 +30,17 @@ def requests(question: Question) -> Answer:
         return {"requests": [], "next": None, "missing": True}
     with question.reader() as reader:
         found = page(reader, filters, limit=limit, before=before, budget_s=LIST_S)
-    return {"requests": found.requests, "next": str(found.next) if found.next else None, "missing": False}
+        listed = found.requests if filters.text is None else _with_hits(reader, filters.text, found.requests)
+    return {"requests": listed, "next": str(found.next) if found.next else None, "missing": False}
+
+
+def _with_hits(reader: Reader, words: str, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with where it says what was searched for, as far as that is found in time."""
+    search, deadline = Search(reader, words), time.monotonic() + HITS_S
+    for request in listed:
+        hit = search.hit(request["request_id"]) if time.monotonic() < deadline else None
+        request["hit"] = None if hit is None else hit._asdict()
+    return listed
 
 
 def request(question: Question) -> Answer:

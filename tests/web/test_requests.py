@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pages import browser, serving
+from searching import build
 from store_rows import START_NS, StoreRows
+
+from hush_otel.store.database import Database
+from hush_otel.store.ingest import Ingest
 
 TRACE = f"{1:032x}"
 
@@ -69,6 +74,20 @@ def test_filters_come_from_the_url(page: httpx.Client) -> None:
     wrong = page.get("/api/requests", params={"status": "odd"})
     assert wrong.status_code == 400
     assert "writing" in wrong.json()["error"]["hint"]
+
+
+def test_a_search_says_where_the_words_stand(db: Path, page: httpx.Client) -> None:
+    """In which span, with what is around them; without an index it says that there is none."""
+    missing = page.get("/api/requests", params={"text": "slow"})
+    assert missing.status_code == 503
+    assert "index" in missing.json()["error"]["message"]
+    with closing(Database(db)) as database:
+        build(database, Ingest())
+    (found,) = page.get("/api/requests", params={"text": "slow"}).json()["requests"]
+    hit = found["hit"]
+    assert (found["request_id"], hit["span_id"]) == ("first/1", f"{3:016x}")
+    assert hit["text"][hit["start"] : hit["end"]] == "slow"
+    assert page.get("/api/requests", params={"text": "--"}).status_code == 400
 
 
 def test_a_request_is_found_by_id_prefix_and_trace_id(page: httpx.Client) -> None:

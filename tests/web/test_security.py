@@ -9,7 +9,7 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -18,8 +18,11 @@ import httpx
 import pytest
 from inprocess import settings_for
 from pages import browser, serving, stranger, ui
+from searching import build
 from store_rows import START_NS, StoreRows
 
+from hush_otel.store.database import Database
+from hush_otel.store.ingest import Ingest
 from hush_otel.store.reading import Reader
 from hush_otel.web import headers, pages
 from hush_otel.web.answers import BODY_BYTES, THREADS, Question
@@ -92,6 +95,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kind = 'image/png\r\nX-Evil: 1; name="../x"'
         connection.execute("INSERT INTO hush_span_media VALUES (1, 0, 1, ?)", (kind,))
     connection.close()
+    with closing(Database(path)) as database:
+        build(database, Ingest())
     return path
 
 
