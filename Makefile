@@ -15,11 +15,13 @@ JAEGER_VERSION := v1.76.0
 # The oldest SDK that pyproject.toml allows.
 OLDEST := .venv-oldest
 PRICES := .venv-prices
+# A fuzzer that only some machines have a wheel of.
+FUZZ := .venv-fuzz
 # pip-audit brings thirty packages, which are none of ours.
 AUDIT := .venv-audit
 JOBS ?= 4
 
-.PHONY: demo soak test test-peers peers-go test-oldest bench prices lint types imports clean audit
+.PHONY: demo soak fuzz test test-peers peers-go test-oldest bench prices lint types imports clean audit
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -43,6 +45,11 @@ test-oldest: $(OLDEST)/.installed
 MINUTES ?= 3
 soak: $(VENV)/.installed
 	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES)
+
+# Coverage-guided, each target so long; the regression test of what was found is in `make test`.
+FUZZ_MINUTES ?= 10
+fuzz: $(FUZZ)/.installed
+	$(FUZZ)/bin/python tests/fuzz/fuzz.py $(FUZZ_MINUTES)
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py
@@ -96,6 +103,11 @@ $(PEERS_GO)/.installed:
 	cd $(PEERS_GO) && go build -o bin/jaeger $(JAEGER)
 	touch $@
 
+$(FUZZ)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install -q --disable-pip-version-check -e . 'atheris>=3.0' google-re2 numpy pytest
+	touch $@
+
 $(AUDIT)/.installed:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7'
@@ -110,4 +122,4 @@ $(OLDEST)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) $(PEERS_GO) build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) $(PEERS_GO) $(FUZZ) .fuzz build dist

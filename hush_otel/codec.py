@@ -17,6 +17,8 @@ the value and make it encodable:
 | msgspec's Raw and Ext | a placeholder like the next |
 | anything else | "<module.Type>": a user's __repr__, __str__, items() are never called |
 
+One method of users is called: the iterator of a subclass of set, which msgspec asks. It has to end.
+
 A record over 16 MiB is cut: texts to 1 MiB and 10,000 items a container first, then less.
 """
 
@@ -45,7 +47,10 @@ _DEPTH: Final = "<depth>"
 def placeholder(value: object) -> str:
     """What stands for a value that is not looked into."""
     kind = type(value)
-    return f"<{kind.__module__}.{kind.__qualname__}>"
+    try:
+        return f"<{kind.__module__}.{kind.__qualname__}>"
+    except Exception:  # noqa: BLE001 - a class may put anything under these names
+        return "<object>"
 
 
 def convert(value: object) -> object:
@@ -128,7 +133,14 @@ class _Walk:
         self._items = items
         self._path: set[int] = set()
 
-    def walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type
+    def walk(self, value: Any, depth: int) -> Any:
+        """The value as it can be encoded; where that fails, its placeholder, and only there."""
+        try:
+            return self._walk(value, depth)
+        except Exception:  # noqa: BLE001 - a released memoryview, too deep a nest of keys, a user's code
+            return placeholder(value)
+
+    def _walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type
         kind = type(value)  # isinstance would ask the object for its __class__
         if value is None or kind is bool:
             return value
@@ -139,7 +151,7 @@ class _Walk:
         if issubclass(kind, float):
             return float.__float__(value)
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            return self._bytes(bytes(value))
+            return self._bytes(memoryview(value).tobytes())
         if issubclass(kind, (dict, list, tuple, set, frozenset)):
             return self._container(value, depth)
         if issubclass(kind, (msgspec.Raw, msgspec.msgpack.Ext)):
@@ -166,11 +178,11 @@ class _Walk:
             return _CYCLE
         self._path.add(id(value))
         try:
-            if isinstance(value, dict):
+            if issubclass(type(value), dict):
                 # dict.items: a subclass may have overridden its own. A copy: others may write to it.
                 pairs = list(dict.items(value))[: self._items]
                 return self._distinct((self._key(k), self.walk(v, depth + 1)) for k, v in pairs)
-            return [self.walk(v, depth + 1) for v in list(value)[: self._items]]
+            return [self.walk(v, depth + 1) for v in _items(value)[: self._items]]
         finally:
             self._path.discard(id(value))
 
@@ -190,7 +202,7 @@ class _Walk:
         if issubclass(kind, (int, float)):
             return str(self.walk(key, 0))
         if issubclass(kind, tuple):
-            return str(self.walk(list(key), 0))
+            return str(self.walk(_items(key), 0))
         plain = self._other(key, 0)  # text for an enumeration, a date, a UUID
         return plain if type(plain) is str else placeholder(key)
 
@@ -200,6 +212,15 @@ class _Walk:
         except Exception:  # noqa: BLE001 - a field that raises, a cycle through objects
             return placeholder(value)
         return self.walk(plain, depth) if type(plain) is not type(value) else placeholder(value)
+
+
+def _items(value: Any) -> list[Any]:
+    """A copy of a sequence or a set, by its base's own iterator: a subclass's need not end."""
+    kind = type(value)
+    return [*next(base for base in _SEQUENCES if issubclass(kind, base)).__iter__(value)]
+
+
+_SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, set, frozenset)
 
 
 def _without_surrogates(value: str) -> str:

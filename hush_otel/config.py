@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ from .model import AttributeValue, Destination
 from .options import EXPORTER, check
 from .presets import PRESETS, check_complete, completed
 from .rules import RedactionRules
+from .toml_file import read_toml
 
 DEFAULT_DB_PATH: Final = Path(os.environ.get("HUSH_TRACES_DB") or "~/.hush/traces.db")
 """Informational, as in the seed: the path that was in force when the package was imported."""
@@ -210,8 +210,11 @@ def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
     """Expand ``~`` and make absolute without following symlinks.
 
     Raises:
-        ConfigError: There is no home directory, or no current directory for a relative path.
+        ConfigError: There is no home directory, or no current directory for a relative path; or it holds a
+            NUL, as no path can.
     """
+    if "\0" in os.fsdecode(path):
+        raise ConfigError(f"{key} is {os.fspath(path)!r}, which no file can be called: it holds a NUL")
     try:
         return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
     except (RuntimeError, OSError) as exc:
@@ -244,14 +247,11 @@ def _read_config_file() -> dict[str, Any]:
         if os.environ.get("HUSH_CONFIG"):
             raise
         return {}  # no home directory: nothing to read, and nobody asked for it
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
+    content = read_toml(path)
+    if content is None:
         if os.environ.get("HUSH_CONFIG"):
-            raise ConfigError(f"HUSH_CONFIG names {path}, which does not exist") from exc
+            raise ConfigError(f"HUSH_CONFIG names {path}, which does not exist")
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
     allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {
         "traces_db",
         "destination",

@@ -36,6 +36,8 @@ class Layers:
         name, value = self.raw(key)
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name} is {_shown(value)}, not text")
+        if value is not None and "\0" in value:
+            raise ConfigError(f"{name} is {_shown(value)}, which holds a NUL", hint="remove it")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
@@ -68,7 +70,8 @@ class Layers:
             number = kind(cast("Any", value)) if not isinstance(value, bool) else None
         except (TypeError, ValueError, OverflowError):
             number = None
-        if number is None or not minimum <= number < float("inf"):
+        most = float("inf") if kind is float else 1 << 63
+        if number is None or not minimum <= number < most:
             raise ConfigError(f"{name} is {_shown(value)}", hint=_number_hint(kind, minimum))
         return number
 

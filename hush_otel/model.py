@@ -30,6 +30,11 @@ FLAGS_HAS_IS_REMOTE: Final = 0x100
 FLAGS_IS_REMOTE: Final = 0x200
 
 
+def is_64_bit(value: int) -> bool:
+    """Whether an integer is one that OTLP, SQLite and TOML carry. Of the others some cannot even be shown."""
+    return -(1 << 63) <= value < 1 << 63
+
+
 class SpanState(IntEnum):
     """Where a span is in its life, as stored."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from .errors import PermanentError
-from .model import AttributeValue
+from .model import AttributeValue, is_64_bit
 from .presets import DIALECTS, PRESETS, Preset, address_options
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
@@ -112,6 +112,7 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
     Raises:
         PermanentError: A key is unknown or a value can never work.
     """
+    _refuse_large_integers(config)
     if kind.startswith(EXPORTER):
         _check_exporter(kind, config)
     if kind not in _KEYS:
@@ -133,6 +134,12 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
         refuse_insecure(("insecure", config.get("insecure")))
     if kind == "file" and config.get("path") is None:
         file_path(("path", None))
+
+
+def _refuse_large_integers(config: Mapping[str, AttributeValue]) -> None:
+    for key, value in config.items():
+        if isinstance(value, int) and not is_64_bit(value):
+            refuse((key, None), "is an integer beyond 64 bit")
 
 
 def check_keys(kind: str, config: Mapping[str, AttributeValue]) -> None:

@@ -147,7 +147,7 @@ def _resource() -> Resource:
 def _require_text(name: str, value: object) -> None:
     if not issubclass(type(value), str):
         raise ValueError(f"{name} must be text, not {type(value).__name__}")  # noqa: TRY004 - the seed's contract
-    if not value and name == "request_id":
+    if name == "request_id" and not str.__len__(value):  # type: ignore[arg-type]
         raise ValueError(f"{name} must be non-empty text")
 
 

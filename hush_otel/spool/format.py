@@ -33,6 +33,10 @@ MAX_SEGMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A larger record is cut by the codec before it gets here; a longer frame is damage."""
 
+MOST_CAPACITY_BYTES: Final = 64 * 1024 * 1024
+"""A segment for the largest record, its definition and the rules, each of MAX_RECORD_BYTES, is smaller. A
+header that says more is damaged, be its CRC right: nobody shall allocate what it says."""
+
 FRAME_MARGIN_BYTES: Final = 16
 """More than a frame's word and padding take."""
 
@@ -82,12 +86,16 @@ def unpack_header(data: bytes, path: str) -> Header:
         raise NewerVersionError(f"{path} has format version {version}", hint="upgrade hush-otel")
     if magic != MAGIC or check != crc32(data[:_CRC_AT]):
         raise DamagedHeaderError(f"{path} is no segment, or its header is damaged")
-    return Header(*values)
+    header = Header(*values)
+    if not HEADER_BYTES <= header.capacity <= MOST_CAPACITY_BYTES:
+        raise DamagedHeaderError(f"{path} says that it holds {header.capacity} bytes")
+    return header
 
 
 def guess_header(data: bytes, segment_id: bytes, size: int) -> Header:
     """What a damaged header still says; the id and the size in bytes are known from elsewhere."""
-    return Header(*_HEADER.unpack_from(data)[2:])._replace(segment_id=segment_id, capacity=size)
+    capacity = min(size, MOST_CAPACITY_BYTES)
+    return Header(*_HEADER.unpack_from(data)[2:])._replace(segment_id=segment_id, capacity=capacity)
 
 
 class NewerVersionError(SpoolError):

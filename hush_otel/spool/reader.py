@@ -150,7 +150,8 @@ class SegmentReader:
 
     def resync(self, position: int) -> int:
         """The offset of the next valid frame after damage at `position`; the capacity if there is none."""
-        data = os.pread(self._fd, self.header.capacity - position, position)
+        # Behind it lies nothing: the file was truncated, and its header damaged, after that much was read.
+        data = os.pread(self._fd, max(self.header.capacity - position, 0), position)
         budget = RESYNC_BUDGET * max(len(data), 1)
         for at in range(8, min(len(data) - 8, len(data.rstrip(b"\0"))), 8):
             length, check = _WORD.unpack_from(data, at)
@@ -162,7 +163,8 @@ class SegmentReader:
             payload = data[at + 8 : at + 8 + length]
             if layout.checksum(payload) ^ layout.place_mask(self._seed, position + at) == check:
                 return position + at
-        return self.header.capacity  # also when the file was truncated: there is nothing to wait for
+        # Also when the file was truncated: there is nothing to wait for.
+        return max(self.header.capacity, position)
 
     def is_torn(self, position: int) -> bool:
         """Whether an empty word is not the end: a frame lies behind it (a page is lost), or the file was cut.

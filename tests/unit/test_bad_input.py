@@ -242,6 +242,24 @@ def test_b07_hostile_objects(app: App) -> None:
     assert losses(app.db_path) == {}
 
 
+def test_b07_a_hostile_text(app: App) -> None:
+    """B7: a required field that is text by its type is taken without asking it anything."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise RuntimeError
+
+        __str__ = __bool__ = __iter__ = __len__  # type: ignore[assignment]
+
+    node(app, request_id=Text("hostile"), node_name=Text("name"))
+    with pytest.raises(ValueError, match="request_id must be non-empty text"):
+        node(app, request_id=Text())
+    app.drain()
+    assert rows(app.db_path, "SELECT node_name FROM node_traces WHERE request_id = 'hostile'") == [("name",)]
+
+
 def test_b07_keyboard_interrupt_goes_through(app: App) -> None:
     """B7: what must stop the program does."""
 

@@ -315,6 +315,80 @@ def test_b07_a_mapping_that_refuses_to_be_read_harms_nothing() -> None:
     assert value["bad"] in ({"a": 1}, f"<{__name__}.BadItems>")
 
 
+def _released() -> memoryview:
+    view = memoryview(b"bytes")
+    view.release()
+    return view
+
+
+class Endless:
+    """A class whose iterator never ends, of which nothing else can be told."""
+
+    def __iter__(self) -> Any:
+        while True:
+            yield 1
+
+    def __bytes__(self) -> bytes:
+        raise RuntimeError
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError
+
+
+class EndlessList(Endless, list):  # type: ignore[type-arg]
+    """One that is a list."""
+
+
+class EndlessTuple(Endless, tuple):  # type: ignore[type-arg]
+    """One that is a tuple, and may be a key."""
+
+    __slots__ = ()
+
+
+class EndlessBytes(Endless, bytes):
+    """One that is bytes."""
+
+
+class Broken(set):  # type: ignore[type-arg]
+    """A set that does not let itself be read."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (EndlessList([1, 2]), [1, 2]),
+        (EndlessTuple((1, 2)), [1, 2]),
+        (EndlessBytes(b"bytes"), b"bytes"),
+        (Broken([1]), [1]),
+        ({EndlessTuple((1, 2)): 1}, {"[1, 2]": 1}),
+        (_released(), "<builtins.memoryview>"),
+        (memoryview(b"abcd")[::2], b"ac"),
+    ],
+    ids=["list", "tuple", "bytes", "set", "key", "released", "steps"],
+)
+def test_b07_what_has_to_be_walked_is_read_by_its_base(value: object, plain: object) -> None:
+    """B7: once one value cannot be encoded, the others are read without a method of theirs, or named."""
+    assert through({"value": value, "reason to walk": 2**70}) == {
+        "value": plain,
+        "reason to walk": str(2**70),
+    }
+
+
+def test_b07_a_class_without_a_name_is_an_object() -> None:
+    """B7: even what a class says of itself may raise."""
+
+    class Nameless(type):
+        @property
+        def __module__(cls) -> Any:  # type: ignore[override]
+            raise RuntimeError
+
+    assert through([Nameless("Nameless", (), {})()]) == ["<object>"]
+
+
 def test_b07_keyboard_interrupt_goes_through() -> None:
     """B7: what must end the program is not swallowed."""
 

@@ -154,7 +154,12 @@ def test_each_database_has_a_spool_of_its_own(home: Path, monkeypatch: pytest.Mo
         ("retention_requests", "0"),
         ("retention_undelivered", "3"),
         ("max_db_bytes", "1"),
+        ("max_db_bytes", "0x8000000000000000"),
         ("python", "3"),
+        ("python", '"a\\u0000b"'),
+        ("traces_db", '"/tmp/a\\u0000b"'),
+        ("traces_db", '"~a\\u0000b/t.db"'),
+        ("spool_dir", '"a\\u0000b"'),
         ("traces_db", "3"),
         ("spool_dir", "false"),
         ("destinations", "3"),
@@ -175,6 +180,7 @@ def test_a_bad_value_in_the_file_is_named(key: str, bad: str, home: Path) -> Non
     [
         ("HUSH_SPOOL_MAX_BYTES", "many"),
         ("HUSH_SPOOL_MAX_BYTES", "1e9"),
+        ("HUSH_SPOOL_MAX_BYTES", str(2**63)),
         ("HUSH_FORCE_FILESYSTEM", "perhaps"),
         ("HUSH_BACKGROUND", "fork"),
         ("HUSH_DURABILITY", "FULL"),
@@ -209,9 +215,21 @@ def test_an_unknown_key_is_named_with_the_known_ones(home: Path) -> None:
         Settings.load()
 
 
-@pytest.mark.parametrize("text", ["= 3", "live = \n", 'python = "\\ud800"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "= 3",
+        "live = \n",
+        'python = "\\ud800"',
+        "destinations = " + 2000 * "[" + 2000 * "]",
+        "spool_max_bytes = " + 5000 * "9",
+        "background = 0x" + 4000 * "f",
+        '[destination.a]\ntype = "otel:console"\nx = [{y = 9223372036854775808}]',
+    ],
+    ids=["key", "value", "surrogate", "depth", "digits", "hexadecimal", "inner"],
+)
 def test_a_file_that_is_no_toml_is_named(text: str, home: Path) -> None:
-    """A syntax error gives the path and the place."""
+    """A syntax error gives the path and the place; so does what Python's own reader cannot cope with."""
     write(home, text)
     with pytest.raises(ConfigError, match=r"hush\.toml"):
         Settings.load()
@@ -223,6 +241,12 @@ def test_a_file_that_is_no_text_is_named(home: Path) -> None:
     (home / ".hush/hush.toml").write_bytes(b'python = "\xff"')
     with pytest.raises(ConfigError, match=r"hush\.toml"):
         Settings.load()
+
+
+def test_a_path_in_code_that_no_file_can_have_is_named() -> None:
+    """A NUL ends a path for the kernel: another file would be meant."""
+    with pytest.raises(ConfigError, match="holds a NUL"):
+        Settings.load("/tmp/a\0b")
 
 
 def test_hush_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,6 +413,9 @@ CANNOT_WORK: list[tuple[str, dict[str, Any], str]] = [
     ("otlp", {"headers": {"x key": "canary"}}, "headers: 'x key' is no header name"),
     ("otlp", {"headers": {"Host": "canary"}}, "headers: Host cannot be set"),
     ("otlp", {"timeout_s": "soon"}, "timeout_s: 'soon' is no timeout"),
+    ("otlp", {"timeout_s": 10**400}, "timeout_s: is an integer beyond 64 bit"),
+    ("otlp", {"max_in_flight": 10**5000}, "max_in_flight: is an integer beyond 64 bit"),
+    ("otel:console", {"timeout_s": -(10**400)}, "timeout_s: is an integer beyond 64 bit"),
     ("otlp", {"compression": ["gzip"]}, "compression: .* is not supported"),
     ("otlp", {"endpoint": "http://h:4317/v1/traces", "protocol": "grpc"}, "endpoint: .* is no gRPC endpoint"),
     ("otlp", {"insecure": True, "endpoint": "http://h"}, "insecure: is for protocol grpc"),
@@ -410,7 +437,11 @@ CANNOT_WORK: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "config", "said"), CANNOT_WORK, ids=repr)
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    CANNOT_WORK,
+    ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
+)
 def test_an_option_that_cannot_work_is_named_in_code(
     kind: str, config: dict[str, Any], said: str | None, home: Path
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hush_otel.errors import SpoolError
 from hush_otel.spool import format as layout
-from hush_otel.spool.format import Header, NewerVersionError, pack_header, unpack_header
+from hush_otel.spool.format import DamagedHeaderError, Header, NewerVersionError, pack_header, unpack_header
 
 HEADER = Header(
     ordinal=3,
@@ -75,6 +75,13 @@ def test_every_flipped_bit_of_the_header_is_noticed() -> None:
         data[bit // 8] ^= 1 << bit % 8
         with pytest.raises(SpoolError):
             unpack_header(bytes(data), "x")
+
+
+@pytest.mark.parametrize("capacity", [0, 255, layout.MOST_CAPACITY_BYTES + 1, 2**63, 2**64 - 1])
+def test_b12_a_capacity_that_no_segment_has_is_damage(capacity: int) -> None:
+    """B12: be the CRC right, nobody allocates what such a header says."""
+    with pytest.raises(DamagedHeaderError, match=str(capacity)):
+        unpack_header(pack_header(HEADER._replace(capacity=capacity)), "some.seg")
 
 
 def test_a_newer_version_is_told_from_damage() -> None:

@@ -226,6 +226,17 @@ def test_f22_a_truncation_inside_a_word_does_not_hang(bench: Bench, left: int) -
     assert (payloads, position) == ([b"a"], bench.offsets[1])
 
 
+def test_f22_a_truncated_segment_whose_header_is_damaged_ends_where_it_was_read(bench: Bench) -> None:
+    """F22: its size is known by the file alone then, and more than that may have been read before."""
+    bench.append(b"a", b"b" * 1000)
+    os.truncate(bench.segment.path, bench.offsets[1])
+    bench.poke(0, b"damage")
+    reader = SegmentReader(bench.segment.path)
+    assert reader.header.capacity < bench.segment.offset
+    assert reader.resync(bench.segment.offset) == bench.segment.offset
+    reader.close()
+
+
 # ------------------------------------------------------------------ definitions
 
 

@@ -1,0 +1,43 @@
+"""A TOML file as plain values. Whatever is wrong with it is a ConfigError that names the file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .model import is_64_bit
+
+
+def read_toml(path: Path) -> dict[str, Any] | None:
+    """Its content; None when there is no such file.
+
+    Raises:
+        ConfigError: It cannot be read, or is no TOML.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key, value in content.items():
+            _refuse_large_integers(key, value)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:  # no UTF-8, no TOML, a number of thousands of digits
+        raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
+    except RecursionError:
+        raise ConfigError(
+            f"cannot read the configuration file {path}: lists or tables in it are nested too deep"
+        ) from None
+    return content
+
+
+def _refuse_large_integers(key: str, content: object) -> None:
+    """TOML 1.0, "Integer": what 64 bit cannot represent must be an error. Python's reader takes it."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            _refuse_large_integers(f"{key}.{name}", value)
+    elif isinstance(content, list):
+        for value in content:
+            _refuse_large_integers(key, value)
+    elif isinstance(content, int) and not is_64_bit(content):
+        raise ValueError(f"{key} is an integer beyond 64 bit")
