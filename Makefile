@@ -21,7 +21,7 @@ FUZZ := .venv-fuzz
 AUDIT := .venv-audit
 JOBS ?= 4
 
-.PHONY: demo soak fuzz test test-peers peers-go test-oldest bench prices lint types imports clean audit
+.PHONY: demo soak fuzz faults test test-peers peers-go test-oldest bench prices lint types imports clean audit
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -50,6 +50,10 @@ soak: $(VENV)/.installed
 FUZZ_MINUTES ?= 10
 fuzz: $(FUZZ)/.installed
 	$(FUZZ)/bin/python tests/fuzz/fuzz.py $(FUZZ_MINUTES)
+
+# Every power loss and every failing system call that `make test` has only samples of. Needs strace.
+faults: $(VENV)/.installed
+	HUSH_TEST_FAULTS=all $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/recovery/test_power_loss.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py
