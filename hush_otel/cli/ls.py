@@ -14,6 +14,8 @@ from hush_otel.presentation import text
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import page
 from hush_otel.presentation.waiting import open_reader
+from hush_otel.store.reading import Reader
+from hush_otel.store.search import Search
 
 from .filters import filtering
 from .output import STATUS_STYLES, awaits_spans, busy, console, cut, plain_table, print_json
@@ -34,6 +36,8 @@ COLUMNS: Final = (
 )
 RIGHT: Final = frozenset({"started", "duration", "nodes", "errors", "tokens", "cost"})
 WIDE_ONLY: Final = frozenset({"nodes", "tokens", "cost"})
+NOT_BESIDE_HITS: Final = frozenset({"status", "nodes", "errors", "tokens", "cost"})
+"""What gives way to the words that were looked for."""
 NARROW_CELLS: Final = 100
 """A terminal below this shows fewer columns, so that an id stays long enough for `show`."""
 
@@ -45,7 +49,7 @@ NARROW_CELLS: Final = 100
 @filtering
 @click.option(
     "--json", "as_json", is_flag=True,
-    help="One JSON object per line: the view `requests`, computed_usd, running_count, models.",
+    help="One JSON object per line: the view `requests`, computed_usd, running_count, models, hit.",
 )  # fmt: skip
 @click.pass_obj
 def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> None:
@@ -54,10 +58,15 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
     Several options together leave what all of them say. A terminal of less than 100 columns shows less of
     each; --json and a pipe show all. A cost with ~ in front is an estimate by a price table, at least in part
     (computed_usd).
+
+    WORDS of --text are looked for in names, inputs, outputs and errors of spans, all of them somewhere in a
+    request: whole words, "a phrase", or the beginning of a word with * behind it.
     """
     filters = Filters(**options)
     with open_reader(Settings.load(db)) as reader, busy("looking further back"):
         requests = page(reader, filters, limit=limit).requests
+        if filters.text is not None:
+            _add_hits(reader, filters.text, requests)
     if as_json:
         for request in requests:
             print_json(request)
@@ -68,12 +77,22 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
         click.echo("no requests" + (" match" if filters.chooses else " recorded yet"))
 
 
+def _add_hits(reader: Reader, words: str, requests: list[dict[str, Any]]) -> None:
+    """Where each holds the words: `hit`, None where that is gone meanwhile."""
+    search = Search(reader, words)
+    for request in requests:
+        hit = search.hit(request["request_id"])
+        request["hit"] = None if hit is None else hit._asdict()
+
+
 def _table(requests: list[dict[str, Any]], *, narrow: bool) -> Table:
-    names = [name for name in COLUMNS if not (narrow and name in WIDE_ONLY)]
+    searched = "hit" in requests[0]
+    left_out = (WIDE_ONLY if narrow else frozenset()) | (NOT_BESIDE_HITS if searched else frozenset())
+    names = [name for name in (*COLUMNS, *(("found",) if searched else ())) if name not in left_out]
     table = plain_table()
     for name in names:
-        # Only ids and workflows give way; their texts are cut, not wrapped.
-        gives_way = name in {"request", "workflow"}
+        # Only ids, workflows and what was found give way; their texts are cut, not wrapped.
+        gives_way = name in {"request", "workflow", "found"}
         table.add_column(name, no_wrap=not gives_way, justify="right" if name in RIGHT else "left")
     for request in requests:
         cells = _cells(request)
@@ -95,7 +114,28 @@ def _cells(request: dict[str, Any]) -> dict[str, Text]:
         "errors": Text(f"{errors:,}", style="red" if errors else "bright_black"),
         "tokens": Text(tokens),
         "cost": Text(text.cost(request["cost_usd"], request["computed_usd"]), style="green"),
+        "found": _found(request.get("hit")),
     }
+
+
+def _found(hit: dict[str, Any] | None) -> Text:
+    """The name of the span, and the words among what stands around them."""
+    if hit is None:
+        return Text("")
+    found = cut(text.clean(hit["name"], limit=30))
+    before, words, after = (
+        hit["text"][: hit["start"]],
+        hit["text"][hit["start"] : hit["end"]],
+        hit["text"][hit["end"] :],
+    )
+    found.append(f"  {_part(before)}", style="bright_black")
+    found.append(_part(words), style="bold")
+    return found.append(_part(after), style="bright_black")
+
+
+def _part(value: str) -> str:
+    """Harmless, on one line; blanks at its ends stay."""
+    return "↵".join(text.lines(value, keep_end=True))
 
 
 def _status(request: dict[str, Any]) -> Text:

@@ -157,9 +157,13 @@ def age(since_s: object, now_s: float) -> str:
     return DASH if value is None else duration(max(0.0, now_s - value) * 1000)
 
 
-def lines(value: str) -> list[str]:
-    """Text as lines that can do nothing to a terminal; blanks at their beginning stay."""
-    found = _LINE_BREAKS.split(_ANSI.sub("", value).rstrip())
+def lines(value: str, *, keep_end: bool = False) -> list[str]:
+    """Text as lines that can do nothing to a terminal.
+
+    Blanks at their beginning stay, blank lines at the end of the text only with `keep_end`.
+    """
+    plain = _ANSI.sub("", value)
+    found = _LINE_BREAKS.split(plain if keep_end else plain.rstrip())
     return [_INVISIBLE.sub("", line.replace("\t", "    ")) for line in found]
 
 

@@ -53,6 +53,8 @@ def test_a_length_of_time_may_have_a_unit() -> None:
         ({"min_ms": "-1"}, "min_ms: '-1' is no length of time"),
         ({"min_ms": "nan"}, "min_ms: 'nan' is no length of time"),
         ({"min_ms": "²"}, "min_ms: '²' is no length of time"),
+        ({"min_ms": "9" * 400}, "min_ms: no request takes as long as that"),
+        ({"min_ms": "9" * 400 + "s"}, "min_ms: no request takes as long as that"),
         ({"errors": "maybe"}, "errors: 'maybe' is neither 1 nor 0"),
     ],
 )

@@ -164,8 +164,9 @@ def test_a_place_is_text_and_back() -> None:
     """A URL carries it without losing a digit; anything else is refused."""
     place = Place(1_700_000_000.1234567, 42)
     assert Place.parse(str(place)) == place
-    with pytest.raises(ConfigError, match="before: 'x' is no place in a list"):
-        Place.parse("x")
+    for other in ("x", "nan,1", "inf,1", "1.0", "1.0,-1", f"1.0,{2**63}", "1,2,3"):
+        with pytest.raises(ConfigError, match=f"before: '{other}' is no place in a list"):
+            Place.parse(other)
 
 
 def test_models_are_a_list(reader: Reader) -> None:
