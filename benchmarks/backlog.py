@@ -149,6 +149,30 @@ LATE_S: Final = 10
 """More than a completed request waits for spans that come later: 5 s."""
 
 
+def index(database: str) -> dict[str, float]:
+    """In a fresh process: build the full-text index of what is stored, in the steps of a drain at rest."""
+    from hush_otel.background.indexing import Indexing
+    from hush_otel.store.database import Database
+    from hush_otel.store.ingest import Ingest
+
+    store = Database(Path(database))
+    indexing, steps, before = (
+        Indexing(store, Ingest(), wanted=True),
+        list[float](),
+        Path(database).stat().st_size,
+    )
+    cpu, began = time.process_time(), time.perf_counter()
+    while indexing.is_busy():
+        step = time.process_time()
+        indexing.step()
+        steps.append(time.process_time() - step)
+    took, used = time.perf_counter() - began, time.process_time() - cpu
+    store.truncate_wal()
+    bytes_ = Path(database).stat().st_size - before
+    store.close()
+    return {"wall_s": took, "cpu_s": used, "longest_ms": max(steps) * 1e3, "bytes": bytes_}
+
+
 def drained(backlog: Backlog, directory: Path, config: str = "") -> dict[str, float]:
     """Drain a copy in a fresh process.
 

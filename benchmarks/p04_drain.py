@@ -15,7 +15,7 @@ import backlog
 import workload
 from backlog import Backlog
 from harness import ROUNDS, fresh, in_turn, workspace
-from report import Row, Target, missing, row, run
+from report import Row, Target, row, run
 
 SPANS: Final = 60_000
 INFO_ROUNDS: Final = 3
@@ -69,6 +69,36 @@ def redaction() -> Row:
     return row("LLM spans with redaction", ours, "spans/s", theirs=theirs, against=REDACTED, show="percent")
 
 
+def searched(spool: Backlog) -> dict[str, float]:
+    """The drain with nothing else to do, then the index of what it has stored."""
+    with workspace() as directory:
+        drained = backlog.drained(spool, directory)
+        found: dict[str, float] = fresh("backlog.index", database=str(directory / "traces.db"))
+    return {f"index_{name}": value for name, value in found.items()} | drained
+
+
+def full_text(work: str, what: str) -> list[Row]:
+    """The index does not work while the drain has something to do: it has a rate, and a size, of its own."""
+    with workspace() as directory:
+        spool = backlog.record(directory, work, SPANS)
+        found = in_turn({DRAIN: partial(searched, spool)}, INFO_ROUNDS)[DRAIN]
+    spans = found[0]["spans"]
+    drains = [spans / one["wall_s"] for one in found]
+    return [
+        row(
+            f"{what} indexed for full-text search, behind the drain",
+            [spans / one["index_wall_s"] for one in found],
+            "spans/s",
+            theirs=drains,
+            against=DRAIN,
+            show="percent",
+        ),
+        row(f"{what}: CPU time of indexing", [one["index_cpu_s"] / spans * 1e6 for one in found], "µs/span"),
+        row(f"{what}: size of the index", [one["index_bytes"] / spans for one in found], "bytes/span"),
+        row(f"{what}: longest step, of CPU time", [one["index_longest_ms"] for one in found], "ms"),
+    ]
+
+
 def measure() -> list[Row]:
     llm, small = both(workload.LLM), both(workload.SMALL)
     single = both(workload.LLM, rounds=INFO_ROUNDS, spans_per_request=1)
@@ -81,7 +111,8 @@ def measure() -> list[Row]:
         small("small spans, of CPU time", "cpu_s"),
         single("LLM spans, each a request of its own", "wall_s"),
         running("LLM spans, 3,000 side by side: starts stored before their ends", "wall_s"),
-        missing("LLM spans with full-text search", ""),
+        *full_text(workload.LLM, "LLM spans"),
+        *full_text(workload.SMALL, "small spans"),
         redaction(),
     ]
 

@@ -107,13 +107,8 @@ def row(
 def fact(
     what: str, ours: str, *, theirs: str = "", against: str = "", target: str = "", met: bool = True
 ) -> Row:
-    """A row of which the figures are no rates: counts, or what is not built yet."""
+    """A row of which the figures are no rates: counts."""
     return Row(what, against, theirs, ours, "", target, ("met" if met else "MISSED") if target else "")
-
-
-def missing(what: str, target: str) -> Row:
-    """A target of something that does not exist yet."""
-    return Row(what, "", "", "not built yet", "", target, "not built yet")
 
 
 def _text(found: Spread, unit: str) -> str:

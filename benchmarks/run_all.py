@@ -97,7 +97,7 @@ def markdown(results: dict[str, dict[str, Any] | None], took_s: float) -> Iterat
 
 def _summary(results: dict[str, dict[str, Any] | None]) -> str:
     verdicts = [one["verdict"] for result in results.values() if result for one in result["rows"]]
-    counts = {verdict: verdicts.count(verdict) for verdict in ("met", "MISSED", "not built yet")}
+    counts = {verdict: verdicts.count(verdict) for verdict in ("met", "MISSED")}
     failed = sum(result is None for result in results.values())
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + (
         f"; {failed} programs failed" if failed else ""

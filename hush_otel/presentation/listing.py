@@ -35,6 +35,9 @@ MODEL: Final = 0
 TAG: Final = 1
 """Kinds of labels (store/schema.sql)."""
 
+LAST: Final = 1 << 42
+"""Above every request's number that the full-text index can hold."""
+
 Params: TypeAlias = dict[str, Value]
 
 
@@ -107,10 +110,10 @@ def page(
     largest = LARGEST_STEP if search is None else SEARCHED_STEP
     if filters.until is not None:
         before = min(before, Place(filters.until, 0))
-    step = limit + 1 if not filters.chooses else max(limit + 1, FIRST_STEP)
+    step = limit + 1 if search is not None or not filters.chooses else max(limit + 1, FIRST_STEP)
     while True:
-        candidates, more = _candidates(reader, ways, before, filters.since or 0.0, step)
-        held = candidates if search is None else _held(search, candidates)
+        candidates, more, term = _candidates(reader, ways, before, filters.since or 0.0, step)
+        held = candidates if search is None else _held(search, candidates, term)
         found += _matching(reader, filters, held, limit + 1 - len(found))
         if len(found) > limit:
             return Page([shown(row) for row in found[:limit]], _place(found[limit - 1]))
@@ -172,9 +175,9 @@ _SETS: Final = {
 
 def _candidates(
     reader: Reader, ways: list[_Way | _Words], before: Place, since: float, step: int
-) -> tuple[list[Place], bool]:
-    """Of the way that gets furthest back: its next candidates, and whether there are more on it."""
-    best, furthest, more = list[Place](), TOP, False
+) -> tuple[list[Place], bool, str | None]:
+    """Of the way that gets furthest back: its next candidates, whether there are more, the term they hold."""
+    best, furthest, more, term = list[Place](), TOP, False, None
     for way in ways:
         if isinstance(way, _Words):
             found, ends = _walk_words(reader, way, before, since, step)
@@ -190,7 +193,8 @@ def _candidates(
         reach = Place(-math.inf, len(found)) if ends else found[-1]
         if reach < furthest:
             best, furthest, more = found, reach, not ends
-    return best, more
+            term = way.term if isinstance(way, _Words) else None
+    return best, more, term
 
 
 def _walk(reader: Reader, way: _Way, before: Place, since: float, step: int) -> list[Place]:
@@ -203,9 +207,12 @@ def _walk_words(
 ) -> tuple[list[Place], bool]:
     """The next requests that hold a term, and whether these are all.
 
-    The index has them in the order of their numbers, which are given as requests begin.
+    The index has them in the order of their numbers, which are given as requests begin. Where a clock was set
+    back, those that began after it are the first all the same.
     """
-    below = max((place.id + 1 for place in places(reader, before, 1)), default=0)
+    below = LAST
+    if before != TOP:
+        below = max((place.id + 1 for place in places(reader, before, 1)), default=0)
     while True:
         numbers = way.search.walk(way.term, below, step)
         at: Params = {"before_at": before.created_at, "before_id": before.id}
@@ -217,8 +224,8 @@ def _walk_words(
         below = numbers[-1]
 
 
-def _held(search: Search, candidates: list[Place]) -> list[Place]:
-    held = search.holding([place.id for place in candidates])
+def _held(search: Search, candidates: list[Place], known: str | None) -> list[Place]:
+    held = search.holding([place.id for place in candidates], known)
     return [place for place in candidates if place.id in held]
 
 

@@ -103,10 +103,12 @@ class Search:
             before = found[-1]
         return found[:limit]
 
-    def holding(self, requests: Sequence[int]) -> set[int]:
-        """Of these requests those that hold every term."""
+    def holding(self, requests: Sequence[int], known: str | None = None) -> set[int]:
+        """Of these requests those that hold every term; `known` is one that all of them do."""
         left = list(requests)
         for term in self.terms:
+            if term == known:
+                continue
             rows = self._reader.each("search_holds", ids=json.dumps(left), words=term)
             left = [row["id"] for row in rows]
         return set(left)

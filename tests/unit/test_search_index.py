@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inprocess import App, no_background, owning, rows, settings_for
 from pruning import Day, a_round, retention_of
+from redacting import configure
 from searching import assert_whole, build, found, words
 from test_store_ingest import ME, ROOT, Store, end, start
 
@@ -270,6 +271,17 @@ def test_a_damaged_index_is_built_anew(
     assert len(found(app.db_path, "word*")) == rows(app.db_path, "SELECT count(*) FROM requests")[0][0] - 1
     assert_whole(app.db_path)
     assert not list(app.db_path.parent.glob("*.damaged-*"))
+
+
+def test_what_is_redacted_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is made of what is stored."""
+    no_background(monkeypatch, tmp_path)
+    configure(monkeypatch, tmp_path, keys=["password"])
+    app = App(tmp_path / "traces.db")
+    record(app, "a", password="hunter2", note="visible", input='{"password": "hunter2"}')  # noqa: S106
+    app.drain()
+    assert found(app.db_path, "visible") == ["a"]
+    assert found(app.db_path, "hunter*") == []
 
 
 # ------------------------------------------------------------------ behind the drain
