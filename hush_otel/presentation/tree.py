@@ -47,21 +47,28 @@ def arrange(rows: Iterable[Row]) -> list[Node]:
     A row whose parent is not stored stands at the root level with a note. So does the earliest of the rows
     whose parents form a cycle; the others hang below it.
     """
-    nodes = sorted((Node(row) for row in rows), key=_execution_order)
-    by_key = {node.key: node for node in nodes}
+    nodes = sorted(map(Node, rows), key=_execution_order)
+    keys = [node.key for node in nodes]
+    by_key = dict(zip(keys, nodes, strict=True))
     named = _named_parents(nodes)
-    parents = {node.key: node.row["parent_span_id"] or named.get(str(node.row["span_id"])) for node in nodes}
+    parents = {
+        key: node.row["parent_span_id"] or named.get(str(key[1]))
+        for key, node in zip(keys, nodes, strict=True)
+    }
     passes = _passes(nodes, parents)
     roots: list[Node] = []
-    for node in nodes:
-        parent = by_key.get((node.row["trace_id"], parents[node.key]))
-        _note_missing_parent(node, parent)
-        group = passes.get(node.key)
-        if group is not None and parent is not None:
+    for key, node in zip(keys, nodes, strict=True):
+        parent = by_key.get((key[0], parents[key]))
+        if parent is None:
+            _note_missing_parent(node)
+            roots.append(node)
+            continue
+        group = passes.get(key) if passes else None
+        if group is not None:
             if not group.children:
                 parent.children.append(group)
             parent = group
-        (roots if parent is None else parent.children).append(node)
+        parent.children.append(node)
     return roots + _cut_cycles(nodes, roots)
 
 
@@ -154,10 +161,10 @@ def _placed(row: Row) -> PlacedNode:
     )
 
 
-def _note_missing_parent(node: Node, parent: Node | None) -> None:
+def _note_missing_parent(node: Node) -> None:
     row = node.row
     missing = row["parent_node"] if row["is_node"] else row["parent_span_id"]
-    if parent is not None or missing is None:
+    if missing is None:
         return
     if row["parent_is_remote"]:
         node.notes.append("parent in another service")
@@ -167,6 +174,8 @@ def _note_missing_parent(node: Node, parent: Node | None) -> None:
 
 def _cut_cycles(nodes: list[Node], roots: list[Node]) -> list[Node]:
     """Make roots that reach every unreached node; the edges that close the cycles are dropped."""
+    if _all_hang(nodes, roots):
+        return []
     reached: set[int] = set()
     for root in roots:
         _reach(root, reached)
@@ -178,6 +187,16 @@ def _cut_cycles(nodes: list[Node], roots: list[Node]) -> list[Node]:
         cut.append(node)
         _reach(node, reached)
     return cut
+
+
+def _all_hang(nodes: list[Node], roots: list[Node]) -> bool:
+    """Whether the roots reach every node. Each hangs at one place, so that counting tells."""
+    reached, stack = 0, list(roots)
+    while stack:
+        node = stack.pop()
+        reached += node.row["is_node"] is not None  # a pass of a loop is none of them
+        stack.extend(node.children)
+    return reached == len(nodes)
 
 
 def _reach(start: Node, reached: set[int]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from hush_otel.errors import PageError, StoreError
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import TOP, Place, page, shown
-from hush_otel.store.reading import Reader, find_request
+from hush_otel.store.reading import Reader, Row, find_request
 from hush_otel.store.search import Search
 
 from .answers import Answer, Question
@@ -65,6 +65,12 @@ def tree(question: Question) -> Answer:
     return {"request_id": found, "max_seq": progress["max_seq"] if progress else 0} | skeleton(
         map(dict, rows)
     )
+
+
+def _dicts(rows: list[Row]) -> list[dict[str, object]]:
+    """By position: a `sqlite3.Row` looks through its names for each value."""
+    names = rows[0].keys() if rows else []
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def request_id(reader: Reader, question: Question) -> str:
