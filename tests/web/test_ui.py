@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import stat
+import subprocess
+import sys
+import webbrowser
 from pathlib import Path
 
 import httpx
 import pytest
+from inprocess import settings_for
 from pages import ui
 from store_rows import StoreRows
+
+from hush_otel.cli import ui as ui_command
+from hush_otel.errors import ConfigError
+from hush_otel.web.server import PageServer
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -25,3 +35,41 @@ def test_ui_prints_one_url_answers_and_ends_on_a_signal(tmp_path: Path, number: 
         process.send_signal(number)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 0
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    """One line, and no traceback."""
+    without = (
+        "import sys; sys.modules['uvicorn'] = None; from hush_otel.cli.main import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", without, "ui", "--no-open", "--db", str(tmp_path / "t.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: the page needs uvicorn (pip install 'hush-otel[ui]')\n"
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    """With the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}") as failure:
+            PageServer(settings_for(tmp_path / "t.db"), port=port)
+    assert "--port 0" in failure.value.hint
+
+
+def test_s05_the_browser_is_opened_by_a_private_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program's arguments have the token; the file goes with the server."""
+    opened: list[str] = []
+
+    class Window(webbrowser.BaseBrowser):
+        def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+            opened.append(url)
+            return True
+
+    monkeypatch.setattr(webbrowser, "get", Window)
+    with ui_command._browser("http://127.0.0.1:1/login?token=secret"):
+        page = Path(httpx.URL(opened[0]).path)
+        assert "secret" not in opened[0]
+        assert "token=secret" in page.read_text(encoding="utf-8")
+        assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
+    assert not page.exists()
