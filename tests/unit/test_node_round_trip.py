@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inprocess import App, dicts, no_background
 
+from hush_otel.records import MEDIA_KEY
+
 MAX_INT = 2**63 - 1
 
 # What JSON can say and SQLite's JSON functions keep: a NUL would end a text there.
@@ -20,9 +22,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 NAME = TEXT.filter(bool)
 INT = st.integers(-MAX_INT - 1, MAX_INT)
 FLOAT = st.floats(allow_nan=False, allow_infinity=False)
+KEY = TEXT.filter(lambda key: key != MEDIA_KEY)
+"""What stands under that key are attachments, which become references (test_media.py)."""
 JSON = st.recursive(
     st.none() | st.booleans() | INT | FLOAT | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEY, inner, max_size=4),
     max_leaves=12,
 )
 COUNT = st.none() | st.integers(0, MAX_INT // 100)
@@ -49,7 +53,7 @@ NODES = st.fixed_dictionaries(
         "total_tokens": COUNT,
         "cost_usd": st.none() | st.floats(0, 1e6),
         "contain_generation": st.booleans(),
-        "metadata": st.none() | st.dictionaries(TEXT, JSON, max_size=3),
+        "metadata": st.none() | st.dictionaries(KEY, JSON, max_size=3),
         "node_type": st.none() | TEXT,
         "error": st.none() | NAME,
     }
