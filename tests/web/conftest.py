@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import browsing
 import pytest
 from inprocess import let_go
+from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
 def _letting_go() -> Iterator[None]:
     yield
     let_go()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of a process."""
+    with browsing.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shop(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Shop]:
+    """One database full of samples, and its page. Asked for with the browser: without one nothing is recorded."""
+    with browsing.shop(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+def visitor(chromium: Browser, shop: browsing.Shop) -> Iterator[browsing.Visitor]:
+    """Somebody at a desk, by day."""
+    with browsing.visiting(chromium, shop) as someone:
+        yield someone

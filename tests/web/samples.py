@@ -417,7 +417,7 @@ def many(tracer: Tracer, request_id: str, spans: int) -> None:
             continue
         span = tracer.start_span(f"page {number}", set_span_in_context(parent), start_time=at_ns)
         at_ns += MS_NS
-        if number == spans // 2:
+        if number == spans // 2 + 1:
             span.set_status(StatusCode.ERROR, "404 not found")
         span.end(at_ns)
     parent.end(at_ns)

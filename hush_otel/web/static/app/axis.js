@@ -4,7 +4,7 @@
 export function ticks(from, to, widthPx, pxEach = 72) {
   const span = to - from;
   if (!(span > 0) || !(widthPx > 0)) return [{ ms: from, at: 0 }];
-  const step = roundUp(span / Math.max(1, Math.floor(widthPx / pxEach)));
+  const step = roundUp(span / Math.max(2, Math.floor(widthPx / pxEach)));
   const found = [];
   for (let n = Math.ceil(from / step); n * step <= to; n += 1) {
     found.push({ ms: n * step, at: (n * step - from) / span });
@@ -26,7 +26,7 @@ function roundUp(ms) {
 export function tickLabel(ms, span) {
   if (ms === 0) return "0";
   if (span >= 120_000) return clock(ms);
-  if (span >= 1500) return `${trimmed(ms / 1000)} s`;
+  if (span >= 1500 || ms >= 1000) return `${trimmed(ms / 1000)} s`;
   return span >= 1.5 ? `${trimmed(ms)} ms` : `${trimmed(ms * 1000)} µs`;
 }
 

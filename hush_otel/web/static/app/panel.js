@@ -60,11 +60,12 @@ function Detail({ requestId, row }) {
 function Sections({ requestId, row, detail }) {
   const { span, input, output, metadata, attributes, events, links, resource, scope, media, flow } = detail;
   const whole = (of, key) => payloadPath(requestId, row, of, key);
-  const messages = (detail.input_messages?.length ?? 0) + (detail.output_messages?.length ?? 0);
+  // A text that any step gives back is no conversation; what a model was sent, or has answered, is one.
+  const messages = detail.input_messages.length || (span.model && detail.output_messages.length);
   const failure = span.error || span.status_message;
   return html`
     ${failure && html`<div class="error-box"><header><b>${row.status === "interrupted" ? "Interrupted" : "Error"}</b><span class="spring" /><${CopyButton} text=${failure} what="the error" /></header><${Text} text=${failure} /></div>`}
-    ${messages > 0 && html`<${Section} title="Conversation" open><${Conversation} input=${detail.input_messages ?? []} output=${detail.output_messages ?? []} /><//>`}
+    ${messages > 0 && html`<${Section} title="Conversation" open><${Conversation} input=${detail.input_messages} output=${detail.output_messages} /><//>`}
     <${Flow} requestId=${requestId} flow=${flow} />
     ${present(input) && html`<${Section} title="Input" open=${!messages}><${Payload} payload=${input} path=${whole("input")} what="the input" /><//>`}
     ${present(output) && html`<${Section} title="Output" open=${!messages}><${Payload} payload=${output} path=${whole("output")} what="the output" /><//>`}

@@ -1,0 +1,67 @@
+"""Filters of the list: all in the URL, so that a link is a view."""
+
+from __future__ import annotations
+
+import pytest
+from browsing import Visitor
+
+pytestmark = pytest.mark.browser
+
+
+def workflows(visitor: Visitor) -> set[str]:
+    """The workflows of the rows in sight."""
+    return set(visitor.text(".requests .row .r-name a"))
+
+
+def test_a_filter_goes_into_the_url_and_back(visitor: Visitor) -> None:
+    """Choosing one narrows the list, the browser's way back widens it again."""
+    visitor.open("/", ".requests .row")
+    visitor.page.wait_for_selector(
+        "select[aria-label=Workflow] option[value='search.rank']", state="attached"
+    )
+    visitor.page.get_by_label("Workflow").select_option("search.rank")
+    visitor.sees(lambda: workflows(visitor) == {"search.rank"}, "one workflow alone")
+    assert visitor.path() == "/?workflow=search.rank"
+    visitor.page.go_back()
+    visitor.sees(lambda: len(workflows(visitor)) > 1, "all workflows again")
+
+
+def test_a_deep_link_shows_what_it_says(visitor: Visitor) -> None:
+    """Filters of a URL are applied, and shown as chosen."""
+    visitor.open("/?workflow=support.answer&errors=1", ".requests .row")
+    assert workflows(visitor) == {"support.answer"}
+    assert "0" not in visitor.text(".requests .row .r-errors")
+    assert visitor.page.get_by_label("Errors", exact=True).is_checked()
+    assert visitor.page.get_by_label("Workflow").input_value() == "support.answer"
+
+
+def test_several_filters_hold_together_and_are_cleared_at_once(visitor: Visitor) -> None:
+    """Esc takes all of them away."""
+    visitor.open("/?workflow=digest.weekly&min_ms=10000", ".requests .row")
+    assert workflows(visitor) == {"digest.weekly"}
+    visitor.keys("Escape")
+    visitor.sees(lambda: visitor.path() == "/" and len(workflows(visitor)) > 1, "the whole list")
+
+
+def test_text_is_searched_for_in_names_inputs_and_outputs(visitor: Visitor) -> None:
+    """A word of an input finds its request; the word goes into the URL."""
+    visitor.open("/", ".requests .row")
+    visitor.keys("/")
+    visitor.page.keyboard.type("packed")
+    visitor.sees(lambda: visitor.path() == "/?text=packed", "the word in the URL")
+    visitor.sees(
+        lambda: set(visitor.text(".requests .row .r-name code")) == {"support-ok", "support-slow"},
+        "the requests with the word",
+    )
+
+
+def test_a_link_to_a_span_opens_it(visitor: Visitor) -> None:
+    """The URL that selecting a span makes shows the same span again."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.locator(".waterfall .row", has_text="lookup_order").click()
+    visitor.page.wait_for_selector(".panel .facts")
+    link = visitor.path()
+    assert "span=" in link
+    visitor.open("/", ".requests .row")
+    visitor.open(link, ".panel .facts")
+    assert visitor.text(".panel h2") == ["lookup_order"]

@@ -1,0 +1,219 @@
+"""Each page: what it shows, in both themes, for everybody; with a picture of it."""
+
+from __future__ import annotations
+
+import pytest
+from browsing import Shop, Visitor, visiting
+from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "list": ("/", ".requests .row"),
+    "request": ("/requests/support-ok", ".waterfall .row"),
+    "span": ("/requests/support-failing", ".waterfall .row"),
+    "loop": ("/requests/digest-1", ".waterfall .row"),
+    "sessions": ("/sessions", "table"),
+    "session": ("/sessions/chat-7f31", ".requests .row"),
+    "compare": ("/compare?a=support-ok&b=support-slow", "table.compare"),
+    "stats": ("/stats", ".chart circle"),
+    "deliveries": ("/deliveries", "tbody tr"),
+    "nothing": ("/?workflow=none", ".notice"),
+}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_in_both_themes(chromium: Browser, shop: Shop, name: str, dark: bool) -> None:
+    """axe-core finds nothing serious on any page, by day and by night."""
+    path, ready = PAGES[name]
+    with visiting(chromium, shop, dark=dark) as visitor:
+        visitor.open(path, ready)
+        if name == "span":
+            visitor.keys("e", "e")
+            visitor.page.wait_for_selector(".panel .error-box")
+        visitor.shot(f"{name}-{'dark' if dark else 'light'}")
+        visitor.is_accessible()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(chromium: Browser, shop: Shop, name: str) -> None:
+    """At 390 pixels nothing makes the page wider than the screen."""
+    path, ready = PAGES[name]
+    with visiting(chromium, shop, phone=True) as visitor:
+        visitor.open(path, ready)
+        if name == "span":
+            visitor.keys("e")
+            visitor.page.wait_for_selector(".panel .facts")
+        visitor.shot(f"{name}-phone")
+        wide = visitor.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= visitor.page.viewport_size["width"]  # type: ignore[index]
+        assert visitor.page.evaluate(
+            "(it) => it.scrollWidth <= it.clientWidth", visitor.page.query_selector("main")
+        )
+
+
+def test_the_list_shows_requests_with_their_numbers(visitor: Visitor) -> None:
+    """A row has the workflow, the id, how it went, spans, tokens and cost."""
+    visitor.open("/", ".requests .row")
+    row = visitor.page.locator(".requests .row", has_text="support-failing")
+    assert row.locator("[aria-label=failed]").count() == 1
+    text = " ".join(row.inner_text().split())
+    for part in ("support.answer", "1.06 s", "829→24", "gpt-4o-mini", "ada@example.org"):
+        assert part in text
+
+
+def test_older_requests_come_when_somebody_scrolls(visitor: Visitor) -> None:
+    """The list goes on below its first page."""
+    visitor.open("/", ".requests .row")
+    assert visitor.text(".foot span")[0].startswith("50 requests")
+
+    def scrolled() -> bool:
+        visitor.page.evaluate(
+            "(it) => { it.scrollTop = it.scrollHeight }", visitor.page.query_selector(".requests")
+        )
+        return int(visitor.text(".foot span")[0].split()[0]) > 100
+
+    visitor.sees(scrolled, "a third page of requests")
+
+
+def test_the_request_page_shows_tree_and_waterfall_in_one(visitor: Visitor) -> None:
+    """Rows are in execution order, bars begin where the axis says, parents sum up what is below."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    assert visitor.text(".waterfall .row .label")[:4] == [
+        "support.answer",
+        "guard input",
+        "retrieve",
+        "embed question",
+    ]
+    assert "1,875→162" in visitor.text(".waterfall .row .w-tokens")[0]
+    starts = "(it) => it.getBoundingClientRect().left"
+    root = visitor.page.evaluate(starts, visitor.page.query_selector(".span-bar"))
+    zero = visitor.page.evaluate(starts, visitor.page.query_selector(".axis .tick"))
+    assert abs(root - zero) <= 1
+
+
+def test_bars_end_where_the_axis_says(visitor: Visitor) -> None:
+    """The bar of a span of 640 ms is as wide as 640 ms of the axis."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    box = "(it) => it.getBoundingClientRect().width"
+    axis = visitor.page.evaluate(box, visitor.page.query_selector(".axis"))
+    chat = visitor.page.locator(".waterfall .row", has_text="gpt-4o-mini").locator(".span-bar")
+    whole_ms = 3 + 42 + 96 + 38 + 61 + 640 + 184 + 1480
+    assert chat.evaluate(box) == pytest.approx(axis * 640 / whole_ms, abs=1)
+
+
+def test_a_model_call_is_shown_as_a_conversation(visitor: Visitor) -> None:
+    """Who said what, which tool was called with what, and what came of it."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.locator(".waterfall .row", has_text="chat gpt-4o").last.click()
+    visitor.page.wait_for_selector(".message.output")
+    assert visitor.text(".message header b") == ["System", "User", "Assistant", "Tool", "Assistant"]
+    assert "lookup_order" in visitor.text(".call code")[0]
+    assert "leaves tomorrow" in visitor.text(".message.output .text")[0]
+    visitor.shot("conversation-light")
+    visitor.is_accessible()
+
+
+def test_an_input_leads_to_the_span_that_made_it(visitor: Visitor) -> None:
+    """The documents of the reranker are those that retrieval has found."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.locator(".waterfall .row", has_text="rerank").click()
+    visitor.page.locator(".flow a", has_text="retrieve").click()
+    visitor.sees(lambda: visitor.text(".panel h2") == ["retrieve"], "the span that made it")
+
+
+def test_json_is_folded_and_opens(visitor: Visitor) -> None:
+    """Branches show how much is in them, and open by a click."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.locator(".waterfall .row", has_text="rerank").click()
+    visitor.page.locator(".json .fold[aria-expanded=false]").first.click()
+    visitor.sees(
+        lambda: any("Changing an address" in it for it in visitor.text(".json .leaf")), "an opened branch"
+    )
+
+
+def test_copy_buttons_copy(visitor: Visitor) -> None:
+    """The id of a request, as it is stored."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.get_by_label("Copy the request id").click()
+    visitor.sees(
+        lambda: visitor.page.evaluate("navigator.clipboard.readText()") == "support-ok", "the id copied"
+    )
+
+
+def test_the_critical_path_is_shown_on_demand(visitor: Visitor) -> None:
+    """What the whole has not waited for is dimmed."""
+    visitor.open("/requests/support-ok", ".waterfall .row")
+    visitor.page.get_by_role("button", name="Critical path").click()
+    on_path = visitor.text(".critical-only .row.on-path .label")
+    assert "chat gpt-4o" in on_path
+    assert len(on_path) < len(visitor.text(".waterfall .row .label")) + 1
+
+
+def test_passes_of_a_loop_are_folded_and_open(visitor: Visitor) -> None:
+    """Twelve passes are twelve rows; one that is opened shows its nodes."""
+    visitor.open("/requests/digest-1", ".waterfall .row")
+    assert len(visitor.text(".waterfall .row")) == 13
+    visitor.page.get_by_label("Unfold iteration[3]").click()
+    visitor.sees(lambda: len(visitor.text(".waterfall .row")) == 15, "the nodes of the pass")
+
+
+def test_errors_come_first(visitor: Visitor) -> None:
+    """Above the spans stands where the failure began; it leads there."""
+    visitor.open("/requests/support-failing", ".waterfall .row")
+    assert visitor.text(".causes button") == [
+        "lookup_order TimeoutError: orders-db did not answer within 150 ms"
+    ]
+    visitor.page.locator(".causes button").click()
+    visitor.sees(lambda: visitor.text(".panel h2") == ["lookup_order"], "the span that failed")
+
+
+def test_pictures_are_shown_and_other_files_offered(visitor: Visitor) -> None:
+    """An image is drawn; what a browser could run is only to be downloaded."""
+    visitor.open("/requests/receipt-1", ".waterfall .row")
+    visitor.page.locator(".waterfall .row").click()
+    visitor.page.wait_for_selector(".media img")
+    drawn = "(it) => it.complete && it.naturalWidth"
+    visitor.sees(lambda: visitor.page.locator(".media img").evaluate(drawn) == 96, "the picture drawn")
+    assert visitor.page.locator(".media li").count() == 2
+    visitor.shot("media-light")
+
+
+def test_two_requests_side_by_side(visitor: Visitor) -> None:
+    """Durations with their difference, and whether inputs and outputs are the same."""
+    visitor.open("/compare?a=support-ok&b=support-failing", "table.compare")
+    failed = visitor.page.locator("tr", has_text="lookup_order").first
+    assert failed.locator("[aria-label=failed]").count() == 1
+    assert "only in A" in " ".join(visitor.text("table.compare th"))
+
+
+def test_stats_lead_to_requests(visitor: Visitor) -> None:
+    """A point of the scatter is a request."""
+    visitor.open("/stats", ".chart circle")
+    visitor.page.locator(".points circle").first.click(force=True)
+    visitor.sees(lambda: visitor.path().startswith("/requests/"), "a request's page")
+
+
+def test_a_request_that_is_not_there_is_said_so(visitor: Visitor) -> None:
+    """With a way back to those that are."""
+    visitor.open("/requests/never-was", ".notice")
+    assert "never-was" in visitor.text(".notice")[0]
+    visitor.page.get_by_role("button", name="All requests").click()
+    visitor.page.wait_for_selector(".requests .row")
+
+
+def test_without_a_session_the_page_says_how_to_get_in(chromium: Browser, shop: Shop) -> None:
+    """Whoever has no cookie is told what to do, not shown an empty page."""
+    with visiting(chromium, shop, logged_in=False) as visitor:
+        visitor.page.goto(shop.origin + "/")
+        assert "hush-otel ui" in visitor.page.inner_text("body")
+
+
+def test_a_session_that_ends_is_said_so(visitor: Visitor) -> None:
+    """Without its cookie the open page says what to open."""
+    visitor.open("/", ".requests .row")
+    visitor.page.context.clear_cookies()
+    visitor.page.get_by_role("link", name="Sessions").click()
+    visitor.page.wait_for_selector(".notice[role=alert]")
+    assert "token" in visitor.text(".notice")[0]
