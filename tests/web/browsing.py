@@ -176,7 +176,7 @@ class Visitor:
 
     def path(self) -> str:
         """The address without the origin."""
-        return self.page.url.removeprefix(self.site.origin)
+        return str(self.page.evaluate("location.pathname + location.search"))
 
     def text(self, selector: str) -> list[str]:
         """What stands in each element that matches."""

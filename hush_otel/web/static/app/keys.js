@@ -1,5 +1,5 @@
 // The keyboard. A page says which keys it takes; the newest that takes a key gets it. `?` lists them all.
-import { html, useEffect, useRef, useState } from "./dom.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
 import { navigate } from "./router.js";
 
 const GO_MS = 1200;
@@ -20,7 +20,8 @@ export function useKeys(title, bindings) {
   const entry = useRef({});
   entry.current.title = title;
   entry.current.bindings = bindings;
-  useEffect(() => {
+  // Before the first paint: a key that is pressed as soon as something can be seen is not lost.
+  useLayoutEffect(() => {
     const mine = entry.current;
     stack.push(mine);
     return () => void stack.splice(stack.indexOf(mine), 1);

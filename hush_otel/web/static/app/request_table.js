@@ -31,10 +31,13 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   const box = useRef(null);
   const rowPx = narrow.matches ? NARROW_ROW_PX : ROW_PX;
   const [at, setAt] = useState(null);
+  // Ahead of what is drawn: keys come faster than frames when one of them is held down.
+  const current = useRef(at);
+  current.current = at;
   const [first, last] = useWindow(box, rows.length, rowPx);
   const now = useNow(rows.slice(first, last).some((it) => outcome(it) === "running"), 250);
   const longest = Math.max(1, ...rows.slice(first, last).map((it) => elapsed(it, now) ?? 0));
-  useListKeys({ box, rows, rowPx, at, setAt, onMark });
+  useListKeys({ box, rows, rowPx, current, setAt, onMark });
   const onScroll = () => {
     const { scrollTop, clientHeight } = box.current;
     if (onEnd && scrollTop + clientHeight > (rows.length - NEAR_END) * rowPx) onEnd();
@@ -48,21 +51,22 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   </div>`;
 }
 
-function useListKeys({ box, rows, rowPx, at, setAt, onMark }) {
-  const index = rows.findIndex((it) => it.request_id === at);
+function useListKeys({ box, rows, rowPx, current, setAt, onMark }) {
+  const index = () => rows.findIndex((it) => it.request_id === current.current);
   const move = (step) => {
     if (!rows.length) return false;
-    const next = index < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, index + step));
-    setAt(rows[next].request_id);
+    const next = index() < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, index() + step));
+    current.current = rows[next].request_id;
+    setAt(current.current);
     reveal(box.current, next, rowPx, HEAD_PX);
     return true;
   };
   const bindings = [
     { keys: ["j", "ArrowDown"], what: "Next request", run: () => move(1) },
     { keys: ["k", "ArrowUp"], what: "Previous request", run: () => move(-1) },
-    { keys: ["Enter"], what: "Open it", run: () => index >= 0 && navigate(requestPath(at)) },
+    { keys: ["Enter"], what: "Open it", run: () => index() >= 0 && navigate(requestPath(current.current)) },
   ];
-  if (onMark) bindings.push({ keys: ["x"], what: "Mark it for comparing", run: () => index >= 0 && onMark(at) });
+  if (onMark) bindings.push({ keys: ["x"], what: "Mark it for comparing", run: () => index() >= 0 && onMark(current.current) });
   useKeys("List", bindings);
 }
 

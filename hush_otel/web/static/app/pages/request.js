@@ -58,8 +58,12 @@ function Spans({ tree, requestId, selectedKey, now }) {
   const find = useRef(null);
   const shown = useMemo(() => shownRows(tree, folding), [tree, folding]);
   const selected = useMemo(() => indexOf(tree, selectedKey), [tree, selectedKey]);
+  // Ahead of what is drawn: keys come faster than frames when one of them is held down.
+  const current = useRef(selected);
+  current.current = selected;
   const whole = [0, Math.max(tree.lastMs, tree.running ? now - tree.originMs : 0, 0.001)];
   const select = useCallback((i) => {
+    current.current = i;
     const next = opened(tree, folding, i);
     const rows = shownRows(tree, next);
     if (rows.length !== shown.length) setFolding(next);
@@ -75,7 +79,7 @@ function Spans({ tree, requestId, selectedKey, now }) {
     return i >= 0;
   };
   useRevealOnce(box, selected >= 0, () => select(selected));
-  useSpanKeys({ tree, shown, selected, folding, select, fold, close, setCritical, setZoom, find });
+  useSpanKeys({ tree, shown, selected, current, folding, select, fold, close, setCritical, setZoom, find });
   return html`<${Causes} tree=${tree} onSelect=${select} />
     <${Toolbar} tree=${tree} critical=${critical} setCritical=${setCritical} foldAll=${foldAll} zoom=${zoom} setZoom=${setZoom}
       onError=${() => select(nextFailed(tree, selected))} search=${search} findRef=${find} />
@@ -86,9 +90,9 @@ function Spans({ tree, requestId, selectedKey, now }) {
     </div>`;
 }
 
-function useSpanKeys({ tree, shown, selected, folding, select, fold, close, setCritical, setZoom, find }) {
+function useSpanKeys({ tree, shown, selected, current, folding, select, fold, close, setCritical, setZoom, find }) {
   const move = (step) => {
-    const at = shown.indexOf(selected);
+    const at = shown.indexOf(current.current);
     select(shown[at < 0 ? 0 : Math.min(shown.length - 1, Math.max(0, at + step))]);
   };
   const left = () => {
@@ -111,7 +115,7 @@ function useSpanKeys({ tree, shown, selected, folding, select, fold, close, setC
     { keys: ["PageUp"], run: () => move(-20) },
     { keys: ["ArrowRight", "l"], what: "Unfold", run: () => selected >= 0 && fold(selected, false) },
     { keys: ["ArrowLeft", "h"], what: "Fold, then to its parent", run: left },
-    { keys: ["e"], what: "Next error", run: () => { const i = nextFailed(tree, selected); return i >= 0 && select(i); } },
+    { keys: ["e"], what: "Next error", run: () => { const i = nextFailed(tree, current.current); return i >= 0 && select(i); } },
     { keys: ["/", "f"], what: "Find a span", run: () => find.current?.focus() },
     { keys: ["p"], what: "Critical path", run: () => setCritical((old) => !old) },
     { keys: ["z"], what: "Zoom into the span", run: zoomIn },
