@@ -3,6 +3,7 @@ import { useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
 
 const STATUS_EVERY_MS = 2000;
+const AGAIN_MS = 2000;
 
 const changeListeners = new Set();
 const stateListeners = new Set();
@@ -27,34 +28,36 @@ export function useLive() {
   return shown;
 }
 
-/** Connect, once. The browser itself connects again after a loss. */
+let source = null;
+
+/**
+ * Connect, once. Only while the page can be seen: a browser opens six connections to a server, over all its
+ * tabs, and each that listens holds one of them.
+ */
 export function startLive() {
-  const source = new EventSource("/api/events");
-  source.addEventListener("open", () => {
-    set({ connection: "live" });
-    changed(null); // whatever happened while nobody listened
-    askStatus();
-  });
+  connect();
+  document.addEventListener("visibilitychange", () => (document.hidden ? source.close() : connect()));
+}
+
+function connect() {
+  source?.close();
+  source = new EventSource("/api/events");
+  source.addEventListener("open", () => set({ connection: "live" }));
+  // The first one names nothing and means everything: whatever happened while nobody listened.
   source.addEventListener("changed", (event) => {
     const { requests, more } = JSON.parse(event.data);
     changed(more ? null : new Set(requests));
   });
   source.addEventListener("status", askStatus);
-  source.addEventListener("error", () => {
-    set({ connection: "connecting" });
-    lost(source);
-  });
-  document.addEventListener("visibilitychange", () => !document.hidden && changed(null));
+  source.addEventListener("error", lost);
 }
 
-async function lost(source) {
+async function lost({ target }) {
+  set({ connection: "connecting" });
   await askStatus();
   // After a refusal the browser gives up for good; after a broken connection it tries again by itself.
-  if (source.readyState === EventSource.CLOSED && state.connection !== "signin") setTimeout(startAgain, 2000);
-}
-
-function startAgain() {
-  startLive();
+  const refused = target === source && target.readyState === EventSource.CLOSED;
+  if (refused && state.connection !== "signin" && !document.hidden) setTimeout(connect, AGAIN_MS);
 }
 
 let asked = 0;

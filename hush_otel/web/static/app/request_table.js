@@ -42,7 +42,8 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
     const { scrollTop, clientHeight } = box.current;
     if (onEnd && scrollTop + clientHeight > (rows.length - NEAR_END) * rowPx) onEnd();
   };
-  return html`<div class="table requests" ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0" onScroll=${onScroll}>
+  return html`<div class="table requests" ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0"
+      style=${{ flexBasis: `${rows.length * rowPx + HEAD_PX + 2}px` }} onScroll=${onScroll}>
     <div class="thead" role="row">${COLUMNS.map(([label, css]) => html`<span role="columnheader" class=${css}>${label}</span>`)}</div>
     <div class="rows" role="rowgroup" style=${{ height: `${rows.length * rowPx}px` }}>
       ${rows.slice(first, last).map((request, i) => html`<${RequestRow} key=${request.request_id} request=${request} index=${first + i}

@@ -16,7 +16,7 @@ const PAGES = [
 export function Shell({ page, children }) {
   const live = useLive();
   return html`<a class="skip" href="#main">To the content</a>
-    <header class="bar">
+    <header class="topbar">
       <a class="brand" href="/"><${Logo} /><span>hush-otel</span></a>
       <nav aria-label="Pages">
         ${PAGES.map(([path, label, of]) => html`<a href=${path} aria-current=${of.includes(page) ? "page" : undefined}>${label}</a>`)}

@@ -15,8 +15,8 @@ function bounds(points) {
   return [from, Math.max(to, from * 10)];
 }
 
-/** Points are `[start_at, duration_ms, failed, request_id, workflow]`; failed ones are crosses. */
-export function Scatter({ points, sampled }) {
+/** Points are `[start_at, duration_ms, failed, request_id, workflow]`, some of `of`; failed ones are crosses. */
+export function Scatter({ points, of }) {
   const [from, to] = bounds(points);
   const starts = points.map(([at]) => at);
   const [early, late] = [Math.min(...starts), Math.max(...starts, Math.min(...starts) + 60)];
@@ -35,7 +35,7 @@ export function Scatter({ points, sampled }) {
   };
   return html`<${Chart} title="Latency" height=${240} draw=${draw}
     label=${`Duration of ${plural(points.length, "request")} over time, ${count(failed)} failed`}
-    note=${sampled ? `${count(points.length)} of ${count(sampled)} requests · a cross has failed` : `${plural(points.length, "request")} · a cross has failed`} />`;
+    note=${of > points.length ? `${count(points.length)} of ${count(of)} requests · a cross has failed` : `${plural(points.length, "request")} · a cross has failed`} />`;
 }
 
 function Point({ point, x, y }) {

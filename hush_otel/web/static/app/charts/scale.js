@@ -22,9 +22,9 @@ export function powers(from, to) {
   return found;
 }
 
-const STEPS_S = [60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000];
+const STEPS_S = [1, 2, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000];
 
-/** Moments on the hour or the day between two, at most `most` of them, in unix seconds; by local time. */
+/** Moments on the second, the hour or the day between two, at most `most` of them, in unix seconds; by local time. */
 export function timeTicks(from, to, most = 6) {
   const step = STEPS_S.find((it) => (to - from) / it <= most) ?? Math.ceil((to - from) / most);
   const shift = new Date(to * 1000).getTimezoneOffset() * 60;
@@ -39,5 +39,6 @@ const two = (value) => String(value).padStart(2, "0");
 export function timeLabel(at, step) {
   const when = new Date(at * 1000);
   if (step >= 86_400) return `${two(when.getMonth() + 1)}-${two(when.getDate())}`;
-  return `${two(when.getHours())}:${two(when.getMinutes())}`;
+  const minute = `${two(when.getHours())}:${two(when.getMinutes())}`;
+  return step < 60 ? `${minute}:${two(when.getSeconds())}` : minute;
 }

@@ -25,8 +25,8 @@ const Choose = () => html`<${Empty} title="Which two?"><p>Mark two requests in t
 function Both({ a, b, rows }) {
   const changed = rows.filter((row) => row.in !== "both" || row.output_differs || row.a?.status !== row.b?.status).length;
   return html`<div class="sides">
-      <${Side} label="A" request=${a} /><${Side} label="B" request=${b} other=${a} />
-      <button class="quiet" onClick=${() => navigate(address("/compare", { a: b.request_id, b: a.request_id }))}>Swap</button>
+      <${Side} label="A" request=${a} /><span />
+      <${Side} label="B" request=${b} other=${a} /><button class="quiet" onClick=${() => navigate(address("/compare", { a: b.request_id, b: a.request_id }))}>Swap</button>
     </div>
     <p class="muted">${count(rows.length)} nodes, ${changed ? `${count(changed)} of them with another outcome` : "all with the same outcome"}. The difference is B against A.</p>
     <div class="scroll" tabindex="0" role="region" aria-label="Nodes side by side"><table class="compare">

@@ -1,5 +1,5 @@
 // One request: its head, its spans, and what the chosen span holds.
-import { html, useCallback, useMemo, useRef, useState } from "../dom.js";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
 import { useNow } from "../clock.js";
 import { copy } from "../copy.js";
@@ -28,7 +28,8 @@ export function RequestPage({ id, params }) {
     setRealId(answer.request.request_id);
     return answer;
   }, concerns);
-  const spans = useResource(`${id}:tree`, async (signal) => decode(await get(`${path}/tree`, {}, signal)), concerns);
+  const spans = useResource(`${id}:tree`, async (signal) => decode(await get(`${path}/tree`, {}, signal)));
+  useFollowing(about.data?.request, spans);
   const now = useNow(Boolean(spans.data?.running || (about.data && outcome(about.data.request) === "running")), FRAME_MS);
   const step = async (by) => {
     const next = await neighbour(realId, by).catch(() => null);
@@ -48,6 +49,18 @@ export function RequestPage({ id, params }) {
         <//>`}
     <//>
   </div>`;
+}
+
+// The spans are loaded again when the request says that it has others: that costs a row, they may be 50,000.
+function useFollowing(request, spans) {
+  const seen = useRef(null);
+  const now = request && [request.max_seq, request.node_count, request.running_count].join();
+  useEffect(() => {
+    if (!now || !spans.data || seen.current === now) return;
+    const same = seen.current === null && spans.data.maxSeq === request.max_seq;
+    seen.current = now;
+    if (!same) spans.reload();
+  }, [now, spans.data]);
 }
 
 function Spans({ tree, requestId, selectedKey, now }) {

@@ -21,9 +21,9 @@ export function StatsPage({ params }) {
   return html`<div class="page">
     <div class="head"><h1>Stats</h1><${Choice} label="Since" options=${SINCE} value=${since} set=${(it) => setParams({ since: it })} />
       ${workflow && html`<button class="on" onClick=${() => setParams({ workflow: "" })}>${name(workflow, 40)} ✕</button>`}</div>
-    <${Loaded} resource=${timeline} lines=${4}>${(data) => html`<${Sums} buckets=${data.buckets} />`}<//>
+    <${Loaded} resource=${timeline} lines=${4}>${(data) => html`<${Sums} ...${data} />`}<//>
     <${Loaded} resource=${latency} lines=${6}>${(data) => data.points.length
-      ? html`<div class="charts"><${Scatter} points=${data.points} sampled=${total(data)} /><${Histogram} points=${data.points} /></div>`
+      ? html`<div class="charts"><${Scatter} points=${data.points} of=${data.sampled.of} /><${Histogram} points=${data.points} /></div>`
       : html`<${Empty} title="No request in this time"><p>Choose a longer time, or record one.</p><//>`}<//>
     ${timeline.data?.buckets.length > 0 && html`<${Timelines} ...${timeline.data} />`}
     <div class="head"><h2>By</h2><${Choice} label="Group by" options=${BY} value=${by} set=${(it) => setParams({ by: it })} /></div>
@@ -31,24 +31,19 @@ export function StatsPage({ params }) {
   </div>`;
 }
 
-// `sampled` is "n of m", as numbers or in words; it is worth saying only where not all are shown.
-function total({ points, sampled }) {
-  const of = Array.isArray(sampled) ? sampled.at(-1) : Number(String(sampled ?? "").match(/(\d+)\s*$/)?.[1]);
-  return of > points.length ? of : 0;
-}
-
 const Choice = ({ label, options, value, set }) => html`<div class="segments" role="group" aria-label=${label}>
   ${options.map(([it, words]) => html`<button key=${it} aria-pressed=${String(it === value)} onClick=${() => set(it)}>${words}</button>`)}
 </div>`;
 
-function Sums({ buckets }) {
+function Sums({ buckets, complete, looked_at: seen }) {
   const sum = (key) => buckets.reduce((all, it) => all + (it[key] ?? 0), 0);
   const [requests, errors] = [sum("count"), sum("error_count")];
   return html`<dl class="facts large">
     <div><dt>Requests</dt><dd>${count(requests)}</dd></div>
     <div><dt>Failed</dt><dd class=${errors ? "bad" : ""}>${count(errors)}${requests > 0 && errors > 0 && html` <small>${((errors / requests) * 100).toFixed(1)} %</small>`}</dd></div>
     <div><dt>Tokens</dt><dd>${count(sum("total_tokens"))}</dd></div>
-    <div><dt>Cost</dt><dd>${cost(sum("cost_usd"), sum("computed_usd")) || "$0"}</dd></div>
+    <div><dt>Cost</dt><dd>${cost(sum("cost_usd")) || "$0"}</dd></div>
+    ${!complete && html`<div><dt>Of these only</dt><dd class="warn">the newest ${count(seen)}</dd></div>`}
   </dl>`;
 }
 
