@@ -21,14 +21,19 @@ FUZZ := .venv-fuzz
 AUDIT := .venv-audit
 JOBS ?= 4
 
-.PHONY: demo soak fuzz faults test test-peers peers-go test-oldest bench prices lint types imports clean audit
+.PHONY: demo soak fuzz faults test test-web test-peers peers-go test-oldest bench prices lint types imports clean audit
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
 
 test: $(VENV)/.installed $(RECEIVERS)/.installed
 	$(BIN)/python -m pytest -m alone tests
-	$(BIN)/python -m pytest -m 'not alone' -n $(JOBS) --dist worksteal tests
+	$(BIN)/python -m pytest -m 'not alone and not browser' -n $(JOBS) --dist worksteal tests
+	$(BIN)/python -m pytest -m browser tests/web
+
+# The page alone, in Chromium: $$CHROMIUM, or `chromium`. Pictures of it are left in build/screenshots.
+test-web: $(VENV)/.installed
+	$(BIN)/python -m pytest -m browser tests/web
 
 # Receivers that nobody here wrote. Jaeger and the Collector take part where their programs are:
 # $$JAEGER_BIN, what `make peers-go` has built, or `jaeger`; $$OTELCOL_BIN or `otelcol`.

@@ -1,8 +1,8 @@
 """The workload of `hush-otel demo --ui`: the demo's workflow again and again, slowly enough to be watched.
 
-Two things happen at once. Questions are answered under the OTel SDK, with spans that can be seen while they
-run; one of them cannot be answered. Digests answer several questions in a loop, as node traces: a pass of the
-loop for each.
+Two things happen at once. Questions are answered, or only searched for, under the OTel SDK, with spans that
+can be seen while they run; one of them cannot be answered. Digests answer several questions in a loop, as
+node traces: a pass of the loop for each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from hush_otel import Destination, HushSpanProcessor, TraceStore
 
 from .demo_recorders import NodeRecorder, SpanRecorder
-from .demo_workflow import QUESTION, PromptTooLongError, Recorder, Step, answer
+from .demo_workflow import QUESTION, PromptTooLongError, Recorder, Step, answer, retrieve
 
 QUESTIONS: Final = (
     QUESTION,
@@ -102,10 +102,20 @@ class Workload:
                 return
 
     def _ask(self, number: int) -> None:
+        question = QUESTIONS[number % len(QUESTIONS)]
+        if number % 2:
+            recorder = self._recorder("search")
+            with recorder.record(Step("search", "invoke_workflow", {"query": question})) as search:
+                search.outputs = retrieve(question, recorder)
+        else:
+            answer(question, self._recorder("answer"))
+
+    def _recorder(self, workflow: str) -> Paced:
+        tracer = self._provider.get_tracer("hush_otel.demo")
         recorder = SpanRecorder(
-            self._provider.get_tracer("hush_otel.demo"), _new_id("ask"), session_id=self._session
+            tracer, _new_id(workflow), workflow=f"demo.{workflow}", session_id=self._session
         )
-        answer(QUESTIONS[number % len(QUESTIONS)], Paced(recorder, self._stop, PAUSES_S))
+        return Paced(recorder, self._stop, PAUSES_S)
 
     def _digest(self, number: int) -> None:
         """All questions that can be answered, a pass of the loop for each."""

@@ -23,13 +23,15 @@ SESSION_ID = "demo-session"
 class SpanRecorder:
     """Steps as spans of the OTel SDK, with the attributes of the GenAI semantic conventions."""
 
-    def __init__(self, tracer: Tracer, request_id: str, *, session_id: str = SESSION_ID) -> None:
+    def __init__(
+        self, tracer: Tracer, request_id: str, *, workflow: str = WORKFLOW, session_id: str = SESSION_ID
+    ) -> None:
         self.recorded = 0
         self.request_id = request_id
         self._tracer = tracer
         self._request = {
             "hush.request_id": request_id,
-            "gen_ai.workflow.name": WORKFLOW,
+            "gen_ai.workflow.name": workflow,
             "user.id": USER_ID,
             "session.id": session_id,
         }

@@ -52,7 +52,9 @@ def test_a_workflow_is_seen_while_it_runs_and_when_it_has_failed(visitor: Visito
         root.set_status(StatusCode.ERROR, "no answer")
         root.end()
         visitor.page.wait_for_selector(".waterfall .row.error")
-    visitor.sees(lambda: visitor.page.locator(".title [aria-label=failed]").count() == 1, "the head's state")
+    visitor.sees(
+        lambda: visitor.page.locator(".title [aria-label='has errors']").count() == 1, "the head's state"
+    )
     assert visitor.page.evaluate("window.here")
 
 

@@ -57,7 +57,7 @@ def test_the_list_shows_requests_with_their_numbers(visitor: Visitor) -> None:
     """A row has the workflow, the id, how it went, spans, tokens and cost."""
     visitor.open("/", ".requests .row")
     row = visitor.page.locator(".requests .row", has_text="support-failing")
-    assert row.locator("[aria-label=failed]").count() == 1
+    assert row.locator("[aria-label='has errors']").count() == 1
     text = " ".join(row.inner_text().split())
     for part in ("support.answer", "1.06 s", "829→24", "gpt-4o-mini", "ada@example.org"):
         assert part in text

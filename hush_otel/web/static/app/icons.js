@@ -54,6 +54,7 @@ export function typeOf(span) {
   const given = String(span.type ?? "").toLowerCase();
   const known = Object.hasOwn(SAME, given) ? SAME[given] : given;
   if (TYPES.includes(known)) return known;
+  if (span.model) return "llm";
   return ["SERVER", "CLIENT"].includes(span.kind) ? "http" : "span";
 }
 
@@ -64,7 +65,7 @@ export function TypeIcon({ type, label }) {
 const STATUS_WORDS = { ok: "ok", error: "failed", running: "running", interrupted: "interrupted" };
 
 /** A status by shape and by word, never by colour alone. */
-export function StatusIcon({ status }) {
+export function StatusIcon({ status, label }) {
   const known = Object.hasOwn(STATUS_WORDS, status) ? status : "ok";
-  return html`<${Icon} of=${known} label=${STATUS_WORDS[known]} className=${`status-${known}`} />`;
+  return html`<${Icon} of=${known} label=${label ?? STATUS_WORDS[known]} className=${`status-${known}`} />`;
 }

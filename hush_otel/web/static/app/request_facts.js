@@ -2,14 +2,16 @@
 import { html } from "./dom.js";
 import { Icon, StatusIcon } from "./icons.js";
 
-/** How a request went, apart from where it was sent: running, error or ok. */
+/** How a request went, apart from where it was sent: running, error (anywhere in it) or ok. */
 export function outcome(request) {
   if (request.status === "writing" && request.running_count > 0) return "running";
   if (request.error_count > 0) return "error";
   return request.status === "writing" ? "running" : "ok";
 }
 
-export const OutcomeIcon = ({ request }) => html`<${StatusIcon} status=${outcome(request)} />`;
+const WORDS = { error: "has errors" };
+
+export const OutcomeIcon = ({ request }) => html`<${StatusIcon} status=${outcome(request)} label=${WORDS[outcome(request)]} />`;
 
 /** How long it has taken, up to now while it runs. */
 export function elapsed(request, now) {

@@ -53,7 +53,7 @@ function Facts({ background_pid, spool, backlog_bytes, losses, destinations, spa
     <span class=${background_pid ? "" : "warn"} title=${background_pid ? `pid ${background_pid}` : "nobody stores or delivers at the moment; an application or hush-otel run starts it"}>
       ${background_pid ? "background process running" : "no background process"}
     </span>
-    ${database && html`<span title=${name(database.path)}>${plural(spans ?? 0, "span")}, ${size(database.size_bytes)}</span>`}
+    ${database && html`<span title=${name(database.path)}>${plural(spans ?? 0, "span")}, ${size(database.size_bytes + database.wal_bytes)}</span>`}
     <span class=${backlog_bytes > 1 << 20 ? "warn" : ""} title="recorded and not stored yet">backlog ${size(backlog_bytes ?? 0)}</span>
     ${spool && html`<span title=${name(spool.path)}>spool ${size(spool.size_bytes)}</span>`}
     <span class=${lostCount ? "bad" : ""} title=${why || "nothing was dropped"}>${lostCount ? `${count(lostCount)} lost` : "none lost"}</span>
