@@ -17,7 +17,7 @@ def test_a_filter_goes_into_the_url_and_back(visitor: Visitor) -> None:
     """Choosing one narrows the list, the browser's way back widens it again."""
     visitor.open("/", ".requests .row")
     visitor.page.wait_for_selector(
-        "select[aria-label=Workflow] option[value='search.rank']", state="attached"
+        "select[aria-label=Workflow] option:text-is('search.rank')", state="attached"
     )
     visitor.page.get_by_label("Workflow").select_option("search.rank")
     visitor.sees(lambda: workflows(visitor) == {"search.rank"}, "one workflow alone")

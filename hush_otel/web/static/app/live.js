@@ -53,7 +53,7 @@ function connect() {
 }
 
 async function lost({ target }) {
-  set({ connection: "connecting" });
+  if (state.connection === "live") set({ connection: "connecting" });
   await askStatus();
   // After a refusal the browser gives up for good; after a broken connection it tries again by itself.
   const refused = target === source && target.readyState === EventSource.CLOSED;

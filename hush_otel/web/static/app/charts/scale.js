@@ -7,12 +7,12 @@ export function logarithmic(from, to, low, high) {
   return (value) => inner(Math.log10(Math.max(value, from)));
 }
 
-/** At most `most` round numbers from 0 to `top`. */
+/** Round numbers from 0 to `top` and beyond, `most` steps at most. */
 export function roundTicks(top, most = 4) {
   if (!(top > 0)) return [0];
   const power = 10 ** Math.floor(Math.log10(top / most));
   const step = [1, 2, 5, 10].find((it) => it * power * most >= top) * power;
-  return Array.from({ length: Math.floor(top / step) + 1 }, (_, n) => n * step);
+  return Array.from({ length: Math.ceil(top / step - 1e-9) + 1 }, (_, n) => n * step);
 }
 
 /** The powers of ten from `from` to `to`. */
@@ -22,7 +22,7 @@ export function powers(from, to) {
   return found;
 }
 
-const STEPS_S = [1, 2, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000];
+const STEPS_S = [1, 2, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 259_200, 604_800, 2_592_000];
 
 /** Moments on the second, the hour or the day between two, at most `most` of them, in unix seconds; by local time. */
 export function timeTicks(from, to, most = 6) {
