@@ -135,7 +135,8 @@ def _destinations(db: sqlite3.Connection, asked: Retry) -> list[tuple[int, str, 
 def _statements(asked: Retry) -> Sequence[str]:
     if asked.ids:
         return ("retry_ids",)
-    return ("retry_dead",) if asked.only_dead else ("retry_dead", "retry_open")
+    # In this order: dead ones wait once they are asked for, and would be found twice.
+    return ("retry_dead",) if asked.only_dead else ("retry_open", "retry_dead")
 
 
 def _destination(db: sqlite3.Connection, name: str) -> tuple[int, str, str | None]:

@@ -89,6 +89,15 @@ def test_dead_deliveries_are_sent_again(app: App, settings: Settings, receiver: 
         assert rows(settings.db_path, anew) == [("delivered",), ("delivered",)], "their age has begun anew"
 
 
+def test_all_of_a_destination_are_counted_once(app: App, settings: Settings, receiver: OtlpReceiver) -> None:
+    """What was dead is not counted again as what waits."""
+    receiver.respond(400, body=b"no", times=1)
+    with owning(settings) as owner:
+        settle(owner, app, "a")
+        done = ask(owner, "retry", "--destination", "there")
+        assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
+
+
 def test_a_paused_destination_goes_on(app: App, settings: Settings, tmp_path: Path) -> None:
     """All of it at once, not one probe every five minutes; still without its directory it is paused again."""
     with owning(settings) as owner:
