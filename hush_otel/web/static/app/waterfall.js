@@ -1,5 +1,5 @@
 // The tree and its times in one table: a row has its name on the left and its bar on the right.
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
+import { html, useLayoutEffect, useRef, useState } from "./dom.js";
 import { ticks, tickLabel } from "./axis.js";
 import { cost, count, duration, name, plural, tokens } from "./format.js";
 import { Icon, StatusIcon, TypeIcon, typeOf } from "./icons.js";
@@ -135,14 +135,4 @@ function Bar({ row, type, took, view }) {
   const left = Math.max(-0.02, from);
   const right = Math.min(1.02, from + width);
   return html`<i class=${`span-bar type-${type} ${row.status}`} style=${{ left: `${left * 100}%`, width: `${(right - left) * 100}%` }} />`;
-}
-
-/** Keep the table scrolled to the row that a link names, once its rows are there. */
-export function useRevealOnce(box, ready, run) {
-  const done = useRef(false);
-  useEffect(() => {
-    if (!ready || done.current || !box.current) return;
-    done.current = true;
-    run();
-  });
 }

@@ -1,5 +1,5 @@
 // One request: its head, its spans, and what the chosen span holds.
-import { html, useCallback, useEffect, useMemo, useRef, useState } from "../dom.js";
+import { html, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
 import { useNow } from "../clock.js";
 import { copy } from "../copy.js";
@@ -15,7 +15,7 @@ import { navigate, requestPath, setParams } from "../router.js";
 import { Empty, Loaded } from "../states.js";
 import { decode, hasChildren, indexOf, isFolded, keyOf, nextFailed, nextMatch, opened, shownRows } from "../tree_model.js";
 import { reveal } from "../virtual.js";
-import { HEAD_PX, ROW_PX, Waterfall, useRevealOnce } from "../waterfall.js";
+import { HEAD_PX, ROW_PX, Waterfall } from "../waterfall.js";
 
 const FRAME_MS = 100;
 
@@ -91,7 +91,9 @@ function Spans({ tree, requestId, selectedKey, now }) {
     if (i >= 0) select(i);
     return i >= 0;
   };
-  useRevealOnce(box, selected >= 0, () => select(selected));
+  useLayoutEffect(() => {
+    if (selected >= 0) select(selected); // the row that a link names
+  }, []);
   useSpanKeys({ tree, shown, selected, current, folding, select, fold, close, setCritical, setZoom, find });
   return html`<${Causes} tree=${tree} onSelect=${select} />
     <${Toolbar} tree=${tree} critical=${critical} setCritical=${setCritical} foldAll=${foldAll} zoom=${zoom} setZoom=${setZoom}
