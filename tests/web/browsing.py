@@ -186,6 +186,14 @@ class Visitor:
         """Wait until it is so."""
         eventually(look, 30.0, what=what, poll_s=0.05)
 
+    def computed_s(self) -> float:
+        """Seconds for which the page's thread has computed, whatever the clock says."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        session.detach()
+        return float(next(it["value"] for it in metrics if it["name"] == "TaskDuration"))
+
     def is_accessible(self) -> None:
         """No serious or critical violation of axe-core's rules."""
         self.page.evaluate(AXE.read_text(encoding="utf-8"))

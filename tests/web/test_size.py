@@ -1,4 +1,8 @@
-"""Large requests: the page opens at once, and stays quick."""
+"""Large requests: the page opens at once, and stays quick.
+
+What is bounded is the time that the page's own thread computes, not the clock's: the server's share has its own
+test, and other processes take theirs.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +13,40 @@ from browsing import CHARACTERS, SPANS, Visitor
 
 pytestmark = pytest.mark.browser
 
-OPEN_MS = 1000
-FRAME_MS = 50
-"""Three frames of sixty a second: what a scroll may take, drawn without a graphics card."""
+OPEN_S = 1.0
+"""Decoding 50,000 rows, and the first of them drawn."""
 
-_SCROLL = """async (box) => {
-  const frames = [];
-  for (let n = 0, last = performance.now(); n < 60; n += 1) {
-    box.scrollTop += 9000;
+FRAMES = 60
+FRAME_S = 0.033
+"""Two frames of sixty a second, drawn without a graphics card."""
+
+_GO = "(path) => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }"
+
+_SCROLL = """async (frames) => {
+  const box = document.querySelector(".waterfall");
+  for (let n = 0; n < frames; n += 1) {
+    box.scrollTop += 300;
     await new Promise((done) => requestAnimationFrame(done));
-    frames.push(performance.now() - last);
-    last = performance.now();
   }
-  return frames.sort((a, b) => a - b)[30];
 }"""
 
 
 def test_a_request_of_50000_spans_opens_and_scrolls(visitor: Visitor) -> None:
-    """Its first rows within a second of asking; every row can be reached, and few are in the document."""
-    visitor.open("/requests/crawl-1", ".waterfall .row")
-    opened = []
-    for _ in range(3):
-        visitor.page.goto(visitor.site.origin + "/requests/crawl-1")
-        visitor.page.wait_for_selector(".waterfall .row")
-        opened.append(visitor.page.evaluate("performance.now()"))
-    box = visitor.page.query_selector(".waterfall")
+    """The page's own share is bounded; every row can be reached, and few are in the document."""
+    visitor.open("/", ".requests .row")
+    before_s = visitor.computed_s()
+    visitor.page.evaluate(_GO, "/requests/crawl-1")
+    visitor.page.wait_for_selector(".waterfall .row")
+    opened_s = visitor.computed_s()
+    visitor.page.evaluate(_SCROLL, FRAMES)
+    scrolled_s = visitor.computed_s()
     assert visitor.page.get_attribute(".waterfall", "aria-rowcount") == str(SPANS + 1)
-    median = visitor.page.evaluate(_SCROLL, box)
-    visitor.page.evaluate("(box) => { box.scrollTop = box.scrollHeight }", box)
+    visitor.page.evaluate("document.querySelector('.waterfall').scrollTop = 1e9")
     visitor.sees(lambda: f"page {SPANS - 2}" in visitor.text(".waterfall .label"), "the last row")
     assert visitor.page.locator(".waterfall .row").count() < 120
     visitor.shot("many-light")
-    assert min(opened) < OPEN_MS, opened
-    assert median < FRAME_MS
+    assert opened_s - before_s < OPEN_S
+    assert (scrolled_s - opened_s) / FRAMES < FRAME_S
 
 
 def test_the_one_error_of_50000_spans_is_found_by_a_key(visitor: Visitor) -> None:
