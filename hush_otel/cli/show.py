@@ -105,7 +105,7 @@ def _is_called(row: TreeRow, name: str) -> bool:
 
 
 def _tree(reader: Reader, request_id: str) -> list[Node]:
-    return arrange(dict(row) for row in reader.each("request_tree", request_id=request_id))
+    return arrange(reader.mappings("request_tree", request_id=request_id))
 
 
 def _show_io(out: Console, reader: Reader, request_id: str) -> None:
@@ -132,7 +132,7 @@ def render(out: Console, reader: Reader, request_id: str) -> None:
     if deliveries:
         out.print(_deliveries(deliveries))
     out.print()
-    out.print(SpanTree(dict(row) for row in reader.each("request_tree", request_id=request_id)), crop=True)
+    out.print(SpanTree(reader.mappings("request_tree", request_id=request_id)), crop=True)
 
 
 def write_json(reader: Reader, request_id: str) -> None:

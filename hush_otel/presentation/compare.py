@@ -102,7 +102,7 @@ def compare(reader: Reader, a: str, b: str) -> list[Pair]:
 
 class _Request:
     def __init__(self, reader: Reader, request_id: str) -> None:
-        self.roots = arrange(map(dict, reader.each("request_tree", request_id=request_id)))
+        self.roots = arrange(reader.mappings("request_tree", request_id=request_id))
         self._digests: Digests = {
             (row["trace_id"], row["span_id"]): (_digest(row["input_data"]), _digest(row["output_data"]))
             for row in reader.each("request_contents", request_id=request_id)

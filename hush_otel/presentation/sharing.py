@@ -63,7 +63,7 @@ class Shared:
         (row,) = reader.rows("request", request_id=request_id)
         columns = {name: value for name, value in shown(row).items() if name not in LEFT_OUT}
         self.request = columns if redactor is None else _request(redactor, columns)
-        self.roots = arrange(dict(row) for row in reader.each("request_tree", request_id=request_id))
+        self.roots = arrange(reader.mappings("request_tree", request_id=request_id))
         if redactor is not None:
             for node in _all(self.roots):
                 node.row = _row(redactor, node.row)

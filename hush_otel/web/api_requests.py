@@ -8,7 +8,7 @@ from typing import Any, Final
 from hush_otel.errors import PageError, StoreError
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import TOP, Place, page, shown
-from hush_otel.store.reading import Reader, Row, find_request
+from hush_otel.store.reading import Reader, find_request
 from hush_otel.store.search import Search
 
 from .answers import Answer, Question
@@ -61,16 +61,8 @@ def tree(question: Question) -> Answer:
     with question.reader() as reader, reader.snapshot():
         found = request_id(reader, question)
         progress = reader.row("request_progress", request_id=found)
-        rows = reader.rows("request_tree", request_id=found)
-    return {"request_id": found, "max_seq": progress["max_seq"] if progress else 0} | skeleton(
-        map(dict, rows)
-    )
-
-
-def _dicts(rows: list[Row]) -> list[dict[str, object]]:
-    """By position: a `sqlite3.Row` looks through its names for each value."""
-    names = rows[0].keys() if rows else []
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        rows = reader.mappings("request_tree", request_id=found)
+    return {"request_id": found, "max_seq": progress["max_seq"] if progress else 0} | skeleton(rows)
 
 
 def request_id(reader: Reader, question: Question) -> str:

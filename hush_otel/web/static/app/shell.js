@@ -49,8 +49,11 @@ function Facts({ background_pid, spool, backlog_bytes, losses, destinations, spa
   const lost = (losses ?? []).filter(({ reason }) => !reason.startsWith("duplicate"));
   const lostCount = lost.reduce((sum, loss) => sum + loss.count, 0);
   const why = lost.map((loss) => `${count(loss.count)} ${name(loss.reason)}`).join(", ");
+  // It leaves when there is nothing to do: that alone worries nobody.
+  const missed = !background_pid && (backlog_bytes > 0 || (destinations ?? []).some(({ pending }) => pending > 0));
+  const absent = missed ? "something waits, and nobody stores or delivers: an application or hush-otel run starts it" : "nothing waits; it starts with the next application that records";
   return html`
-    <span class=${background_pid ? "" : "warn"} title=${background_pid ? `pid ${background_pid}` : "nobody stores or delivers at the moment; an application or hush-otel run starts it"}>
+    <span class=${missed ? "warn" : ""} title=${background_pid ? `pid ${background_pid}` : absent}>
       ${background_pid ? "background process running" : "no background process"}
     </span>
     ${database && html`<span title=${name(database.path)}>${plural(spans ?? 0, "span")}, ${size(database.size_bytes + database.wal_bytes)}</span>`}
