@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError, PermanentError
-from .layers import Layers
+from .layers import Layers, absolute_path
 from .model import AttributeValue, Destination
 from .options import EXPORTER, check
 from .presets import PRESETS, check_complete, completed
@@ -96,6 +96,8 @@ class Settings:
         layers = _layers()
         known = _known_destinations(layers.file.get("destination", {}))
         path = absolute_path(db_path or layers.text("traces_db") or "~/.hush/traces.db", "HUSH_TRACES_DB")
+        if not path.name:
+            raise ConfigError(f"HUSH_TRACES_DB is {path}, a directory", hint="name a file in it")
         spool = layers.text("spool_dir")
         values: dict[str, Any] = {
             "db_path": path,
@@ -204,23 +206,6 @@ def _spool_below(chosen: Path, db_path: Path) -> Path:
     real = Path(os.path.realpath(db_path))
     digest = hashlib.blake2b(os.fsencode(real), digest_size=4).hexdigest()
     return chosen / f"{real.name}-{digest}.spool"
-
-
-def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
-    """Expand ``~`` and make absolute without following symlinks.
-
-    Raises:
-        ConfigError: There is no home directory, or no current directory for a relative path; or it holds a
-            NUL, as no path can.
-    """
-    if "\0" in os.fsdecode(path):
-        raise ConfigError(f"{key} is {os.fspath(path)!r}, which no file can be called: it holds a NUL")
-    try:
-        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
-    except (RuntimeError, OSError) as exc:
-        raise ConfigError(
-            f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path"
-        ) from exc
 
 
 def _layers() -> Layers:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 from .errors import ConfigError
@@ -100,6 +102,22 @@ class Layers:
             if not all(part.isidentifier() for part in module.split(".")):
                 raise ConfigError(f"{name} names {module!r}, which is no module", hint=hint)
         return modules
+
+
+def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
+    """Expand ``~`` and make absolute without following symlinks.
+
+    Raises:
+        ConfigError: There is no home or, for a relative path, no current directory; or it holds a NUL.
+    """
+    if "\0" in os.fsdecode(path):
+        raise ConfigError(f"{key} is {os.fspath(path)!r}, which no file can be called: it holds a NUL")
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
+    except (RuntimeError, OSError) as exc:
+        raise ConfigError(
+            f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path"
+        ) from exc
 
 
 def _shown(value: object) -> str:
