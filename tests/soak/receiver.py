@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+NODE_NAMES = frozenset(("flow", "answer"))
 FAULTS = ("503", "429", "cut", "late", "lost answer")
 
 
@@ -19,12 +20,14 @@ class Receiver:
 
     Attributes:
         fault: What it does wrong now, one of FAULTS; "" for nothing.
-        accepted: How often each span was answered with 200, by trace id and span id.
+        accepted: How often each span was accepted, by trace id and span id.
+        names: Trace id and name of each span that a node trace has become.
     """
 
     def __init__(self) -> None:
         self.fault = ""
         self.accepted: Counter[bytes] = Counter()
+        self.names: set[tuple[bytes, str]] = set()
         self.answers: Counter[str] = Counter()
         self._lock = threading.Lock()
         receiver = self
@@ -73,14 +76,15 @@ class Receiver:
 
     def _accept(self, body: bytes) -> None:
         message = ExportTraceServiceRequest.FromString(body)
-        ids = [
-            span.trace_id + span.span_id
+        spans = [
+            span
             for resource in message.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
         ]
         with self._lock:
-            self.accepted.update(ids)
+            self.accepted.update(span.trace_id + span.span_id for span in spans)
+            self.names.update((span.trace_id, span.name) for span in spans if span.name in NODE_NAMES)
 
     def _answer(self, request: BaseHTTPRequestHandler, status: int) -> None:
         request.send_response(status)

@@ -1,12 +1,16 @@
 """Everything is killed again and again, and nothing may be lost: `make soak MINUTES=3`.
 
-Four applications of two threads each record, a receiver takes what is delivered. Applications and the background
-process get SIGKILL, SIGTERM and SIGSTOP at random moments, the receiver answers 503 and 429, cuts connections, is
-late, accepts what it does not answer. In the end everything gets time to settle, and is compared:
+Four applications of two threads each record, a receiver takes what is delivered, and retention deletes what is half
+a minute old. Applications and the background process get SIGKILL, SIGTERM and SIGSTOP at random moments, the receiver
+answers 503 and 429, cuts connections, is late, accepts what it does not answer. In the end everything gets time to
+settle, and is compared (reckoning.py):
 
-- what an application was told is safe (its log of acknowledgements) with the rows of the store: I1, I2
-- the same with what the receiver accepted, and how often: I5
+- what an application was told is safe (its log of acknowledgements) with the rows of the store, and what has no row
+  any more with what the receiver accepted: I1, I2
+- every row with what the receiver accepted, and how often: I5
 - the ledger: `hush-otel audit`: I4
+
+Spool and database are bounded: together they stay below 1 GB however long it runs.
 
 Ends with exit code 1 when anything is lost, twice in the store, not delivered, or does not add up.
 """
@@ -26,13 +30,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from processes import stop_background
 from receiver import FAULTS, Receiver
+from reckoning import figures
 
 from hush_otel.background.client import BackgroundClient, owner_pid
 from hush_otel.config import Settings
 
 APPS = 4
-SETTLE_S = 180.0
+MIB = 1024 * 1024
+SETTINGS = {
+    "HUSH_RETENTION_DAYS": f"{30 / 86_400:.6f}",
+    "HUSH_MAX_DB_BYTES": str(256 * MIB),
+    "HUSH_SPOOL_MAX_BYTES": str(512 * MIB),
+}
+STALLED_S = 120.0
+"""Settling has failed when nothing has changed for so long, however slow the machine is."""
+SETTLE_AT_MOST_S = 1800.0
 APP = Path(__file__).with_name("app.py")
 PAUSE_S = (0.1, 0.8)
 """Between two blows."""
@@ -48,6 +63,7 @@ class Yard:
     apps: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
     blows: Counter[str] = field(default_factory=Counter)
+    largest: int = 0
 
     @property
     def database(self) -> Path:
@@ -77,6 +93,7 @@ class Yard:
 
     def keep_up(self) -> None:
         """Whoever was killed is replaced."""
+        self.largest = max(self.largest, footprint(self.directory))
         alive = [app for app in self.apps if app.poll() is None]
         self.apps = alive + [self.start_app() for _ in range(APPS - len(alive))]
 
@@ -119,20 +136,32 @@ class Yard:
         """A good receiver and time: whether all that is owed was delivered."""
         self.receiver.fault = ""
         client = BackgroundClient(self.settings)
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline:
+        end = time.monotonic() + SETTLE_AT_MOST_S
+        before, stalled_at = None, 0.0
+        while (now := time.monotonic()) < end:
             client.ensure()
-            if self._is_settled():
+            left = self._left()
+            if not any(left):
                 return True
+            if left != before:
+                before, stalled_at = left, now + STALLED_S
+            if now >= stalled_at:
+                print(f"nothing happens; left are (segments, deliveries, requests) {left}")
+                return False
             time.sleep(0.5)
         return False
 
-    def _is_settled(self) -> bool:
-        if any(self.settings.spool_dir.glob("*.seg")):
-            return False
-        open_states = "SELECT count(*) FROM deliveries WHERE state <> 'delivered'"
-        writing = "SELECT count(*) FROM requests WHERE status = 'writing'"
-        return not self.count(open_states) and not self.count(writing)
+    def _left(self) -> tuple[int, int, int]:
+        """What is not drained, not delivered, not complete."""
+        return (
+            len(list(self.settings.spool_dir.glob("*.seg"))),
+            self.count("SELECT count(*) FROM deliveries WHERE state <> 'delivered'"),
+            self.count("SELECT count(*) FROM requests WHERE status = 'writing'"),
+        )
+
+    def end_background(self) -> None:
+        """In order, and waited for; one, too, that was started and has not the database yet."""
+        stop_background(self.database)
 
     def count(self, sql: str) -> int:
         """A number from the database."""
@@ -140,46 +169,15 @@ class Yard:
             return int(db.execute(sql).fetchone()[0])
 
 
-def acknowledged(directory: Path) -> tuple[set[bytes], set[tuple[str, str]]]:
-    """Spans and node traces that an application was told are safe."""
-    spans, nodes = set(), set()
-    for log in directory.glob("app-*.log"):
-        for line in log.read_text().splitlines():
-            kind, one, other = line.split()
-            if kind == "span":
-                spans.add(bytes.fromhex(one + other))
-            else:
-                nodes.add((one, other))
-    return spans, nodes
-
-
-def compare(yard: Yard, *, settled: bool) -> dict[str, int]:
-    """Figures; those that must be 0 come last, after `must be 0`."""
-    spans, nodes = acknowledged(yard.directory)
-    with sqlite3.connect(f"file:{yard.database}?mode=ro", uri=True) as db:
-        rows = [bytes.fromhex(row[0] + row[1]) for row in db.execute("SELECT trace_id, span_id FROM spans")]
-        found = Counter(
-            db.execute("SELECT request_id, node_name FROM node_traces WHERE workflow_name = 'flow'")
-        )
-    stored = set(rows)
-    audit = subprocess.run(
-        [sys.executable, "-m", "hush_otel", "--db", str(yard.database), "audit"], check=False
-    )
-    accepted = yard.receiver.accepted
-    return {
-        "kills": sum(number for blow, number in yard.blows.items() if "SIGKILL" in blow or "SIGTERM" in blow),
-        "applications": yard.started,
-        "acknowledged": len(spans) + len(nodes),
-        "stored": len(rows),
-        "accepted by the receiver": len(accepted),
-        "of those more than once, with the same ids": sum(number > 1 for number in accepted.values()),
-        "must be 0": 0,
-        "lost": len(spans - stored) + len(nodes - found.keys()),
-        "twice in the store": len(rows) - len(stored) + sum(found[node] > 1 for node in nodes),
-        "stored and not accepted": len(stored - accepted.keys()),
-        "not settled": not settled,
-        "exit code of audit": audit.returncode,
-    }
+def footprint(directory: Path) -> int:
+    """Bytes on the disk of all files below it; of those that go meanwhile, none."""
+    found = 0
+    for path in directory.rglob("*"):
+        try:
+            found += 512 * path.lstat().st_blocks
+        except FileNotFoundError:
+            continue
+    return found
 
 
 def main() -> int:
@@ -190,26 +188,34 @@ def main() -> int:
     given = options.parse_args()
     seed = given.seed if given.seed is not None else random.randrange(10**6)
     print(f"soak: {given.minutes:g} minutes, seed {seed}", flush=True)
+    os.environ.update(SETTINGS)
     receiver = Receiver()
     receiver.start()
     with tempfile.TemporaryDirectory(prefix="hush-soak-") as directory:
         yard = Yard(Path(directory), receiver, random.Random(seed))
-        end = time.monotonic() + 60 * given.minutes
-        try:
-            while time.monotonic() < end:
-                yard.keep_up()
-                time.sleep(yard.chance.uniform(*PAUSE_S))
-                yard.strike()
-        finally:
-            yard.end_apps()
-        figures = compare(yard, settled=yard.settle())
-        if (pid := owner_pid(yard.settings)) is not None:
-            os.kill(pid, signal.SIGTERM)
+        found = soak(yard, 60 * given.minutes)
     receiver.stop()
     print("\n".join(f"  {blow:<28} {number:>8}" for blow, number in sorted(yard.blows.items())))
-    print("\n".join(f"{what:<42} {number:>10,}" for what, number in figures.items()))
-    names = list(figures)
-    return int(any(figures[name] for name in names[names.index("must be 0") :]))
+    print("\n".join(f"{what:<44} {number:>10,}" for what, number in found.items()))
+    names = list(found)
+    return int(any(found[name] for name in names[names.index("must be 0") :]))
+
+
+def soak(yard: Yard, seconds: float) -> dict[str, int]:
+    """Strike for so long, let it settle; gives the figures."""
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            yard.keep_up()
+            time.sleep(yard.chance.uniform(*PAUSE_S))
+            yard.strike()
+    finally:
+        yard.end_apps()
+    settled = yard.settle()
+    yard.end_background()
+    kills = sum(number for blow, number in yard.blows.items() if "SIGKILL" in blow or "SIGTERM" in blow)
+    done = {"kills": kills, "applications": yard.started, "largest footprint, MB": yard.largest // 1_000_000}
+    return done | figures(yard.directory, yard.database, yard.receiver, settled=settled)
 
 
 if __name__ == "__main__":

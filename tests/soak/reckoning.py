@@ -1,0 +1,124 @@
+"""What was promised, against what is there: the oracle of the soak."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from receiver import Receiver
+
+SPANS = "SELECT trace_id, span_id FROM spans"
+PRUNED = "SELECT coalesce(sum(count), 0) FROM hush_ledger WHERE name = 'pruned'"
+NODES = "SELECT request_id, node_name FROM node_traces WHERE workflow_name = 'flow'"
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """What applications were told is safe.
+
+    Attributes:
+        spans: Trace id and span id.
+        nodes: Request id and node name.
+    """
+
+    spans: set[bytes]
+    nodes: set[tuple[str, str]]
+
+    @classmethod
+    def read(cls, directory: Path) -> Acknowledged:
+        """From the logs of all applications that have run. A kill leaves whole lines."""
+        spans, nodes = set(), set()
+        for log in directory.glob("app-*.log"):
+            for line in log.read_text().splitlines():
+                kind, one, other = line.split()
+                if kind == "span":
+                    spans.add(bytes.fromhex(one + other))
+                else:
+                    nodes.add((one, other))
+        return cls(spans, nodes)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the database holds, some of it more than once if something is wrong.
+
+    Attributes:
+        pruned: Rows with an end that retention has deleted.
+    """
+
+    spans: Counter[bytes]
+    nodes: Counter[tuple[str, str]]
+    pruned: int
+
+    @classmethod
+    def read(cls, database: Path) -> Stored:
+        """At one moment."""
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+            db.execute("BEGIN")
+            return cls(
+                Counter(bytes.fromhex(trace + span) for trace, span in db.execute(SPANS)),
+                Counter(db.execute(NODES)),
+                db.execute(PRUNED).fetchone()[0],
+            )
+
+    def repeated(self) -> int:
+        """Rows beyond the first of the same span or node trace."""
+        return sum(number - 1 for rows in (self.spans, self.nodes) for number in rows.values())
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Acknowledged, and not in the database. Where the receiver has it, retention may have deleted it."""
+
+    delivered: int
+    lost: int
+
+    @classmethod
+    def compare(cls, told: Acknowledged, stored: Stored, receiver: Receiver) -> Gone:
+        """Each of them, by its ids."""
+        spans, nodes = told.spans - stored.spans.keys(), told.nodes - stored.nodes.keys()
+        had = [one in receiver.accepted for one in spans]
+        had += [(uuid.UUID(request).bytes, _last_part(name)) in receiver.names for request, name in nodes]
+        return cls(delivered=sum(had), lost=len(had) - sum(had))
+
+
+def _last_part(node_name: str) -> str:
+    """The name of a node's span."""
+    return node_name.rpartition(".")[2]
+
+
+def audit(database: Path) -> int:
+    """The exit code of `hush-otel audit`; what it says is printed when that is not 0."""
+    command = [sys.executable, "-m", "hush_otel", "--db", str(database), "audit"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    if found.returncode:
+        print(found.stdout, found.stderr)
+    return found.returncode
+
+
+def figures(directory: Path, database: Path, receiver: Receiver, *, settled: bool) -> dict[str, int]:
+    """For people; those that must be 0 come last, after `must be 0`. Nobody writes meanwhile."""
+    told, stored = Acknowledged.read(directory), Stored.read(database)
+    gone = Gone.compare(told, stored, receiver)
+    accepted = receiver.accepted
+    return {
+        "acknowledged spans and node traces": len(told.spans) + len(told.nodes),
+        "spans in the store": stored.spans.total(),
+        "spans pruned": stored.pruned,
+        "acknowledged, pruned after delivery": gone.delivered,
+        "spans delivered": len(accepted),
+        "of those more than once, with the same ids": sum(number > 1 for number in accepted.values()),
+        "must be 0": 0,
+        "lost": gone.lost,
+        "duplicated in the store": stored.repeated(),
+        "gone, and not counted as pruned": max(gone.delivered - stored.pruned, 0),
+        "stored anew after they were pruned": max(stored.spans.total() + stored.pruned - len(accepted), 0),
+        "stored and not delivered": len(stored.spans.keys() - accepted.keys()),
+        "not settled": not settled,
+        "exit code of audit": audit(database),
+    }
