@@ -1,4 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11+, make, and PyPI.
+.DEFAULT_GOAL := demo
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,9 +20,27 @@ PRICES := .venv-prices
 FUZZ := .venv-fuzz
 # pip-audit brings thirty packages, which are none of ours.
 AUDIT := .venv-audit
+# What writes ci/requirements-*.txt.
+LOCK := .venv-lock
 JOBS ?= 4
 
-.PHONY: demo soak fuzz faults test test-web test-peers peers-go test-oldest bench prices lint types imports clean audit
+# With LOCKED=1, as .ci/run has it, exactly what ci/requirements-$(2).txt names, by its hashes; else what
+# $(3) asks for, as new as it comes. In the environment $(1).
+COMMA := ,
+PIP := -m pip install -q --disable-pip-version-check
+ifdef LOCKED
+install = $(1)/bin/python $(PIP) --require-hashes -r ci/requirements-$(2).txt
+itself = $(1)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+$(VENV)/.installed: ci/requirements-dev.txt
+$(OLDEST)/.installed: ci/requirements-oldest.txt
+$(RECEIVERS)/.installed: ci/requirements-receivers.txt
+else
+install = $(1)/bin/python $(PIP) $(3)
+itself =
+endif
+
+.PHONY: demo soak fuzz faults test test-web test-peers peers-go test-oldest bench prices lint types imports clean
+.PHONY: audit ci-requirements
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -75,6 +94,15 @@ audit: $(VENV)/.installed $(AUDIT)/.installed
 	$(AUDIT)/bin/pip-audit --strict --skip-editable --progress-spinner off \
 	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
+# What .ci/run installs: every dependency of it by version and hash, for every platform and CPython from 3.11 on. The
+# files name no index: any that serves PyPI's files will do. UPGRADE=1: all as new as it comes.
+PIN = $(LOCK)/bin/uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
+    --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+ci-requirements: $(LOCK)/.installed
+	$(PIN) pyproject.toml --extra dev --extra peers ci/build.in -o ci/requirements-dev.txt
+	$(PIN) pyproject.toml --extra grpc --extra redaction ci/oldest.in ci/build.in -o ci/requirements-oldest.txt
+	$(PIN) ci/receivers.in -o ci/requirements-receivers.txt
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,12 +115,13 @@ imports: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,peers]'
+	$(call install,$(VENV),dev,-e '.[dev$(COMMA)peers]')
+	$(call itself,$(VENV))
 	touch $@
 
 $(RECEIVERS)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(RECEIVERS)
-	$(RECEIVERS)/bin/python -m pip install -q --disable-pip-version-check 'ddapm-test-agent>=1.30'
+	$(call install,$(RECEIVERS),receivers,-r ci/receivers.in)
 	touch $@
 
 $(PHOENIX)/.installed: pyproject.toml
@@ -117,6 +146,11 @@ $(FUZZ)/.installed: pyproject.toml
 	$(FUZZ)/bin/python -m pip install -q --disable-pip-version-check -e . 'atheris>=3.0' google-re2 numpy pytest
 	touch $@
 
+$(LOCK)/.installed:
+	$(PYTHON) -m venv $(LOCK)
+	$(LOCK)/bin/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
+	touch $@
+
 $(AUDIT)/.installed:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install -q --disable-pip-version-check 'pip-audit>=2.7'
@@ -124,11 +158,9 @@ $(AUDIT)/.installed:
 
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install -q --disable-pip-version-check -e '.[grpc,redaction]' \
-	    'opentelemetry-api==1.30.0' 'opentelemetry-sdk==1.30.0' 'opentelemetry-proto==1.30.0' \
-	    'opentelemetry-exporter-otlp-proto-http==1.30.0' \
-	    pytest pytest-timeout pytest-xdist hypothesis jsonschema numpy pyyaml
+	$(call install,$(OLDEST),oldest,-e '.[grpc$(COMMA)redaction]' -r ci/oldest.in)
+	$(call itself,$(OLDEST))
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) $(PEERS_GO) $(FUZZ) .fuzz build dist
+	rm -rf $(VENV) $(RECEIVERS) $(PHOENIX) $(MLFLOW) $(OLDEST) $(PRICES) $(AUDIT) $(PEERS_GO) $(FUZZ) $(LOCK) .venv-ci* .fuzz build dist
