@@ -20,7 +20,17 @@ from typing import Any, Final
 import workload
 from harness import ROUNDS, fresh, in_turn, start, workspace
 from report import Row, Target, fact, row, run
-from sides import BATCH_GRPC, BATCH_HTTP, BATCH_NULL, HUSH, HUSH_NOT_LIVE, NOTHING, OURS, SIMPLE_HTTP
+from sides import (
+    BATCH_GRPC,
+    BATCH_HTTP,
+    BATCH_NULL,
+    HUSH,
+    HUSH_NOT_LIVE,
+    HUSH_REDACTING,
+    NOTHING,
+    OURS,
+    SIMPLE_HTTP,
+)
 from sinks import Sink, otlp_sink
 from stored import ended_spans, expect
 
@@ -146,6 +156,12 @@ def others(sink: Sink) -> list[Row]:
     ]
 
 
+def redacting(sink: Sink) -> Row:
+    """What rules cost the app that applies them itself. P4 has what they cost the drain."""
+    found = added((HUSH, HUSH_REDACTING), workload.LLM, sink, rounds=INFO_ROUNDS)
+    return row(f"LLM span, {HUSH_REDACTING}", found[HUSH_REDACTING], "µs", theirs=found[HUSH], against=HUSH)
+
+
 def after_kill(sink: Sink) -> Row:
     """How many of the spans that had ended are left when the app is killed."""
     kept = {}
@@ -190,6 +206,7 @@ def measure() -> list[Row]:
                 judged=False,
             ),
             *others(sink),
+            redacting(sink),
         ]
 
 

@@ -16,6 +16,7 @@ import workload
 from backlog import Backlog
 from harness import ROUNDS, fresh, in_turn, workspace
 from report import Row, Target, row, run
+from sides import RULES
 
 SPANS: Final = 60_000
 INFO_ROUNDS: Final = 3
@@ -23,12 +24,6 @@ LIMIT: Final = "executemany"
 DRAIN: Final = "drain"
 
 REDACTED: Final = "the same without redaction"
-RULES: Final = """
-[redaction]
-keys = ["password", "*secret*", "authorization", "*api_key*"]
-"""
-"""Four keys and the four ready patterns. The spans hold nothing of that kind: most hold nothing."""
-
 HALF: Final = Target(text="≥ 50 %", bound=0.5, at_least=True)
 RATE: Final = Target(text="≥ 30,000 spans/s", bound=30_000, of="ours", at_least=True)
 

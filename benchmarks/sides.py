@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,14 @@ BATCH_NULL: Final = "Batch + null exporter"
 SIMPLE_HTTP: Final = "Simple + OTLP/HTTP"
 HUSH: Final = "hush live=True"
 HUSH_NOT_LIVE: Final = "hush live=False"
-OURS: Final = (HUSH, HUSH_NOT_LIVE)
+HUSH_REDACTING: Final = 'hush redact_in = "app"'
+OURS: Final = (HUSH, HUSH_NOT_LIVE, HUSH_REDACTING)
+
+RULES: Final = """
+[redaction]
+keys = ["password", "*secret*", "authorization", "*api_key*"]
+"""
+"""Four keys and the four ready patterns. The spans hold nothing of that kind: most hold nothing."""
 
 QUEUE_SPANS: Final = 1_000_000
 """Batch's queue holds all that a benchmark records: what it drops would cost nothing."""
@@ -50,14 +58,22 @@ def processor(side: str, sink: Sequence[str], directory: str) -> SpanProcessor |
     if side == NOTHING:
         return None
     if side in OURS:
-        from hush_otel import Destination, HushSpanProcessor
-
-        receiver = Destination("otlp", name="sink", endpoint=endpoints.http)
-        return HushSpanProcessor(Path(directory, "traces.db"), destinations=[receiver], live=side == HUSH)
+        return _hush(side, endpoints, Path(directory))
     if side == SIMPLE_HTTP:
         return SimpleSpanProcessor(_otlp_http(endpoints))
     exporters = {BATCH_HTTP: _otlp_http, BATCH_GRPC: _otlp_grpc, BATCH_NULL: lambda _: _Null()}
     return BatchSpanProcessor(exporters[side](endpoints), max_queue_size=QUEUE_SPANS)
+
+
+def _hush(side: str, sink: Sink, directory: Path) -> SpanProcessor:
+    from hush_otel import Destination, HushSpanProcessor
+
+    if side == HUSH_REDACTING:
+        file = directory / "hush.toml"
+        file.write_text(f'{RULES}redact_in = "app"\n')
+        os.environ["HUSH_CONFIG"] = str(file)
+    receiver = Destination("otlp", name="sink", endpoint=sink.http)
+    return HushSpanProcessor(directory / "traces.db", destinations=[receiver], live=side != HUSH_NOT_LIVE)
 
 
 def _otlp_http(sink: Sink) -> SpanExporter:
