@@ -2,10 +2,14 @@
 
 Two threads make requests of a few spans, now and then node traces, now and then in a forked child. Every span whose
 `end` has returned is acknowledged by a line of LOG, which outlives the process: what stands there must be stored.
+
+The threads wait while much of the spool is not drained: on a slow machine it would reach its bound, and what is dropped
+then is lost by design.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -20,6 +24,7 @@ from opentelemetry.trace import Span, Tracer, set_span_in_context
 from hush_otel import Destination, HushSpanProcessor, get_store
 
 PAUSE_S = 0.01
+CROWDED_BYTES = 128 * 1024 * 1024
 FORKS = 1 / 300
 NODES = 1 / 10
 WAITS = 1 / 4
@@ -40,13 +45,19 @@ class Log:
         """`insert_node_trace` has returned."""
         self._write(f"node {request} {name}")
 
+    def mark(self, request: str) -> None:
+        """`mark_request_complete` has returned: from here on its nodes are owed to the receiver."""
+        self._write(f"mark {request} -")
+
     def _write(self, line: str) -> None:
         os.write(self._fd, f"{line}\n".encode())
 
 
-def work(tracer: Tracer, log: Log, endpoint: str, chance: random.Random) -> None:
+def work(tracer: Tracer, log: Log, endpoint: str, spool: Path, chance: random.Random) -> None:
     """Make requests until killed."""
     while True:
+        while is_crowded(spool):
+            time.sleep(PAUSE_S)
         draw = chance.random()
         if draw < FORKS:
             in_a_child(tracer, log)
@@ -55,6 +66,16 @@ def work(tracer: Tracer, log: Log, endpoint: str, chance: random.Random) -> None
         else:
             request(tracer, log, chance)
         time.sleep(PAUSE_S * chance.random())
+
+
+def is_crowded(spool: Path) -> bool:
+    """Whether the drain is far behind."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(spool) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    return total > CROWDED_BYTES
 
 
 def request(tracer: Tracer, log: Log, chance: random.Random) -> None:
@@ -82,6 +103,7 @@ def node_traces(log: Log, endpoint: str) -> None:
         )
         log.node(request_id, name)
     store.mark_request_complete(request_id, "otlp", {"endpoint": endpoint, "timeout_s": 5})
+    log.mark(request_id)
 
 
 def in_a_child(tracer: Tracer, log: Log) -> None:
@@ -101,10 +123,11 @@ def main(database: str, endpoint: str, log_path: str, seed: str) -> None:
     destination = Destination("otlp", name="receiver", endpoint=endpoint, timeout_s=5)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(HushSpanProcessor(destinations=[destination]))
+    spool = Path(f"{database}.spool")
     tracer, log = provider.get_tracer("soak"), Log(Path(log_path))
     for number in range(2):
         chance = random.Random(f"{seed}-{number}")
-        thread = threading.Thread(target=work, args=(tracer, log, endpoint, chance), daemon=True)
+        thread = threading.Thread(target=work, args=(tracer, log, endpoint, spool, chance), daemon=True)
         thread.start()
     thread.join()
 

@@ -24,23 +24,29 @@ class Acknowledged:
     Attributes:
         spans: Trace id and span id.
         nodes: Request id and node name.
+        unmarked: Trace ids of node traces whose application died before it had them marked: they are owed to
+            nobody, so that retention may delete them at any time.
     """
 
     spans: set[bytes]
     nodes: set[tuple[str, str]]
+    unmarked: set[bytes]
 
     @classmethod
     def read(cls, directory: Path) -> Acknowledged:
         """From the logs of all applications that have run. A kill leaves whole lines."""
-        spans, nodes = set(), set()
+        spans, nodes, marked = set(), set(), set()
         for log in directory.glob("app-*.log"):
             for line in log.read_text().splitlines():
                 kind, one, other = line.split()
                 if kind == "span":
                     spans.add(bytes.fromhex(one + other))
-                else:
+                elif kind == "node":
                     nodes.add((one, other))
-        return cls(spans, nodes)
+                else:
+                    marked.add(one)
+        unmarked = {uuid.UUID(request).bytes for request, _ in nodes if request not in marked}
+        return cls(spans, nodes, unmarked)
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,21 @@ class Stored:
 
 @dataclass(frozen=True)
 class Gone:
-    """Acknowledged, and not in the database. Where the receiver has it, retention may have deleted it."""
+    """Acknowledged, and not in the database: retention may delete what the receiver has, and what nobody is owed."""
 
     delivered: int
+    owed_to_nobody: int
     lost: int
 
     @classmethod
     def compare(cls, told: Acknowledged, stored: Stored, receiver: Receiver) -> Gone:
         """Each of them, by its ids."""
         spans, nodes = told.spans - stored.spans.keys(), told.nodes - stored.nodes.keys()
-        had = [one in receiver.accepted for one in spans]
-        had += [(uuid.UUID(request).bytes, _last_part(name)) in receiver.names for request, name in nodes]
-        return cls(delivered=sum(had), lost=len(had) - sum(had))
+        named = {(uuid.UUID(request).bytes, _last_part(name)) for request, name in nodes}
+        delivered = len(spans & receiver.accepted.keys()) + len(named & receiver.names)
+        owed_to_nobody = sum(trace in told.unmarked for trace, _ in named - receiver.names)
+        lost = len(spans) + len(named) - delivered - owed_to_nobody
+        return cls(delivered=delivered, owed_to_nobody=owed_to_nobody, lost=lost)
 
 
 def _last_part(node_name: str) -> str:
@@ -106,19 +115,24 @@ def figures(directory: Path, database: Path, receiver: Receiver, *, settled: boo
     told, stored = Acknowledged.read(directory), Stored.read(database)
     gone = Gone.compare(told, stored, receiver)
     accepted = receiver.accepted
+    missing = stored.spans.keys() - accepted.keys()
+    unowed = sum(one[:16] in told.unmarked for one in missing)
     return {
         "acknowledged spans and node traces": len(told.spans) + len(told.nodes),
         "spans in the store": stored.spans.total(),
         "spans pruned": stored.pruned,
         "acknowledged, pruned after delivery": gone.delivered,
+        "pruned, owed to nobody": gone.owed_to_nobody,
         "spans delivered": len(accepted),
         "of those more than once, with the same ids": sum(number > 1 for number in accepted.values()),
         "must be 0": 0,
         "lost": gone.lost,
         "duplicated in the store": stored.repeated(),
-        "gone, and not counted as pruned": max(gone.delivered - stored.pruned, 0),
-        "stored anew after they were pruned": max(stored.spans.total() + stored.pruned - len(accepted), 0),
-        "stored and not delivered": len(stored.spans.keys() - accepted.keys()),
+        "gone, and not counted as pruned": max(gone.delivered + gone.owed_to_nobody - stored.pruned, 0),
+        "stored anew after they were pruned": max(
+            stored.pruned + stored.spans.total() - len(accepted) - gone.owed_to_nobody - unowed, 0
+        ),
+        "stored and not delivered": len(missing) - unowed,
         "not settled": not settled,
         "exit code of audit": audit(database),
     }
