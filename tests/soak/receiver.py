@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import gzip
 import random
+import sys
 import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 NODE_NAMES = frozenset(("flow", "answer"))
 FAULTS = ("503", "429", "cut", "late", "lost answer")
+
+
+class Server(ThreadingHTTPServer):
+    """Says nothing of a sender that was killed in the midst of a request."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Anything else is printed, as ever."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Receiver:
@@ -41,8 +54,7 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 """Not to stderr."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
