@@ -77,7 +77,8 @@ fuzz: $(FUZZ)/.installed
 
 # Every power loss and every failing system call that `make test` has only samples of. Needs strace.
 faults: $(VENV)/.installed
-	HUSH_TEST_FAULTS=all $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/recovery/test_power_loss.py
+	HUSH_TEST_FAULTS=all $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --timeout 3600 \
+	    tests/recovery/test_power_loss.py tests/recovery/test_failing_calls.py tests/recovery/test_whole_model.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py

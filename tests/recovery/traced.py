@@ -91,6 +91,11 @@ def _parsed(line: str) -> Call | None:
     return Call(float(began), float(began) + float(took), name, os.fsdecode(texts[0]), data, offset)
 
 
+def injected(log: Path) -> int:
+    """How many calls were made to fail."""
+    return sum(path.read_text().count("(INJECTED)") for path in log.parent.glob(f"{log.name}.*"))
+
+
 class Workers:
     """A process that forks another for each piece of work (worker.py). Use as a context manager."""
 
