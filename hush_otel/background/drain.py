@@ -94,7 +94,7 @@ class Drain:
         self._only_commands = only_commands
         if self._unsure:
             self._recall()
-        self._discover()
+        self.discover()
         reads, limited = self._read()
         changed = [
             (source, found) for source, found in reads if found.frames or self._must_save(source, found)
@@ -174,7 +174,8 @@ class Drain:
                 source.recall(row[0], msgspec.json.decode(row[2]), ended=bool(row[1]))
         self._unsure = False
 
-    def _discover(self) -> None:
+    def discover(self) -> None:
+        """Look for segments that have come into view."""
         self._unopened = False
         for path in self._directory.segments():
             if path not in self.sources and path not in self._strange:
@@ -410,7 +411,7 @@ class Drain:
 
     def is_empty(self) -> bool:
         """Whether no segment is left that is not ended."""
-        self._discover()
+        self.discover()
         return not self._unopened and all(source.ended for source in self.sources.values())
 
     def close(self) -> None:

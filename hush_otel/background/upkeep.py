@@ -68,12 +68,18 @@ class Upkeep:
 
     def _look_after_writers(self) -> set[bytes]:
         """Returns those that live."""
-        alive = set()
-        for writer_id, sources in self._sources_by_writer().items():
-            if self._writers.is_alive(writer_id, sources[0] if sources else None):
-                alive.add(writer_id)
-            else:
-                self._bury(writer_id, sources)
+        by_writer = self._sources_by_writer()
+        alive = {
+            writer_id
+            for writer_id, sources in by_writer.items()
+            if self._writers.is_alive(writer_id, sources[0] if sources else None)
+        }
+        if len(alive) < len(by_writer):
+            # One that began and died since the drain's last look: its segments are there, and no more come.
+            self._drain.discover()
+            for writer_id, sources in self._sources_by_writer().items():
+                if writer_id in by_writer and writer_id not in alive:
+                    self._bury(writer_id, sources)
         return alive
 
     def _sources_by_writer(self) -> dict[bytes, list[Source]]:

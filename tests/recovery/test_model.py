@@ -126,7 +126,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
         segment = self.processes[who]._segment
         assert segment is not None
         if discovered:
-            self.owner.service._drain._discover()
+            self.owner.service._drain.discover()
         source = self.owner.service._drain.sources.get(segment.path)
         reader = SegmentReader(segment.path) if source is None else source.reader
         reader.fence()
@@ -161,7 +161,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
     def crash_after_the_commit(self) -> None:
         """Before the headers say so."""
         owner = self.owner
-        owner.service._drain._discover()
+        owner.service._drain.discover()
         for source in owner.service._drain.sources.values():
             source.reader.set_drained = lambda _position: None  # type: ignore[method-assign]
         owner.service._drain.step()

@@ -420,7 +420,7 @@ def test_f11_a_crash_between_commit_and_header_reads_nothing_twice(
 
 
 def _discovered(owner: Owner) -> list[object]:
-    owner.service._drain._discover()
+    owner.service._drain.discover()
     return list(owner.service._drain.sources.values())  # type: ignore[arg-type]
 
 

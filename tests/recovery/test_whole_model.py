@@ -301,6 +301,20 @@ class SpanToReceiver(RuleBasedStateMachine):
         assert not lost or losses(self.settings.db_path)["damaged"]
 
 
+def test_f35_a_process_that_began_and_died_since_the_last_look_is_not_forgotten() -> None:
+    """Its segment is looked for before its owner file goes: what it left open is interrupted, whoever leaves then."""
+    machine = SpanToReceiver()
+    machine.begin()
+    assert machine.owner.step() >= 0, "it has looked"
+    machine.start(0, 10, below=False)
+    machine.kill(0)
+    for _ in range(2):
+        machine.tend()
+        machine.step()
+    machine.leave()
+    machine.teardown()
+
+
 TestSpanToReceiver = SpanToReceiver.TestCase
 TestSpanToReceiver.settings = settings(
     max_examples=300 if os.environ.get("HUSH_TEST_FAULTS") == "all" else 12,
