@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
@@ -18,6 +19,9 @@ LIMIT: Final = 50
 TIME_LIMIT_S: Final = 0.3
 """Whoever presses Tab does not wait longer."""
 BUSY_TIMEOUT_S: Final = 0.1
+
+_PLAIN: Final = re.compile(r"(?!-)[\w./:@%+=,-]+")
+"""Letters of any script, digits, and signs that mean nothing to a shell. No option."""
 
 Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
@@ -81,5 +85,8 @@ def _database(ctx: click.Context) -> str | None:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a shell can be given it: on one line, and nothing in it that acts."""
-    return value == text.clean(value, limit=len(value) + 1) and value.isprintable()
+    """Whether every shell takes it for one word and does nothing else.
+
+    click's script for bash hands values on unquoted: what is on the command line then is run, ``$(…)`` too.
+    """
+    return _PLAIN.fullmatch(value) is not None

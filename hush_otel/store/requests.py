@@ -336,8 +336,8 @@ class RollUp:
             self.prompt_tokens = (self.prompt_tokens or 0) + promoted.prompt_tokens
         if promoted.completion_tokens is not None:
             self.completion_tokens = (self.completion_tokens or 0) + promoted.completion_tokens
-        if promoted.total_tokens is not None:
-            self.total_tokens = (self.total_tokens or 0) + promoted.total_tokens
+        if (total := _total_tokens(promoted)) is not None:
+            self.total_tokens = (self.total_tokens or 0) + total
         if promoted.cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + promoted.cost_usd
             if promoted.cost_source is not None:
@@ -345,9 +345,11 @@ class RollUp:
 
     def take_back(self, usage: Promoted) -> None:
         """What `add` has added of it, also in an earlier batch."""
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd"):
+        for name in ("prompt_tokens", "completion_tokens", "cost_usd"):
             if (amount := getattr(usage, name)) is not None:
                 setattr(self, name, (getattr(self, name) or 0) - amount)
+        if (total := _total_tokens(usage)) is not None:
+            self.total_tokens = (self.total_tokens or 0) - total
         if usage.cost_usd is not None and usage.cost_source is not None:
             self.computed_usd = (self.computed_usd or 0.0) - usage.cost_usd
 
@@ -361,6 +363,13 @@ class RollUp:
         self.errors += (values[STATUS_CODE] == ERROR) - was_error
         if values[STATUS_CODE] == ERROR and self.error_message is None:
             self.error_message = values[STATUS_MESSAGE] or ""
+
+
+def _total_tokens(usage: Promoted) -> int | None:
+    """As given, else the sum of the two: a node keeps what it was given, its request is summed up."""
+    if usage.total_tokens is not None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return usage.total_tokens
+    return usage.prompt_tokens + usage.completion_tokens
 
 
 ERROR: Final = 2

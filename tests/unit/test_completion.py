@@ -27,7 +27,18 @@ def db(tmp_path: Path) -> Path:
         rows.label(request, 1, "prod")
         rows.destination("phoenix")
         rows.request("run-2", workflow_name="import")
-        rows.request("run-\x1b[31m3\n")
+        for acting in (
+            "run-\x1b[31m3\n",
+            "buy$(touch x)",
+            "buy`x`",
+            "buy;x",
+            "buy x",
+            "buy*",
+            "buy'",
+            "~buy",
+            "--buy",
+        ):
+            rows.request(acting)
     return path
 
 
@@ -43,6 +54,8 @@ def completed(*args: str) -> list[str]:
         (("show", ""), ["run-2", "run-1"]),
         (("show", "run-1"), ["run-1"]),
         (("show", "x"), []),
+        (("show", "buy"), []),
+        (("show", "~"), []),
         (("diff", "run-1", "run"), ["run-1", "run-2"]),
         (("share", "run"), ["run-1", "run-2"]),
         (("explain", "--to", ""), ["phoenix"]),

@@ -223,7 +223,7 @@ def recomputed(path: Path) -> dict[str, tuple[Any, ...]]:
                coalesce(sum(s.status_code = 2), 0),
                sum(s.prompt_tokens) FILTER (WHERE {counts}),
                sum(s.completion_tokens) FILTER (WHERE {counts}),
-               sum(s.total_tokens) FILTER (WHERE {counts}),
+               sum(coalesce(s.total_tokens, s.prompt_tokens + s.completion_tokens)) FILTER (WHERE {counts}),
                round(sum(s.cost_usd) FILTER (WHERE {counts}), 6),
                min(s.start_ns),
                max(s.end_ns)
@@ -303,6 +303,22 @@ def test_a_start_that_comes_after_its_end_says_nothing(store: Store) -> None:
     store.take(start(1, ROOT), start(1, ROOT))
     assert store.spans()["span-1"]["state"] == "ended"
     assert losses(store.path) == {}
+    assert_exact(store)
+
+
+def test_a_node_without_a_total_counts_what_it_has(store: Store) -> None:
+    """The node is as it was given; the request's total is the sum of input and output."""
+    store.take(
+        node("r", "a", None, prompt_tokens=100, completion_tokens=10),
+        node("r", "b", "a", prompt_tokens=5, completion_tokens=1, total_tokens=7),
+        node("r", "c", "a", prompt_tokens=3),
+    )
+    assert [row[0] for row in rows(store.path, "SELECT total_tokens FROM node_traces ORDER BY id")] == [
+        None,
+        7,
+        None,
+    ]
+    assert store.requests()["r"]["total_tokens"] == 117
     assert_exact(store)
 
 

@@ -15,7 +15,7 @@ SELECT s.model AS key,
        json_group_array((s.end_ns - s.start_ns) / 1e6) FILTER (WHERE s.end_ns IS NOT NULL) AS durations_ms,
        sum(s.prompt_tokens) AS prompt_tokens,
        sum(s.completion_tokens) AS completion_tokens,
-       sum(s.total_tokens) AS total_tokens,
+       sum(coalesce(s.total_tokens, s.prompt_tokens + s.completion_tokens)) AS total_tokens,
        sum(s.cost_usd) AS cost_usd,
        sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL) AS computed_usd
 FROM chosen c
