@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -80,7 +81,7 @@ def work(order: dict[str, Any]) -> int:
     """Do it. What an operator would see as an error is an answer; with another one it ends as a program does."""
     try:
         say(WORK[order.pop("work")](**order))
-    except HushError as exc:
+    except (HushError, OSError, sqlite3.Error) as exc:  # the next one does it
         say({"raised": str(exc)})
         return 1
     return 0
