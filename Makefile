@@ -48,7 +48,6 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed $(RECEIVERS)/.installed
 	$(BIN)/python -m pytest -m alone tests
 	$(BIN)/python -m pytest -m 'not alone and not browser' -n $(JOBS) --dist worksteal tests
-	$(BIN)/python -m pytest -m browser tests/web
 
 # The page alone, in Chromium: $$CHROMIUM, or `chromium`. Pictures of it are left in build/screenshots.
 test-web: $(VENV)/.installed
