@@ -345,7 +345,7 @@ def test_f22_a_truncated_segment_ends(settings: Settings, left: int, dead: bool)
         assert losses(settings.db_path) == {"damaged": 1}
     with owning(settings) as owner:
         for _ in range(5):
-            assert owner.step() > 0 or owner.step() > 0
+            assert any(owner.step() > 0 for _ in range(50))
 
 
 def test_f22_a_segment_replaced_by_another_is_no_mixture(settings: Settings) -> None:
