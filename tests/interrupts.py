@@ -6,6 +6,7 @@ CPython runs handlers when a function begins, when a loop turns back, and after 
 from __future__ import annotations
 
 import dis
+import gc
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -20,16 +21,26 @@ class Interrupt(BaseException):
 
 
 def interrupted(call: Callable[[], object], at: int) -> bool:
-    """Call it, with an Interrupt at the place number `at`; False when it ran to its end before."""
+    """Call it, with an Interrupt at the place number `at`; False when it ran to its end before.
+
+    Without the cyclic garbage collector: CPython ignores what is raised in a callback of it, of which other
+    test tools have some. And it lets go of a trace function that raised there, amid a call of it: the function
+    is held here, or its memory would be used after it was freed.
+    """
     raiser = _Raiser(at)
+    enter = raiser.enter
     before = sys.gettrace()
-    sys.settrace(raiser.enter)
+    collects = gc.isenabled()
+    gc.disable()
+    sys.settrace(enter)
     try:
         call()
     except Interrupt:
         return True
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
     return raiser.left < 0
 
 

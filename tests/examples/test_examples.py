@@ -31,7 +31,7 @@ BLOCKS = re.findall(
 """The blocks that run as they stand; what is only shown is fenced as `console`."""
 CHOSEN = 'echo "chosen: ${OTEL_PYTHON_CONFIGURATOR:-} ${OTEL_TRACES_EXPORTER:-}"'
 """Said after each block: what it chose, and what an earlier block left behind."""
-RUN_S = 240.0
+RUN_S = 90.0
 
 
 class User:

@@ -21,6 +21,7 @@ from inprocess import (
     stored_nodes,
     writer_of,
 )
+from support import eventually
 
 from hush_otel import records
 from hush_otel.codec import encode
@@ -344,8 +345,9 @@ def test_f22_a_truncated_segment_ends(settings: Settings, left: int, dead: bool)
         assert gone(wreck.path)
         assert losses(settings.db_path) == {"damaged": 1}
     with owning(settings) as owner:
+        assert eventually(lambda: owner.step() > 0)  # it has indexed what it has found
         for _ in range(5):
-            assert any(owner.step() > 0 for _ in range(50))
+            assert owner.step() > 0 or owner.step() > 0
 
 
 def test_f22_a_segment_replaced_by_another_is_no_mixture(settings: Settings) -> None:
