@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from hush_otel.config import Settings
 from hush_otel.diagnostics import guard
@@ -78,6 +79,21 @@ def _event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
 
 
+class _Stream(StreamingResponse):
+    """Events; its place is free again when it has ended, also where it never began."""
+
+    def __init__(self, events: AsyncIterator[str], ended: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._when_ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._when_ended()
+
+
 class Events:
     """The endpoint, and the one who looks.
 
@@ -96,7 +112,13 @@ class Events:
         """Begin to listen."""
         if len(self._listeners) >= LISTENERS:
             return error(PageError(503, f"{LISTENERS} pages listen already", hint="close one"))
-        return StreamingResponse(self._told(), media_type="text/event-stream")
+        listener = Listener()
+        self._listeners.add(listener)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        elif self._status:
+            listener.tell(None, self._status)
+        return _Stream(self._told(listener), lambda: self._listeners.discard(listener))
 
     async def close(self) -> None:
         """End all streams, and the looking."""
@@ -106,20 +128,11 @@ class Events:
         if self._looking is not None:
             await self._looking
 
-    async def _told(self) -> AsyncIterator[str]:
-        listener = Listener()
-        self._listeners.add(listener)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-        elif self._status:
-            listener.tell(None, self._status)
-        try:
-            yield f"retry: {AGAIN_MS}\n\n"
-            while not self._ended.is_set():
-                await _within(listener.wakes, PING_S)
-                yield listener.take()
-        finally:
-            self._listeners.discard(listener)
+    async def _told(self, listener: Listener) -> AsyncIterator[str]:
+        yield f"retry: {AGAIN_MS}\n\n"
+        while not self._ended.is_set():
+            await _within(listener.wakes, PING_S)
+            yield listener.take()
 
     async def _look(self) -> None:
         """While anybody listens. All looks are made by one thread, to which the reader belongs."""

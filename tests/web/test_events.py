@@ -111,6 +111,27 @@ class _Closing:
         self._response.close()
 
 
+def test_pages_that_never_read_are_counted(db: Path) -> None:
+    """A place is taken when it is asked for, not when somebody reads; it is free when the connection is gone."""
+    with serving(db) as server, ExitStack() as stack:
+        door = server.door
+        head = f"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\nCookie: {door.cookie}={door.session}\r\n\r\n"
+
+        def asked() -> socket.socket:
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=20))
+            one.sendall(head.encode())
+            return one
+
+        pages = [asked() for _ in range(2 * events.LISTENERS)]
+        assert [page.recv(12) for page in pages].count(b"HTTP/1.1 200") == events.LISTENERS
+        stack.close()
+        with (
+            browser(server) as page,
+            eventually(lambda: _stream(page), what="room for another page") as stream,
+        ):
+            assert stream.status_code == 200
+
+
 def test_a_page_that_does_not_read_hinders_nobody(db: Path) -> None:
     """Its connection fills up; the others are told as before, and the server ends in time."""
     with serving(db) as server, browser(server) as page:
