@@ -140,7 +140,7 @@ async def _body(request: Request) -> dict[str, object]:
         found: dict[str, object] = msgspec.json.decode(received, type=dict[str, object])
     except ClientDisconnect:
         raise PageError(400, "the body ended early") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise PageError(400, f"the body is no JSON object: {exc}") from None
     return found
 

@@ -30,7 +30,7 @@ class Retry(msgspec.Struct, forbid_unknown_fields=True):
         states: dead alone leaves out what is paused or waits.
     """
 
-    ids: Annotated[list[Annotated[int, msgspec.Meta(ge=1)]], msgspec.Meta(max_length=1000)] = []
+    ids: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=NEWEST)]], msgspec.Meta(max_length=1000)] = []
     destination: str | None = None
     states: tuple[str, ...] = ("dead", "paused")
 

@@ -42,8 +42,11 @@ def timeline(question: Question) -> Answer:
 
 def compare(question: Question) -> Answer:
     """The steps of two requests, aligned."""
+    said = [question.query.get(side, "") for side in ("a", "b")]
+    if not all(said):
+        raise PageError(400, "a and b: two requests are compared", hint="give the ids of both")
     with question.reader() as reader, reader.snapshot():
-        a, b = (meant(reader, question.query.get(side, "")) for side in ("a", "b"))
+        a, b = (meant(reader, each) for each in said)
         rows = [pair.as_json() for pair in compared(reader, a, b)]
         return {"a": _request(reader, a), "b": _request(reader, b), "rows": rows}
 

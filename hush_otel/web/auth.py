@@ -16,9 +16,8 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs, quote
 
@@ -93,11 +92,15 @@ class Door:
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Whether a request carries the session's cookie."""
-        try:
-            sent = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return False
-        return sent is not None and _same(sent.value, self.session)
+        return any(_same(value, self.session) for value in _cookies(headers.get("cookie", ""), self.cookie))
+
+
+def _cookies(sent: str, name: str) -> Iterator[str]:
+    """The values under a name. Cookies know no ports: those of other programs here may be of any form."""
+    for pair in sent.split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            yield value
 
 
 def _in_url(host: str) -> str:
@@ -154,7 +157,7 @@ class Gate:
             if method not in READING:
                 self._check_origin(headers)
         except PageError as exc:
-            return error(exc) if path.startswith(API) else pages.refusal(exc)
+            return error(exc) if path.startswith(API) else pages.refusal(exc, again=path != LOGIN)
         return None
 
     def _check_sender(self, headers: Headers) -> None:
@@ -191,7 +194,8 @@ class Gate:
 
 def _own_path(given: str) -> str:
     """A path on this server: no other host, whatever browsers take for one."""
-    if not given.startswith("/") or given.startswith("//") or "\\" in given or not given.isprintable():
+    path = given.partition("?")[0]
+    if not path.startswith("/") or "//" in path or "\\" in given or not given.isprintable():
         return "/"
     return quote(given, safe="/?&=%+:@!$'()*,;~-._")
 

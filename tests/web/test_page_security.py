@@ -186,6 +186,20 @@ def test_s05_a_wrong_token_opens_nothing(server: PageServer, token: str) -> None
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("before", ['{"a":1}', "foo[bar]=1", 'x="unterminated', "bad;;=", "{name}=other"])
+def test_s05_cookies_of_other_programs_shut_nobody_out(server: PageServer, before: str) -> None:
+    """Cookies know no ports: what another server of this machine has set is sent here, too, of any form."""
+    door = server.door
+    given = before.replace("{name}", door.cookie) + f"; {door.cookie}={door.session}"
+    assert raw(server, "/api/requests", Cookie=given).status == 200
+
+
+def test_s05_a_wrong_token_is_not_tried_again(server: PageServer) -> None:
+    """The same address would say the same; where only the cookie was missing, a link leads there again."""
+    assert b"Try again" not in raw(server, "/login?token=wrong").body
+    assert b"Try again" in raw(server, "/").body
+
+
 def test_s05_the_cookie_is_for_this_server_and_no_script(server: PageServer) -> None:
     """HttpOnly, SameSite=Strict, gone with the browser; it is not the token, and it is named by the port."""
     answer = raw(server, f"/login?token={server.door.token}")
@@ -211,6 +225,8 @@ def test_s05_a_link_elsewhere_leads_in_without_a_redirect(server: PageServer) ->
         ("https://evil.example", "/"),
         ("//evil.example", "/"),
         ("/\\evil.example", "/"),
+        ("/..//evil.example", "/"),
+        ("/.//evil.example", "/"),
         ("/\r\nSet-Cookie: a=b", "/"),
         ("javascript:alert(1)", "/"),
         ("", "/"),
@@ -282,11 +298,29 @@ def test_s05_a_body_has_a_limit(server: PageServer, chunked: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"1", b"{", b'{"ids": [1]', b"\xff", b'{"ids": [1e400]}', b"[" * 5000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b"{",
+        b'{"ids": [1]',
+        b"\xff",
+        b'{"ids": [1e400]}',
+        b"[" * 5000,
+        b'{"a":' * 10_000,
+        b'{"ids":' + b"[" * 60_000,
+    ],
 )
 def test_s05_a_body_that_is_no_object_is_refused(server: PageServer, body: bytes) -> None:
     """With words, and nothing more."""
     assert retry(server, body).status == 400
+
+
+@pytest.mark.parametrize("number", [0, -1, 1 << 63, 99999999999999999999999999])
+def test_s05_numbers_that_no_delivery_has_are_not_asked_for(server: PageServer, number: int) -> None:
+    """Refused before anything is written into the spool."""
+    assert retry(server, b'{"ids": [%d]}' % number).status == 400
 
 
 def test_s05_tokens_are_compared_in_constant_time(

@@ -103,7 +103,8 @@ def test_two_requests_side_by_side(page: httpx.Client) -> None:
     found = get(page, "/api/compare", a="first", b="second")
     assert (found["a"]["request_id"], found["b"]["request_id"]) == ("first", "second")
     assert {row["in"] for row in found["rows"]} == {"both", "a"}
-    assert page.get("/api/compare", params={"a": "first", "b": ""}).status_code == 404
+    assert page.get("/api/compare", params={"a": "first", "b": "no"}).status_code == 404
+    assert page.get("/api/compare", params={"a": "first", "b": ""}).status_code == 400
 
 
 def test_deliveries_page_by_page_and_by_state(page: httpx.Client) -> None:
