@@ -17,7 +17,6 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from hush_otel import records
-from hush_otel.background.client import BackgroundClient, owner_of_another_spool, owner_pid
 from hush_otel.codec import MAX_RECORD_BYTES, encode
 from hush_otel.config import Settings
 from hush_otel.errors import HushError
@@ -25,6 +24,8 @@ from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import append_mode
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.reading import Reader
+
+from .client import BackgroundClient, owner_of_another_spool, owner_pid
 
 ANSWER_S: Final = 30.0
 """How long to wait for an answer: the background process may have a backlog before it."""

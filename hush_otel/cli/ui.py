@@ -37,7 +37,10 @@ def command(db: str | None, host: str, port: int, no_open: bool) -> int:
     Prints one URL with a token, which lets a browser in as long as the command runs, and opens it. Reads the
     database only; retrying a delivery is asked of the background process. Ends on Ctrl-C or SIGTERM.
     """
-    server = listen(Settings.load(db), host, port)
+    settings = Settings.load(db)
+    server = listen(settings, host, port)
+    if not settings.db_path.exists():
+        click.echo(f"no database at {settings.db_path} yet: the page waits for it", err=True)
     if not _is_loopback(host):
         click.echo("warning: others can reach this address, and nothing is encrypted on the way", err=True)
     answer(server, no_open=no_open)
@@ -65,7 +68,7 @@ def listen(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> PageSe
         raise ConfigError(f"the page needs {exc.name}", hint="pip install 'hush-otel[ui]'") from exc
     server = PageServer(settings, host, port)
     collect_seldom()
-    end_quietly()
+    end_quietly(server)
     return server
 
 

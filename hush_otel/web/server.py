@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import socket
@@ -86,14 +87,17 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def end_quietly() -> None:
-    """SIGINT and SIGTERM end `run`, and nothing else: uvicorn raises them once more when it has ended."""
+def end_quietly(server: PageServer) -> None:
+    """SIGINT and SIGTERM end `run`, also before it has begun, and nothing else.
 
-    def ignore(_signal: int, _frame: FrameType | None) -> None:
-        pass
+    uvicorn listens to them while it runs, and raises them once more when it has ended.
+    """
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        server.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ignore)
+        signal.signal(number, stop)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -110,6 +114,11 @@ def _listening(host: str, port: int) -> socket.socket:
         found.listen(BACKLOG)
     except OSError as exc:
         found.close()
-        hint = "--port 0 takes any port that is free"
+        absent = exc.errno == errno.EADDRNOTAVAIL
+        hint = (
+            "no interface of this machine has it: check --host"
+            if absent
+            else "--port 0 takes any port that is free"
+        )
         raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}", hint=hint) from exc
     return found

@@ -57,6 +57,23 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     assert "--port 0" in failure.value.hint
 
 
+def test_an_address_that_is_not_here_is_said(tmp_path: Path) -> None:
+    """Another port would not help (192.0.2.1 is for documentation: RFC 5737)."""
+    with pytest.raises(ConfigError) as failure:
+        PageServer(settings_for(tmp_path / "t.db"), host="192.0.2.1")
+    assert "--host" in failure.value.hint
+    assert "--port" not in failure.value.hint
+
+
+def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """A mistyped path is noticed; the page waits for it all the same."""
+    with ui(tmp_path / "no.db") as (process, url):
+        assert url.startswith("http://")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert str(tmp_path / "no.db") in said
+
+
 def test_s05_the_browser_is_opened_by_a_private_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program's arguments have the token; the file goes with the server."""
     opened: list[str] = []
