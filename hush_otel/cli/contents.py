@@ -62,9 +62,14 @@ class Pen:
 
 
 def print_io(out: Console, span: Detail, how_to_see_all: str) -> None:
-    """Name and figures of a span, then what went in and came out; a conversation where it is one."""
+    """Name and figures of a span, its error, what went in and came out; a conversation where it is one."""
     pen = Pen(out=out, whole=False, how_to_see_all=how_to_see_all)
     out.print(_title(span.columns))
+    _print_error(pen, span)
+    for exception in span.exceptions if span.columns["error"] is not None else ():
+        if exception.stack:
+            pen.label("stack", "bright_black")
+            pen.text(exception.stack)
     _print_io(pen, span)
 
 
@@ -73,9 +78,7 @@ def print_in_full(out: Console, span: Detail) -> None:
     pen = Pen(out=out, whole=True)
     out.print(_title(span.columns))
     out.print(_facts(span.columns))
-    if span.columns["error"]:
-        pen.label("error", "red")
-        pen.text(span.columns["error"])
+    _print_error(pen, span)
     _print_io(pen, span)
     if span.columns["metadata"]:
         pen.label("metadata", "bright_black")
@@ -105,6 +108,17 @@ def _title(columns: Mapping[str, Any]) -> Text:
         if value:
             title.append(f"  {value}", style=f"not bold {color}")
     return title
+
+
+def _print_error(pen: Pen, span: Detail) -> None:
+    """Why it failed: its own words, and those of its exceptions where they say something else."""
+    if span.columns["error"] is None:
+        return
+    said = filter(None, [span.columns["error"], *(exception.words for exception in span.exceptions)])
+    for index, words in enumerate(dict.fromkeys(said)):
+        if not index:
+            pen.label("error", "red")
+        pen.text(words)
 
 
 def _print_io(pen: Pen, span: Detail) -> None:

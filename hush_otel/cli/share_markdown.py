@@ -63,12 +63,11 @@ def _line(line: Line) -> str:
 
 
 def _step(number: int, line: Line, span: Detail) -> Iterator[str]:
-    error = span.columns["error"]
-    if not (error or span.input or span.output or span.conversation):
+    if not span.says_something:
         return
     yield f"\n### {number}. {_code(line.node.row['name'])}\n"
-    if error:
-        yield from _text("error", error)
+    if span.columns["error"]:
+        yield from _text("error", span.columns["error"])
     if span.conversation:
         yield from _messages(span.input_messages or as_message("user", span.input))
         yield from _messages(span.output_messages or as_message("assistant", span.output))

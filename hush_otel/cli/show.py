@@ -38,7 +38,7 @@ DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 @click.command("show")
 @click.argument("request_id", metavar="ID", shell_complete=request_ids)
-@click.option("--io", is_flag=True, help="With what went into each span and what came out.")
+@click.option("--io", is_flag=True, help="With what went into each span, what came out, and errors.")
 @click.option(
     "--node", "names", metavar="NAME", multiple=True,
     help="These spans alone, in full: by name or span id; may be repeated.",
@@ -111,7 +111,7 @@ def _tree(reader: Reader, request_id: str) -> list[Node]:
 def _show_io(out: Console, reader: Reader, request_id: str) -> None:
     for line in walk(_tree(reader, request_id), 0):
         span = detail(reader, line.node.row)
-        if span is not None and (span.input is not None or span.output is not None or span.conversation):
+        if span is not None and span.says_something:
             one = f"{shlex.quote(request_id)} --node {line.node.row['span_id']}"
             out.print()
             print_io(out, span, f"; all: {program()} show {one}")

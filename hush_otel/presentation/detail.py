@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,22 @@ _HIDDEN_AS: Final = {"user_id": ("user.id",), "session_id": ("session.id",)}
 _DECODED: Final = ("attributes", "events", "links", "resource", "scope")
 
 
+class ExceptionSeen(NamedTuple):
+    """An exception that was recorded on a span; empty is what nobody said."""
+
+    type: str
+    message: str
+    stack: str
+
+    @property
+    def words(self) -> str:
+        """``KeyError: 'sku'``."""
+        return ": ".join(filter(None, (self.type, self.message)))
+
+
+EXCEPTION: Final = ("type", "message", "stacktrace")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Detail:
     """One span.
@@ -60,6 +76,24 @@ class Detail:
         if self.columns["node_type"] in CALLS:
             return True
         return _says_who(self.input_messages, self.input) or _says_who(self.output_messages, self.output)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to read: what went in, what came out, or that it failed."""
+        return (
+            self.columns["error"] is not None
+            or self.conversation
+            or (self.input, self.output) != (None, None)
+        )
+
+    @property
+    def exceptions(self) -> list[ExceptionSeen]:
+        """Those recorded on it, in their order (semantic conventions, exceptions/exceptions-spans.md)."""
+        recorded = [event["attributes"] for event in self.events if event["name"] == "exception"]
+        return [
+            ExceptionSeen(*(_words(found.get(f"exception.{part}")) for part in EXCEPTION))
+            for found in recorded
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """All of it, the columns first."""
@@ -127,6 +161,10 @@ def _first(attributes: dict[str, Any], keys: tuple[str, ...]) -> str | None:
         if value is not None:
             return value if isinstance(value, str) else json_text(value)
     return None
+
+
+def _words(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json_text(value)
 
 
 def _redacted(redactor: Redactor, values: dict[str, Any]) -> dict[str, Any]:

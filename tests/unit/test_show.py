@@ -54,6 +54,24 @@ def db(tmp_path: Path) -> Path:
             request, 5, 1, name=HOSTILE, status_code=2, status_message=HOSTILE,
             attributes=json.dumps({HOSTILE: HOSTILE, "input.value": HOSTILE}),
         )  # fmt: skip
+        failed, said = rows.request("failed"), {"exception.type": "KeyError", "exception.message": "'sku'"}
+        stack = "Traceback (most recent call last):\n" + '  File "shop.py", line 1\n' * 40
+        for n, name, message, exception in (
+            (11, "lookup", "no such item", said | {"exception.stacktrace": stack}),
+            (12, "same", "KeyError: 'sku'", said),
+            (13, "silent", None, None),
+        ):
+            event = {
+                "name": "exception",
+                "time_ns": START_NS,
+                "attributes": exception,
+                "dropped_attributes": 0,
+            }
+            rows.span(
+                failed, n, name=name, status_code=2, status_message=message,
+                events=json.dumps([event] if exception else []),
+            )  # fmt: skip
+        rows.span(failed, 14, name="fine")
     return path
 
 
@@ -96,6 +114,23 @@ def test_json_is_indented_and_quoted_text_is_text(db: Path) -> None:
         "  output",
         "    said so",
     ]
+
+
+def test_failed_steps_without_contents_are_shown_with_what_went_wrong(db: Path) -> None:
+    """Type, message and the first lines of the stack; of a step that says nothing at all its mark."""
+    *_, lookup, same, silent = run(db, "failed", "--io").stdout.split("\n\n")
+    lines = lookup.splitlines()
+    assert lines[:6] == [
+        "✗ lookup  12.3 ms",
+        "  error",
+        "    no such item",
+        "    KeyError: 'sku'",
+        "  stack",
+        "    Traceback (most recent call last):",
+    ]
+    assert "characters; all: " in lines[-1]
+    assert same == "✗ same  12.3 ms\n  error\n    KeyError: 'sku'", "what the SDK writes twice"
+    assert silent == "✗ silent  12.3 ms\n"
 
 
 def test_long_texts_are_cut_and_say_how_to_see_all(db: Path) -> None:
