@@ -18,7 +18,7 @@ from hush_otel import secrets
 from hush_otel.destinations.base import Sender
 from hush_otel.errors import OversizeError, TooLargeError
 from hush_otel.mapping.dialects.catalogue import Dialect, dialect_named, translated
-from hush_otel.mapping.dialects.images import without_media
+from hush_otel.mapping.dialects.images import texts_in, without_media
 from hush_otel.model import AttributeValue, DestinationConfig, Origin, Outcome, SpanData
 from hush_otel.options import EXPORTER, dialect, request_limit, with_media
 from hush_otel.presets import DEFAULT_DIALECTS, PRESETS, filled
@@ -110,7 +110,7 @@ class TranslatingSender:
         for span in _with_iterations(spans):
             found.append(self._translated(span))
             if span.facts.media is not None:
-                size += sum(len(value) for value in found[-1].attributes.values() if isinstance(value, str))
+                size += sum(map(len, texts_in(found[-1].attributes)))
             if size > self._media_bytes and len(found) > 1:
                 words = f"spans with {size} bytes of images and texts are above {self._media_bytes}"
                 estimate = size * len(spans) // len(found)

@@ -186,9 +186,13 @@ def test_phoenix_shows_model_messages_and_tags(workflow_in_phoenix: dict[str, di
     assert json.loads(workflow_in_phoenix["iteration[1]"]["attributes"]["input.value"]) == {"item": "b"}
 
 
-def test_phoenix_keeps_images_whole(store: TraceStore, project: Project) -> None:
-    """Half a mebibyte, the largest that is sent, in the message where its interface draws it."""
-    image = random.Random(5).randbytes(512 * 1024)
+IMAGE = random.Random(5).randbytes(512 * 1024)
+"""The largest that is sent."""
+IMAGE_URL = "data:image/jpeg;base64," + base64.b64encode(IMAGE).decode()
+
+
+def ask_about_image(store: TraceStore, tracer_type: str, tracer_config: dict[str, Any]) -> None:
+    """One model call."""
     request_id = f"run-{uuid.uuid4().hex}"
     store.insert_node_trace(
         request_id=request_id,
@@ -199,22 +203,25 @@ def test_phoenix_keeps_images_whole(store: TraceStore, project: Project) -> None
         execution_order=0,
         input_data={
             "messages": MESSAGES,
-            "__media__": {"photo": {"bytes": image, "content_type": "image/jpeg"}},
+            "__media__": {"photo": {"bytes": IMAGE, "content_type": "image/jpeg"}},
         },
         output_data={"role": "assistant", "content": "A cat."},
         model="gpt-4o",
         node_type="llm",
         **TIMES,
     )
-    config = {"endpoint": project.endpoint, "project": project.name}
-    store.mark_request_complete(request_id, "phoenix", config)
+    store.mark_request_complete(request_id, tracer_type, tracer_config)
     assert store.wait_delivered(60_000)
+
+
+def test_phoenix_keeps_images_whole(store: TraceStore, project: Project) -> None:
+    """In the message where its interface draws it."""
+    ask_about_image(store, "phoenix", {"endpoint": project.endpoint, "project": project.name})
     (span,) = in_phoenix(project, 1).values()
     parts = "llm.input_messages.1.message.contents."
     assert span["attributes"][parts + "0.message_content.text"] == "Why?"
     assert span["attributes"][parts + "1.message_content.type"] == "image"
-    url = span["attributes"][parts + "1.message_content.image.image.url"]
-    assert url == "data:image/jpeg;base64," + base64.b64encode(image).decode()
+    assert span["attributes"][parts + "1.message_content.image.image.url"] == IMAGE_URL
 
 
 def test_phoenix_counts_tokens_once_and_groups_sessions(store: TraceStore, project: Project) -> None:
@@ -299,6 +306,21 @@ def test_mlflow_shows_types_inputs_and_outputs(store: TraceStore, experiment: Ex
     assert spans["iteration[1]"]["mlflow.spanInputs"] == {"item": "b"}
     assert spans["ask"]["mlflow.spanInputs"] == {"messages": MESSAGES}
     assert spans["ask"]["mlflow.llm.model"] == "gpt-4o"
+
+
+def test_mlflow_keeps_images_whole(store: TraceStore, experiment: Experiment) -> None:
+    """A part of the user's message, as its documentation has it, with the data URL."""
+    ask_about_image(
+        store, "mlflow", {"endpoint": experiment.endpoint, "experiment_id": experiment.experiment_id}
+    )
+    (span,) = in_mlflow(experiment, 1)[1].values()
+    assert span["mlflow.spanInputs"]["messages"][1] == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Why?"},
+            {"type": "image_url", "image_url": {"url": IMAGE_URL}},
+        ],
+    }
 
 
 def test_mlflow_counts_tokens_and_cost_once(store: TraceStore, experiment: Experiment) -> None:

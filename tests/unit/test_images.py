@@ -1,4 +1,4 @@
-"""Images of node traces in the messages of a model call, as OpenInference documents them."""
+"""Images of node traces in the messages of a model call, as OpenInference and MLflow document them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from dialect_samples import CHAT, node
 from hush_otel.destinations.translating import translating
 from hush_otel.errors import OversizeError
 from hush_otel.mapping.dialects import images
-from hush_otel.mapping.dialects.catalogue import additions, dialect_named
+from hush_otel.mapping.dialects.catalogue import additions, dialect_named, translated
 from hush_otel.mapping.dialects.images import DRAWN, MAX_IMAGE_BYTES, MAX_SPAN_BYTES
+from hush_otel.mapping.dialects.remarks import remarks
 from hush_otel.model import AttributeValue, DestinationConfig, Outcome, SpanData
+from hush_otel.presets import PRESETS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -84,6 +86,84 @@ def test_an_image_without_messages_makes_one() -> None:
     }
 
 
+def in_mlflow(one: SpanData) -> tuple[Any, Any]:
+    """What MLflow is given as the input and the output."""
+    found = dialect_named("mlflow")
+    assert found is not None
+    sent = additions(found, one)
+    return sent.get("mlflow.spanInputs"), sent.get("mlflow.spanOutputs")
+
+
+PART = {"type": "image_url", "image_url": {"url": URL}}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (
+            {"messages": CHAT, "n": 1},
+            {
+                "messages": [
+                    CHAT[0],
+                    {"role": "user", "content": [{"type": "text", "text": "Why?"}, PART]},
+                ],
+                "n": 1,
+            },
+        ),
+        (
+            [
+                {"role": "user", "content": [{"type": "text", "text": "a"}]},
+                {"role": "assistant", "content": "b"},
+            ],
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "a"}, PART]},
+                    {"role": "assistant", "content": "b"},
+                ]
+            },
+        ),
+        (
+            {"role": "user", "content": "Why?"},
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "Why?"}, PART]}]},
+        ),
+        (
+            {"messages": [{"role": "system", "content": "s"}]},
+            {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [PART]}]},
+        ),
+        ("Why?", {"messages": [{"role": "user", "content": [{"type": "text", "text": "Why?"}, PART]}]}),
+        ({"q": 1}, {"q": 1, "messages": [{"role": "user", "content": [PART]}]}),
+        (
+            {"messages": [{"role": "user", "content": 1}]},
+            {"messages": [{"role": "user", "content": 1}, {"role": "user", "content": [PART]}]},
+        ),
+        ({"messages": "none"}, {"messages": "none"}),
+        ([1, 2], [1, 2]),
+        (7, 7),
+    ],
+    ids=[
+        *("messages", "list", "one message", "no user", "text", "no messages", "content of another kind"),
+        *("messages of another kind", "other list", "number"),
+    ],
+)
+def test_mlflow_has_images_as_parts_of_openais_messages(given: Any, shown: Any) -> None:
+    """What is there stays; where no message has a place, the image stays a reference."""
+    assert in_mlflow(attached(PNG, input_data=given)) == (shown, "Because.")
+
+
+def test_mlflow_has_an_image_of_the_output_as_the_assistants() -> None:
+    """Beside its text."""
+    given, answered = in_mlflow(attached(PNG, to="output"))
+    assert given == {"messages": CHAT}
+    assert answered == {
+        "messages": [{"role": "assistant", "content": [{"type": "text", "text": "Because."}, PART]}]
+    }
+
+
+def test_mlflow_has_images_of_model_calls_alone() -> None:
+    """As Phoenix has them: nobody looks for messages elsewhere."""
+    assert in_mlflow(attached(PNG, kind="tool")) == ({"messages": CHAT}, "Because.")
+
+
 @pytest.mark.parametrize("content_type", sorted(DRAWN))
 def test_what_browsers_draw_is_sent(content_type: str) -> None:
     """By the type that it was given."""
@@ -137,7 +217,8 @@ class Nobody:
         """Nothing is open."""
 
 
-def test_no_more_are_read_than_one_request_can_carry() -> None:
+@pytest.mark.parametrize("kind", ["phoenix", "mlflow"])
+def test_no_more_are_read_than_one_request_can_carry(kind: str) -> None:
     """The images of a whole batch may need more memory than there is."""
     read: list[str] = []
     one = attached(bytes(60_000))
@@ -149,11 +230,22 @@ def test_no_more_are_read_than_one_request_can_carry() -> None:
         return files(digest)
 
     one = msgspec.structs.replace(one, facts=msgspec.structs.replace(one.facts, media=reading))
-    config = DestinationConfig("p", "phoenix", {"max_request_bytes": 200_000})
+    config = DestinationConfig("p", kind, {"max_request_bytes": 200_000})
     with pytest.raises(OversizeError) as caught:
         translating(Nobody(), config).send([one] * 500)
     assert len(read) == 3
     assert caught.value.size_bytes > 10_000_000, "so that the next try is of about two"
+
+
+@pytest.mark.parametrize("kind", ["phoenix", "mlflow"])
+@pytest.mark.parametrize(("content_type", "left"), [("image/png", False), ("application/pdf", True)])
+def test_files_that_stay_here_are_remarked(kind: str, content_type: str, left: bool) -> None:
+    """An image that is in its message is none of them; nor is what was never stored."""
+    name = PRESETS[kind].dialect
+    dialect, one = dialect_named(name), attached(PNG, content_type=content_type)
+    assert dialect is not None
+    keys = [each.key for each in remarks(kind, name, one, translated(dialect, one))]
+    assert ("hush.media" in keys) == left
 
 
 def test_a_file_that_is_gone_stays_a_reference() -> None:

@@ -11,13 +11,13 @@ The rest stays a reference. Where a span's files may be sent at all, `SpanFacts.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
-from hush_otel.model import SpanData
+from hush_otel.model import AttributeValue, SpanData
 
 from .meaning import parsed
 
@@ -60,6 +60,51 @@ def images_of(span: SpanData) -> Images:
     return found
 
 
+def in_chat(value: Any, urls: Sequence[str], role: str) -> Any:
+    """An input or output with images in the form of OpenAI's chat messages, which many vendors draw.
+
+    They are parts of the last message of this role; of a message of their own where there is none. An object
+    gets `messages`, a text becomes a message. What has no place for messages stays as it is.
+    """
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    if not parts:
+        return value
+    if value is None or isinstance(value, str):
+        return {"messages": [{"role": role, "content": [*_texts(value), *parts]}]}
+    if isinstance(value, Mapping):
+        if _is_message(value):
+            return {"messages": _with_parts([value], parts, role)}
+        messages = value.get("messages", [])
+        return {**value, "messages": _with_parts(messages, parts, role)} if _are_messages(messages) else value
+    return {"messages": _with_parts(value, parts, role)} if value and _are_messages(value) else value
+
+
+def _with_parts(
+    messages: Sequence[Mapping[str, Any]], parts: list[Any], role: str
+) -> list[Mapping[str, Any]]:
+    """On the last one whose content can have parts."""
+    found = list(messages)
+    for number in range(len(found) - 1, -1, -1):
+        content = found[number].get("content")
+        if found[number]["role"] == role and (content is None or isinstance(content, (str, list))):
+            before = content if isinstance(content, list) else _texts(content)
+            found[number] = {**found[number], "content": [*before, *parts]}
+            return found
+    return [*found, {"role": role, "content": parts}]
+
+
+def _texts(content: str | None) -> list[Any]:
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_message(one) for one in value)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("role"), str)
+
+
 def without_media(span: SpanData) -> SpanData:
     """The span as if no files were stored with it."""
     if span.facts.media is None:
@@ -74,6 +119,19 @@ def references_of(span: SpanData) -> Iterator[Mapping[str, Any]]:
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, Mapping) and isinstance(one.get("sha256"), str) and type(one.get("size")) is int:
             yield one
+
+
+def texts_in(value: AttributeValue) -> Iterator[str]:
+    """Every text in a value, at any depth; of a map its values."""
+    waiting: list[AttributeValue] = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            waiting.extend(one.values())
+        elif isinstance(one, Sequence) and not isinstance(one, (bytes, bytearray)):
+            waiting.extend(one)
 
 
 def _place(images: Images, reference: Mapping[str, Any]) -> list[str] | None:

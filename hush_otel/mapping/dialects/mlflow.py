@@ -1,6 +1,7 @@
 """MLflow: span types, inputs and outputs as values, and the trace's tags on the root.
 
-Source: MLflow's mlflow/tracing/constant.py, tracing/otel/translation and the OTLP path of its tracking store.
+Sources: MLflow's mlflow/tracing/constant.py, tracing/otel/translation, the OTLP path of its tracking store;
+MLflow documentation, "Multimodal Content": images are parts ``image_url`` of chat messages, with data URLs.
 The server encodes every attribute that it receives as JSON once more: a JSON text would show as a quoted
 string, so inputs, outputs, usage and cost go as OTLP lists and maps. It adds up a trace's usage itself, and
 reads ``gen_ai.usage.*`` and ``llm.token_count.*`` of any span without a usage of its own.
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from hush_otel.model import AttributeValue, SpanData
 
+from .images import Images, images_of, in_chat
 from .meaning import Meaning, parsed
 
 TYPES: Final = {
@@ -32,10 +34,11 @@ PLAIN_TAG: Final = "true"
 
 def mlflow(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     """The attributes that MLflow's server reads."""
+    images = images_of(span) if meaning.kind == "llm" else Images([], [])
     found: dict[str, Any] = {
         "mlflow.spanType": TYPES.get(meaning.kind),
-        "mlflow.spanInputs": None if meaning.input is None else parsed(meaning.input),
-        "mlflow.spanOutputs": None if meaning.output is None else parsed(meaning.output),
+        "mlflow.spanInputs": in_chat(_value(meaning.input), images.input, "user"),
+        "mlflow.spanOutputs": in_chat(_value(meaning.output), images.output, "assistant"),
         **_call(meaning),
         "user.id": meaning.user_id,
         "session.id": meaning.session_id,
@@ -43,6 +46,10 @@ def mlflow(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     if span.parent_span_id is None:
         found.update(_trace(meaning))
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else parsed(text)
 
 
 def _call(meaning: Meaning) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.model import AttributeValue, SpanData
 
-from .images import references_of
+from .images import images_of, references_of, texts_in
 from .meaning import meaning_of
 
 Kind: TypeAlias = Literal["drop", "double", "cut"]
@@ -95,7 +95,8 @@ def _dropped(
 
 def _files_left(before: SpanData, sent: Mapping[str, AttributeValue]) -> str | None:
     """What to say of files that stay here."""
-    left = len(list(references_of(before))) - sum(key.endswith(".image.image.url") for key in sent)
+    images = {url for urls in images_of(before) for url in urls}
+    left = len(list(references_of(before))) - sum(text in images for text in texts_in(sent))
     if left <= 0:
         return None
     files = "1 attached file is" if left == 1 else f"{left} attached files are"
