@@ -16,12 +16,18 @@ from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, Row
 
-from .files import STDOUT, check_target, target_stream
+from .files import STDOUT, check_target, form_of, target_stream
 from .formats import SINKS, otlp_lines
 from .history import Chosen, choosing, chosen, progress
 
 FORMATS: Final = ("otlp", "jsonl", "csv", "parquet")
-BY_SUFFIX: Final = {".csv": "csv", ".parquet": "parquet"}
+BY_SUFFIX: Final = {
+    ".jsonl": "otlp",
+    ".ndjson": "otlp",
+    ".json": "otlp",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
 VIEWS: Final = ("node_traces", "spans")
 
 
@@ -29,7 +35,7 @@ VIEWS: Final = ("node_traces", "spans")
 @click.argument("target", metavar="PATH")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS),
-    help="otlp: OTLP JSON lines. The others: rows of a view. Default: by the path's suffix, else otlp.",
+    help="otlp: OTLP JSON lines. The others: rows of a view. Default: by the path's suffix (.jsonl: otlp).",
 )  # fmt: skip
 @click.option("--rows", "view", type=click.Choice(VIEWS), help="Of which view.  [default: node_traces]")
 @choosing(since_required=False)
@@ -44,7 +50,7 @@ def command(
     a receiver would get them; rows have those that run, too. Parquet needs pyarrow:
     pip install 'hush-otel[parquet]'.
     """
-    form = form or BY_SUFFIX.get(Path(target).suffix.lower(), "otlp")
+    form = form or form_of(target, BY_SUFFIX, default="otlp", option="--format")
     if view is not None and form == "otlp":
         raise click.UsageError("--rows goes with --format jsonl, csv or parquet")
     if target == STDOUT and sys.stdout.isatty() and form in {"csv", "parquet"}:

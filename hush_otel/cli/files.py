@@ -1,19 +1,44 @@
-"""Where `export` writes: a file that is whole or not there, or standard output."""
+"""Where `export` and `share` write, and in what form: a file, whole or not there, or standard output."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import click
 
 from hush_otel.errors import HushError
 
 STDOUT: Final = "-"
 FILE_MODE: Final = 0o600
 """Spans carry prompts and user data: the owner alone reads them."""
+
+
+def form_of(target: str, by_suffix: Mapping[str, str], *, default: str, option: str) -> str:
+    """The form that a path's suffix stands for; the default for one without suffix and for standard output.
+
+    Args:
+        target: A path, or ``-``.
+        by_suffix: In lower case, with the dot.
+        default: Of the forms.
+        option: What says the form whatever the path is called, for the message.
+
+    Raises:
+        click.UsageError: The suffix stands for none; the message lists those that do.
+    """
+    suffix = "" if target == STDOUT else Path(target).suffix
+    if not suffix:
+        return default
+    if suffix.lower() not in by_suffix:
+        raise click.UsageError(
+            f"{Path(target).name!r}: nothing is written as {suffix!r}, but as {', '.join(by_suffix)}"
+            f" ({option} writes to any path)"
+        )
+    return by_suffix[suffix.lower()]
 
 
 def check_target(target: str, *, force: bool) -> None:

@@ -14,9 +14,12 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import find_request
 
 from .completing import request_ids
-from .files import STDOUT, check_target, target_stream
+from .files import STDOUT, check_target, form_of, target_stream
 from .share_html import html
 from .share_markdown import markdown
+
+FORMS: Final = {"html": html, "markdown": markdown}
+BY_SUFFIX: Final = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
 
 NAME_CHARS: Final = 60
 
@@ -24,7 +27,12 @@ NAME_CHARS: Final = 60
 @click.command("share")
 @click.argument("request_id", metavar="ID", shell_complete=request_ids)
 @click.argument("target", metavar="[PATH]", required=False)
-@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown, to paste into a model or an issue.")
+@click.option(
+    "--markdown", "form", flag_value="markdown", help="Markdown, to paste into a model or an issue."
+)
+@click.option(
+    "--html", "form", flag_value="html", help="One HTML file.  [default: by PATH's suffix, else HTML]"
+)
 @click.option(
     "--redact", is_flag=True,
     help="Hide e-mail addresses, card numbers, bearer tokens, API keys, and what stands under usual keys.",
@@ -32,7 +40,7 @@ NAME_CHARS: Final = 60
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.pass_obj
 def command(
-    db: str | None, request_id: str, target: str | None, as_markdown: bool, redact: bool, force: bool
+    db: str | None, request_id: str, target: str | None, form: str | None, redact: bool, force: bool
 ) -> None:
     """Write one request into a file that can be given away.
 
@@ -40,13 +48,16 @@ def command(
     once more; --redact adds the ready ones. Where it was sent is left out, and so are attached files. PATH is
     - for standard output, where Markdown goes without one.
     """
+    form = form or form_of(target or STDOUT, BY_SUFFIX, default="html", option="--html or --markdown")
     settings = Settings.load(db)
     redactor = redactor_for(settings.redaction, ready=redact)
     with open_reader(settings) as reader, reader.snapshot():
         shared = Shared(reader, find_request(reader, request_id), redactor)
-        path = target or (STDOUT if as_markdown else f"{_file_name(shared.request['request_id'])}.html")
+        path = target or (
+            STDOUT if form == "markdown" else f"{_file_name(shared.request['request_id'])}.html"
+        )
         check_target(path, force=force)
-        parts = markdown(shared) if as_markdown else html(shared)
+        parts = FORMS[form](shared)
         with target_stream(path, force=force) as stream:
             for part in parts:
                 stream.write(part.encode("utf-8", "replace"))

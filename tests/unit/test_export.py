@@ -103,6 +103,14 @@ def test_csv_has_names_and_rows(app: App, tmp_path: Path, view: str) -> None:
     assert found == expected
 
 
+def test_an_unknown_suffix_is_refused(app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With those that are known; `--format` writes to any path."""
+    assert export(app, tmp_path / "rows.xlsx") == 2
+    known = "'rows.xlsx': nothing is written as '.xlsx', but as .jsonl, .ndjson, .json, .csv, .parquet"
+    assert known in " ".join(capsys.readouterr().err.split())
+    assert export(app, tmp_path / "rows.xlsx", "--format", "csv") == 0
+
+
 def test_an_empty_choice_is_a_file_with_names_only(app: App, tmp_path: Path) -> None:
     """No rows is no error."""
     out = tmp_path / "rows.csv"

@@ -212,6 +212,33 @@ def test_a_file_with_a_name_of_ours_for_its_owner_alone(db: Path, tmp_path: Path
     run(db, "plain", "--force")
 
 
+@pytest.mark.parametrize(
+    ("args", "begins"),
+    [
+        (("x.md",), "# Request"),
+        (("x.MARKDOWN",), "# Request"),
+        (("x.htm",), "<!doctype"),
+        (("x",), "<!doctype"),
+        (("x.md", "--html"), "<!doctype"),
+        (("x.html", "--markdown"), "# Request"),
+        (("x.txt", "--markdown"), "# Request"),
+    ],
+)
+def test_the_suffix_says_the_form_unless_an_option_does(
+    db: Path, tmp_path: Path, args: tuple[str, ...], begins: str
+) -> None:
+    """Whoever writes x.md wants Markdown in it."""
+    run(db, "plain", *args)
+    assert (tmp_path / args[0]).read_text().startswith(begins)
+
+
+def test_an_unknown_suffix_is_refused(db: Path, tmp_path: Path) -> None:
+    """With those that are known, and nothing is written."""
+    said = run(db, "plain", "x.pdf", code=2).stderr
+    assert "nothing is written as '.pdf', but as .html, .htm, .md, .markdown" in said
+    assert not (tmp_path / "x.pdf").exists()
+
+
 def test_markdown_cannot_be_left(db: Path) -> None:
     """A fence within a text is shorter than the one around it; names are code on one line."""
     out = run(db, "order", "--markdown").stdout
