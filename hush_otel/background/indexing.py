@@ -16,10 +16,11 @@ from typing import Final
 
 from hush_otel.diagnostics import swallow
 from hush_otel.failpoints import reach
-from hush_otel.store import search_index
+from hush_otel.store import search_index, search_upkeep
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Ingest
-from hush_otel.store.search_index import Indexed, Phase
+from hush_otel.store.search_index import Indexed
+from hush_otel.store.search_upkeep import Phase
 
 log = logging.getLogger(__name__)
 
@@ -115,19 +116,19 @@ class Indexing:
 
     def is_blamed(self, exc: sqlite3.Error) -> bool:
         """Whether an error is the index's fault, which can be given up: it is in use."""
-        return self._phase in (None, Phase.READY) and search_index.is_index_damage(exc)
+        return self._phase in (None, Phase.READY) and search_upkeep.is_index_damage(exc)
 
     def begin_anew(self, exc: Exception) -> None:
         """Nobody uses the index from now on, and a new one is made."""
         log.warning("the full-text index in %s is built anew: %s", self._database.path, exc)
-        self._database.write(search_index.give_up)
+        self._database.write(search_upkeep.give_up)
         self._set(Phase.EMPTYING)
 
     # ------------------------------------------------------------------ one step
 
     def _work(self) -> None:
         if self._phase is None:
-            self._set(self._database.write(lambda db: search_index.prepare(db, wanted=self._wanted)))
+            self._set(self._database.write(lambda db: search_upkeep.prepare(db, wanted=self._wanted)))
         elif self._phase is Phase.EMPTYING:
             self._empty()
         elif self._waiting and not (self._merging and self._merges_left):
@@ -138,13 +139,13 @@ class Indexing:
     def _set(self, phase: Phase) -> None:
         self._phase = phase
         self._waiting, self._merging = 0, False
-        self._ingest.searched_upto = self._database.read(search_index.upto)
+        self._ingest.searched_upto = self._database.read(search_upkeep.upto)
         if phase is Phase.READY:
             self._waiting = self._database.read(search_index.behind)
             self._merging = True  # the owner before may have left something
 
     def _empty(self) -> None:
-        done = self._database.write(search_index.empty_some)
+        done = self._database.write(search_upkeep.empty_some)
         reach("search.emptied")
         if done:
             self._phase = None  # as if it had never been there
@@ -163,14 +164,14 @@ class Indexing:
 
     def _merge(self) -> None:
         self._merges_left -= 1
-        if self._database.read(search_index.is_mostly_dead):
-            self._database.write(search_index.give_up)
+        if self._database.read(search_upkeep.is_mostly_dead):
+            self._database.write(search_upkeep.give_up)
             self._set(Phase.EMPTYING)
         elif self._compacting:
-            self._merging = self._compacting = self._database.write(search_index.compact)
+            self._merging = self._compacting = self._database.write(search_upkeep.compact)
         else:
-            self._merging = self._database.write(search_index.merge)
-            self._compacting = not self._merging and self._database.read(search_index.must_compact)
+            self._merging = self._database.write(search_upkeep.merge)
+            self._compacting = not self._merging and self._database.read(search_upkeep.must_compact)
             self._merging |= self._compacting
         reach("search.merged")
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from hush_otel.config import Settings
 from hush_otel.failpoints import reach
-from hush_otel.store import notes, search_index, space
+from hush_otel.store import notes, search_upkeep, space
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Ingest
 from hush_otel.store.prunable import Oldest, Queue, Surplus, Walk
@@ -273,13 +273,13 @@ class Retention:
 
     def _used(self, db: sqlite3.Connection) -> int:
         """For an order, what is used once the full-text index is without what it has forgotten."""
-        return space.look(db).used - (search_index.dead_bytes(db) if self._compacts else 0)
+        return space.look(db).used - (search_upkeep.dead_bytes(db) if self._compacts else 0)
 
     def _compact(self, until: float) -> None:
         """The index gives back what it has forgotten. Where that was less than it seemed, more has to go."""
 
         def change(db: sqlite3.Connection) -> bool:
-            while search_index.compact(db):
+            while search_upkeep.compact(db):
                 if self._clocks.monotonic() >= until:
                     return True
             return False

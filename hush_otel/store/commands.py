@@ -15,7 +15,7 @@ import msgspec
 
 from hush_otel import records
 
-from . import outbox, repricing, search_index
+from . import outbox, repricing, search_upkeep
 from .prune_orders import Order, Rule
 from .routes import Routes
 from .statements import load_statements
@@ -101,7 +101,7 @@ def _apply(db: sqlite3.Connection, routes: Routes, command: records.Command, now
     if command.name == "reprice":
         return repricing.reprice(db, msgspec.convert(command.arguments, Reprice).requests)
     if command.name == "reindex":
-        search_index.give_up(db)
+        search_upkeep.give_up(db)
         return {}
     raise Refused(f"the background process does not know the command {command.name!r}")
 

@@ -16,7 +16,7 @@ from hush_otel.errors import ConfigError
 from hush_otel.presentation import listing
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import Page, Place, page
-from hush_otel.store import search_index
+from hush_otel.store import search_index, search_upkeep
 from hush_otel.store.reading import Reader
 
 REQUESTS = 120
@@ -64,7 +64,7 @@ def words_of(number: int) -> list[str]:
 def index(path: Path) -> None:
     """Build the full-text index of what stands there."""
     with sqlite3.connect(path) as db:
-        search_index.prepare(db, wanted=True)
+        search_upkeep.prepare(db, wanted=True)
         while search_index.index_some(db).more:
             pass
 

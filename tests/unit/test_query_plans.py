@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from store_rows import StoreRows
 
-from hush_otel.store import search_index
+from hush_otel.store import search_upkeep
 
 QUERIES = Path(__file__).parents[2] / "hush_otel/store/queries"
 LARGE = ("hush_spans", "hush_requests", "hush_deliveries", "hush_traces")
@@ -94,7 +94,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connecti
             for span in range(5):
                 rows.span(request, n * 10 + span, n * 10 if span else None)
     connection = sqlite3.connect(path)
-    search_index.prepare(connection, wanted=True)
+    search_upkeep.prepare(connection, wanted=True)
     yield connection
     connection.close()
 

@@ -19,11 +19,11 @@ from test_store_ingest import ME, ROOT, Store, end, start
 from hush_otel.background import indexing
 from hush_otel.background.indexing import Indexing
 from hush_otel.mapping import searchtext
-from hush_otel.store import search_index
+from hush_otel.store import search_upkeep
 from hush_otel.store.pruning import Pruned, Pruning
 from hush_otel.store.reading import Reader
 from hush_otel.store.search import State, state
-from hush_otel.store.search_index import Phase
+from hush_otel.store.search_upkeep import Phase
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_other_texts_make_a_new_index(store: Store, monkeypatch: pytest.MonkeyPa
     """What was indexed by other rules could not be forgotten."""
     store.take(end(1, ROOT, note="here", **named("a")))
     more(store)
-    monkeypatch.setattr(search_index, "FORMAT", searchtext.FORMAT + 1)
+    monkeypatch.setattr(search_upkeep, "FORMAT", searchtext.FORMAT + 1)
     store.database.write(lambda db: db.execute("DELETE FROM hush_search_docs"))
     more(store)
     assert_whole(store.path)
@@ -208,7 +208,7 @@ def test_without_fts5_all_else_works(store: Store, monkeypatch: pytest.MonkeyPat
     store.take(end(1, ROOT, note="one", **named("a")), end(2, ROOT, note="two", **named("b")))
     more(store)
     with monkeypatch.context() as patch:
-        patch.setattr(search_index, "is_available", lambda _: False)
+        patch.setattr(search_upkeep, "is_available", lambda _: False)
         assert build(store.database, store.ingest)._phase is Phase.UNAVAILABLE
         prune(store, "a")
         store.take(end(3, ROOT, note="three", **named("c")))
@@ -344,7 +344,7 @@ def test_a_locked_database_is_tried_again_later(store: Store) -> None:
 @pytest.mark.parametrize("left", [30, 150])
 def test_much_that_was_forgotten_is_merged_away(app: App, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retention leaves no index that is larger than its rows."""
-    monkeypatch.setattr(search_index, "DEAD_CHARS", 1000)
+    monkeypatch.setattr(search_upkeep, "DEAD_CHARS", 1000)
     for number in range(300):
         record(app, f"r{number}", note=" ".join(f"w{number}x{n}" for n in range(100)))
     app.drain()
