@@ -31,6 +31,8 @@ Durability: TypeAlias = Literal["process", "interval", "full"]
 
 MIB: Final = 1024 * 1024
 WEEK_S: Final = 7 * 24 * 3600.0
+LEAST_RETENTION_DAYS: Final = 1e-6
+"""A tenth of a second. 0 is refused: some mean by it that all is kept, and all would be deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,13 @@ class Settings:
             "complete_timeout_s": layers.number("complete_timeout_s", float, 60.0, minimum=0.1),
             "delivery_max_age_s": layers.number("delivery_max_age_s", float, WEEK_S, minimum=0.1),
             "idle_exit_s": layers.number("idle_exit_s", float, 60.0, minimum=0.0),
-            "retention_days": layers.number("retention_days", float, None, minimum=0.0),
+            "retention_days": layers.number(
+                "retention_days",
+                float,
+                None,
+                minimum=LEAST_RETENTION_DAYS,
+                hint="a number above 0, fractions too; without it all is kept",
+            ),
             "retention_requests": layers.number("retention_requests", int, None, minimum=1),
             "retention_undelivered": layers.boolean("retention_undelivered", default=False),
             "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),

@@ -62,7 +62,7 @@ class Layers:
         return _BOOLEANS[text]
 
     def number(
-        self, key: str, kind: type[int | float], default: float | None, *, minimum: float
+        self, key: str, kind: type[int | float], default: float | None, *, minimum: float, hint: str = ""
     ) -> float | None:
         """A finite number of this kind."""
         name, value = self.raw(key)
@@ -74,7 +74,7 @@ class Layers:
             number = None
         most = float("inf") if kind is float else 1 << 63
         if number is None or not minimum <= number < most:
-            raise ConfigError(f"{name} is {_shown(value)}", hint=_number_hint(kind, minimum))
+            raise ConfigError(f"{name} is {_shown(value)}", hint=hint or _number_hint(kind, minimum))
         return number
 
     def names(self, key: str) -> tuple[str, list[str]]:

@@ -41,10 +41,18 @@ class Estimate:
     kept: int = 0
 
 
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """As `size`. Whoever says 0 may mean that there is no bound: it is not taken for everything."""
+    found = size(ctx, param, value)
+    if found == 0:
+        raise click.BadParameter("0 is everything: --older-than 0s says that")
+    return found
+
+
 @click.command("prune")
 @click.option("--older-than", callback=moment, metavar="AGE", help="What had no record for: 12h, 30d, 8w.")
-@click.option("--to-size", callback=size, metavar="SIZE", help="The oldest, down to: 500MB, 2GiB, bytes.")
-@click.option("--per-workflow", type=click.IntRange(min=0), metavar="N", help="All but the N newest of each.")
+@click.option("--to-size", callback=_size, metavar="SIZE", help="The oldest, down to: 500MB, 2GiB, bytes.")
+@click.option("--per-workflow", type=click.IntRange(min=1), metavar="N", help="All but the N newest of each.")
 @click.option("--undelivered", is_flag=True, help="Also what a destination has not accepted.")
 @click.option("--dry-run", is_flag=True, help="Say how many, and delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="{requests, spans, kept, size_bytes} on one line.")

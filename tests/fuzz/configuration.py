@@ -89,7 +89,7 @@ def _check_settings(settings: Settings) -> None:
     assert 0 < settings.complete_timeout_s < float("inf")
     assert 0 < settings.delivery_max_age_s < float("inf")
     assert 0 <= settings.idle_exit_s < float("inf")
-    assert settings.retention_days is None or 0 <= settings.retention_days < float("inf")
+    assert settings.retention_days is None or 0 < settings.retention_days < float("inf")
     assert settings.background in ("process", "thread", "external")
 
 

@@ -127,6 +127,8 @@ def test_it_goes_on_without_whoever_asked(owner: Owner, settings: Settings) -> N
         (("--to-size", "much"), "'much' is no size"),
         (("--older-than", "long"), "'long' is neither an age"),
         (("--per-workflow", "-1"), "-1"),
+        (("--per-workflow", "0"), "0"),
+        (("--to-size", "0"), "0 is everything: --older-than 0s says that"),
     ],
 )
 def test_what_makes_no_sense_is_said_and_nothing_is_asked(
