@@ -1,4 +1,4 @@
-"""What the user touches: it composes capture, spool and background, one set per database and process.
+"""What the user touches: capture on an attachment to the database.
 
 Importing this starts nothing. SQLite is imported by `wait_delivered` alone.
 """
@@ -11,140 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import failpoints
-from .background.client import BackgroundClient, owner_of_another_spool, owner_pid
+from .attachment import attach, wait_until
+from .background.client import owner_pid
 from .capture.exporter import SpoolingSpanExporter
 from .capture.nodes import NodeTraces
 from .capture.processor import SpoolingSpanProcessor
 from .config import Settings, vendor_defaults
-from .errors import ConfigError
 from .model import TRACER_ALIASES, Destination
-from .records import encode_rules
-from .spool.directory import SpoolDirectory
-from .spool.filesystem import Append, append_mode
-from .spool.process import on_fork
-from .spool.writer import SpoolWriter
-from .sqlite_file import why_no_database
-
-FIRST_POLL_S: Final = 0.0005
-LONGEST_POLL_S: Final = 0.01
-
-
-class Attachment:
-    """This process attached to one database: settings, writer, background client.
-
-    Raises:
-        ConfigError: A setting cannot work, the database's path is taken by something else, or the filesystem
-            cannot keep the promises.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        force = settings.force_filesystem
-        _check_database(settings.db_path)
-        append_mode(settings.db_path.parent, key="HUSH_TRACES_DB", force=force)
-        mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
-        _check_spool(settings)
-        self.client = BackgroundClient(settings)
-        self.writer = _writer(settings, mode, self.client)
-        self._dropped_before = 0
-        self._named: dict[str, Destination] = {}
-        on_fork(self)
-
-    def choose(self, destinations: Sequence[Destination | str]) -> tuple[Destination, ...]:
-        """What a processor or exporter sends to.
-
-        Raises:
-            ConfigError: A name is unknown, or stands for two receivers in this process: the store knows
-                a destination by its name.
-        """
-        chosen = self.settings.choose(destinations)
-        for destination in chosen:
-            if self._named.setdefault(destination.name, destination) != destination:
-                raise ConfigError(
-                    f"two destinations are named {destination.name!r} and have different options",
-                    hint="give each a name of its own, or none",
-                )
-        return chosen
-
-    def destination_named(self, name: object) -> Destination | None:
-        """What a mark means by a name: of the configuration file, else given in code."""
-        if type(name) is not str:
-            return None
-        return self.settings.known_destinations.get(name) or self._named.get(name)
-
-    def after_fork(self) -> None:
-        """The child has dropped nothing, and launched nothing."""
-        self._dropped_before = 0
-        self.client.after_fork()
-
-    def flush(self, timeout_millis: int) -> bool:
-        """Wait until all records of this process are in SQLite; see `force_flush`."""
-        dropped, self._dropped_before = self.writer.dropped - self._dropped_before, self.writer.dropped
-        return self.wait_drained(time.monotonic() + timeout_millis / 1000) and not dropped
-
-    def wait_drained(self, deadline: float) -> bool:
-        """Wait until SQLite has what this process published, at most until the monotonic deadline."""
-        return wait_until(self._is_drained, deadline, self.writer.ring)
-
-    def _is_drained(self) -> bool:
-        if self.writer.is_drained():
-            return True
-        if time.monotonic() >= self._next_ensure:
-            self._next_ensure = time.monotonic() + 0.1
-            self.client.ensure()
-        return False
-
-    _next_ensure = 0.0
-
-
-def _writer(settings: Settings, mode: Append, client: BackgroundClient) -> SpoolWriter:
-    """This process's way into the spool. Rules go with the records: whoever drains has them, too."""
-    rules = settings.redaction
-    directory, quota = SpoolDirectory(settings.spool_dir), settings.spool_max_bytes
-    prelude = encode_rules(rules.as_text(), applied=rules.in_app) if rules else b""
-    if rules is None or not rules.in_app:
-        return SpoolWriter(directory, mode, quota, client.ensure, prelude)
-    # Imported here: nobody else pays for it.
-    from .capture.redacting import RedactingWriter  # noqa: PLC0415
-
-    return RedactingWriter(directory, mode, quota, client.ensure, prelude, rules)
-
-
-def _check_database(path: Path) -> None:
-    """The background process will not touch what is no database: say so where somebody reads it."""
-    wrong = why_no_database(path)
-    if wrong:
-        raise ConfigError(f"the database {path} is {wrong}", hint="set HUSH_TRACES_DB to another path")
-
-
-def wait_until(done: Any, deadline: float, nudge: Any) -> bool:
-    """Poll `done()` until it is true or the monotonic deadline has passed; `nudge()` once at first."""
-    if done():
-        return True
-    nudge()
-    pause = FIRST_POLL_S
-    while (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(pause, left))
-        if done():
-            return True
-        pause = min(pause * 1.5, LONGEST_POLL_S)
-    return False
-
-
-_attachments: dict[Path, Attachment] = {}
-
-
-def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
-    """This process's one attachment to a database.
-
-    No lock, which a forked child could find taken for ever: of two made at once, neither of which has
-    written yet, setdefault keeps one.
-    """
-    failpoints.check()
-    settings = Settings.load(db_path)
-    found = _attachments.get(settings.db_path)
-    return found or _attachments.setdefault(settings.db_path, Attachment(settings))
 
 
 class HushSpanProcessor(SpoolingSpanProcessor):
@@ -372,16 +245,6 @@ def _stored_id(settings: Settings, request_id: str | None) -> str | None:
     from .mapping.redactor import Redactor  # noqa: PLC0415 - only where there are rules
 
     return Redactor(settings.redaction).identifier(request_id)
-
-
-def _check_spool(settings: Settings) -> None:
-    other = owner_of_another_spool(settings)
-    if other is not None:
-        raise ConfigError(
-            f"HUSH_SPOOL_DIR: {settings.db_path} has a spool already: process {other[1]} stores what lies in"
-            f" {other[0]}",
-            hint="unset HUSH_SPOOL_DIR, or set it for all applications and end that process",
-        )
 
 
 def _error_text(error: BaseException) -> str:

@@ -17,8 +17,8 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from hush_otel import HushSpanProcessor, api, get_store, records
-from hush_otel.api import attach
+from hush_otel import HushSpanProcessor, api, attachment, get_store, records
+from hush_otel.attachment import attach
 from hush_otel.background import drain, sources
 from hush_otel.background.service import DrainReport, Service, elect
 from hush_otel.codec import encode
@@ -74,13 +74,13 @@ _writers: list[SpoolWriter] = []
 
 def let_go() -> None:
     """Close what a test has opened: a process that runs all of them must not run out of descriptors."""
-    writers = [*_writers, *(attachment.writer for attachment in api._attachments.values())]
+    writers = [*_writers, *(one.writer for one in attachment._attachments.values())]
     for writer in writers:
         for one in (writer, writer._nested):
             if one is not None:
                 _close(one)
     _writers.clear()
-    for known in (api._attachments, api._stores, api._backgrounds):
+    for known in (attachment._attachments, api._stores, api._backgrounds):
         known.clear()
     for lock in locks._open.values():
         os.close(lock.fd)

@@ -21,7 +21,7 @@ from inprocess import settings_for  # noqa: E402 - beside it
 from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
 
 from hush_otel import Destination, HushSpanProcessor  # noqa: E402
-from hush_otel.api import attach  # noqa: E402
+from hush_otel.attachment import attach  # noqa: E402
 from hush_otel.background import drain, sources, upkeep  # noqa: E402
 from hush_otel.background.service import elect  # noqa: E402
 from hush_otel.destinations import file as _  # noqa: E402, F401 - else imported while calls fail

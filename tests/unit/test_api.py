@@ -23,6 +23,7 @@ from hush_otel import (
     HushSpanExporter,
     HushSpanProcessor,
     TraceStore,
+    attachment,
     get_background,
     get_registered_tracers,
     get_store,
@@ -30,7 +31,7 @@ from hush_otel import (
     shutdown_background,
 )
 from hush_otel import api as api_module
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 
 DESIGN = [
     "HushSpanProcessor",
@@ -635,7 +636,7 @@ sys.stdin.read()
         assert process.stdout is not None
         assert process.stdout.readline() == b"locked\n"
         HushSpanProcessor(db)
-        api_module._attachments.clear()
+        attachment._attachments.clear()
         monkeypatch.setenv("HUSH_SPOOL_DIR", str(tmp_path / "spools"))
         with pytest.raises(ConfigError, match=rf"HUSH_SPOOL_DIR: .*process {process.pid}") as refused:
             HushSpanProcessor(db)

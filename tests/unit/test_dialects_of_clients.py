@@ -13,7 +13,7 @@ from inprocess import drain_once, no_background, rows
 from test_goldens import GOLDENS, span
 
 from hush_otel import HushSpanExporter
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 from hush_otel.mapping.dialects.catalogue import dialect_named, translated
 from hush_otel.model import SpanData
 from hush_otel.store.history import HistoryReader

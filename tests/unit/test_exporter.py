@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import (
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from hush_otel import HushSpanExporter
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 
 
 @pytest.fixture(autouse=True)

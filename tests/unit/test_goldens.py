@@ -14,7 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from hush_otel import HushSpanExporter
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 from hush_otel.mapping import prices
 
 GOLDENS = sorted((Path(__file__).parent / "goldens").glob("*.json"))

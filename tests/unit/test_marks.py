@@ -13,7 +13,7 @@ from inprocess import drain_once, no_background, owning, rows
 from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import Destination, HushSpanProcessor, get_store
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 from hush_otel.cli import main
 from hush_otel.errors import PausedError
 from hush_otel.secrets import check

@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import TraceStore
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 
 
 @pytest.fixture(autouse=True)

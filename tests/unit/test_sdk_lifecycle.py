@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from support import in_threads
 
 from hush_otel import HushSpanExporter, HushSpanProcessor
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 from hush_otel.capture import processor
 from hush_otel.config import Settings
 

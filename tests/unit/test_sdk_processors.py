@@ -30,7 +30,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 from support import in_threads
 
 from hush_otel import HushSpanProcessor
-from hush_otel.api import attach
+from hush_otel.attachment import attach
 
 
 @pytest.fixture(autouse=True)
