@@ -15,11 +15,12 @@ from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 
 from .auth import Door
+from .connections import WAITING, Connection
 from .events import Events
 from .routes import application
 
-CONNECTIONS: Final = 100
-"""At once; a browser opens six, and one for events."""
+WORKING: Final = 100
+"""Connections on which a request is answered, at once; a browser opens six, of which one is for events."""
 
 REQUEST_HEAD_BYTES: Final = 16 * 1024
 """Of a request's line and headers: an id may have a thousand characters, each written as three."""
@@ -48,7 +49,7 @@ class PageServer:
         events = Events(settings)
         config = uvicorn.Config(
             application(settings, self.door, events),
-            http="h11",
+            http=Connection,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -56,7 +57,7 @@ class PageServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=WORKING + WAITING,
             h11_max_incomplete_event_size=REQUEST_HEAD_BYTES,
             timeout_graceful_shutdown=GOODBYE_S,
         )
