@@ -66,6 +66,11 @@ class Filters:
         )
 
     @property
+    def min_ns(self) -> int:
+        """`min_ms` in nanoseconds."""
+        return round(self.min_ms * 1_000_000)
+
+    @property
     def chooses(self) -> bool:
         """Whether anything is left out."""
         return self != type(self)()

@@ -10,7 +10,8 @@ from typing import Any, Final
 from hush_otel.store.reading import Reader
 
 from .filters import Filters
-from .listing import TOP, Page, Place, page, places
+from .listing import Page, page
+from .ways import ByTime, Place
 
 MOST_REQUESTS: Final = 10_000
 """Of a session so many are added up."""
@@ -22,7 +23,7 @@ LOOKED_AT: Final = 2_000
 """Requests that are asked what there is to filter by."""
 
 
-def sessions(reader: Reader, *, limit: int, before: Place = TOP, budget_s: float = math.inf) -> Page:
+def sessions(reader: Reader, *, limit: int, before: Place | None = None, budget_s: float = math.inf) -> Page:
     """The next `limit` sessions, by their newest requests; a page may be short, as that of `listing.page`.
 
     Each has session_id, user_id, request_count, error_count (requests in which a span failed), first_at,
@@ -31,21 +32,24 @@ def sessions(reader: Reader, *, limit: int, before: Place = TOP, budget_s: float
 
     Raises:
         StoreError: The database cannot be read.
+        ConfigError: `before` is a place in a list of a search.
     """
     deadline, found = time.monotonic() + budget_s, list[tuple[Place, str]]()
+    way = ByTime(reader, Filters())
+    at = way.start(before)
     while True:
-        candidates = places(reader, before, STEP)
-        numbers = json.dumps([place.id for place in candidates])
+        places, ends, _ = way.next(at, STEP)
+        numbers = json.dumps([place.id for place in places])
         found += [
-            (Place(row["created_at"], row["id"]), row["session_id"])
+            (way.place(row), row["session_id"])
             for row in reader.each("newest_of_sessions", ids=numbers, limit=limit + 1 - len(found))
         ]
         if len(found) > limit:
             return Page([_added_up(reader, session) for _, session in found[:limit]], found[limit - 1][0])
-        before = candidates[-1] if len(candidates) == STEP else TOP
-        if before == TOP or time.monotonic() > deadline:
-            rest = None if before == TOP else before
+        if ends or time.monotonic() > deadline:
+            rest = None if ends else places[-1]
             return Page([_added_up(reader, session) for _, session in found], rest)
+        at = places[-1]
 
 
 def _added_up(reader: Reader, session: str) -> dict[str, Any]:

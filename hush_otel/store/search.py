@@ -90,12 +90,19 @@ class Search:
         self._check()
         self.terms = tuple(self._expression(term) for term in self._parsed)
 
-    def walk(self, term: str, before: int, limit: int) -> list[int]:
-        """Numbers of requests below `before` that hold one term, newest first; fewer than `limit`: all."""
-        found = list[int]()
+    def walk(self, term: str, before: int, limit: int, *, first: int = 0) -> list[int]:
+        """Numbers of requests from `first` on, below `before`, that hold one term, the highest first.
+
+        Fewer than `limit`: those are all.
+        """
+        found, lowest = list[int](), first << PLACE_BITS
         while len(found) < limit:
             rows = self._reader.rows(
-                "search_walk", words=term, before=before << PLACE_BITS, limit=max(limit, DOCS_AT_ONCE)
+                "search_walk",
+                words=term,
+                first=lowest,
+                before=before << PLACE_BITS,
+                limit=max(limit, DOCS_AT_ONCE),
             )
             found += dict.fromkeys(row["doc"] >> PLACE_BITS for row in rows)
             if len(rows) < max(limit, DOCS_AT_ONCE):

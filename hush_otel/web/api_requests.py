@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from hush_otel.errors import PageError, StoreError
 from hush_otel.presentation.filters import Filters
-from hush_otel.presentation.listing import TOP, Place, page, shown
+from hush_otel.presentation.listing import page, shown
+from hush_otel.presentation.ways import Place
 from hush_otel.store.reading import Reader, find_request
 from hush_otel.store.search import Search
 
@@ -25,7 +26,7 @@ def requests(question: Question) -> Answer:
     """The newest requests that the filters let through."""
     limit = question.whole("limit", LIST, most=LIST_MOST)
     filters = Filters.from_query(question.query)
-    before = Place.parse(question.query["before"]) if question.query.get("before") else TOP
+    before = Place.parse(question.query["before"]) if question.query.get("before") else None
     if not question.settings.db_path.exists():
         return {"requests": [], "next": None, "missing": True}
     with question.reader() as reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hush_otel.presentation import sessions as shared
-from hush_otel.presentation.listing import TOP, Place
+from hush_otel.presentation.ways import Place
 
 from .answers import Answer, Question
 
@@ -19,7 +19,7 @@ REQUESTS: Final = 500
 def sessions(question: Question) -> Answer:
     """The sessions that were active last."""
     limit = question.whole("limit", LIST, most=LIST_MOST)
-    before = Place.parse(question.query["before"]) if question.query.get("before") else TOP
+    before = Place.parse(question.query["before"]) if question.query.get("before") else None
     with question.reader() as reader:
         found = shared.sessions(reader, limit=limit, before=before, budget_s=LIST_S)
     return {"sessions": found.requests, "next": str(found.next) if found.next else None}

@@ -13,9 +13,10 @@ import pytest
 from store_rows import START_NS, START_S, StoreRows
 
 from hush_otel.errors import ConfigError
-from hush_otel.presentation import listing
+from hush_otel.presentation import listing, ways
 from hush_otel.presentation.filters import Filters
-from hush_otel.presentation.listing import Page, Place, page
+from hush_otel.presentation.listing import Page, page
+from hush_otel.presentation.ways import Place
 from hush_otel.store import search_index, search_upkeep
 from hush_otel.store.reading import Reader
 
@@ -100,13 +101,18 @@ PAIRS = [(one, other) for one, other in itertools.combinations(SAID, 2) if not s
 
 def pages(reader: Reader, filters: Filters, **how: Any) -> Iterator[Page]:
     """One after the other, to the last."""
-    before = listing.TOP
+    before: Place | None = None
     while True:
         found = page(reader, filters, before=before, **how)
         yield found
         if found.next is None:
             return
         before = found.next
+
+
+def everything(reader: Reader, filters: Filters, **how: Any) -> list[str]:
+    """The ids on all pages, in order."""
+    return ids([one for part in pages(reader, filters, **how) for one in part.requests])
 
 
 def ids(found: list[dict[str, Any]]) -> list[str]:
@@ -126,7 +132,7 @@ def test_pages_together_are_what_matches(
     """Whatever way is taken, in whatever steps: each request that matches once, the newest first."""
     monkeypatch.setattr(listing, "FIRST_STEP", 2)
     monkeypatch.setattr(listing, "LARGEST_STEP", 16)
-    monkeypatch.setattr(listing, "SMALL_SET", small_set)
+    monkeypatch.setattr(ways, "SMALL_SET", small_set)
     everything = page(reader, Filters(), limit=REQUESTS).requests
     expected = [one for one in everything if all(matches(one) for _, matches in chosen)]
     filters = Filters(**{key: value for said, _ in chosen for key, value in said.items()})
@@ -162,11 +168,68 @@ def test_when_the_time_is_up_a_page_says_where_to_go_on(
 
 def test_a_place_is_text_and_back() -> None:
     """A URL carries it without losing a digit; anything else is refused."""
-    place = Place(1_700_000_000.1234567, 42)
-    assert Place.parse(str(place)) == place
+    for place in (Place(1_700_000_000.1234567, 42), Place(None, 42)):
+        assert Place.parse(str(place)) == place
     for other in ("x", "nan,1", "inf,1", "1.0", "1.0,-1", f"1.0,{2**63}", "1,2,3"):
         with pytest.raises(ConfigError, match=f"before: '{other}' is no place in a list"):
             Place.parse(other)
+
+
+SET_BACK = [0, 10, 20, 5, 6, 15, 2, 2, 30, 1, 29]
+"""Seconds at which requests begin, in the order of their numbers: the clock is set back four times."""
+
+
+@pytest.fixture(scope="module")
+def set_back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Requests that a clock which was set back says to be older than those before them."""
+    path = tmp_path_factory.mktemp("set-back") / "traces.db"
+    with StoreRows(path) as rows:
+        for n, second in enumerate(SET_BACK):
+            request = rows.request(f"r{n}", created_at=START_S + second, session_id="one", error_count=n % 2)
+            rows.label(request, 0, "gpt-4o")
+            rows.span(request, n, name="common even" if n % 2 == 0 else "common")
+    index(path)
+    with Reader(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("small_set", [2, 1000])
+@pytest.mark.parametrize("words", [None, "common", "even", "comm* even"])
+@pytest.mark.parametrize("since", [None, START_S + 2.0])
+@pytest.mark.parametrize("until", [None, START_S + 29.0])
+@pytest.mark.parametrize(
+    "also",
+    [{}, {"session": "one"}, {"model": "gpt-4o"}, {"errors": True}],
+    ids=["", "session", "model", "errors"],
+)
+def test_a_clock_that_was_set_back_hides_no_request(
+    set_back: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+    small_set: int,
+    words: str | None,
+    since: float | None,
+    until: float | None,
+    also: dict[str, Any],
+) -> None:
+    """Each that matches is on one page, and on one only: by time, or by number where words are looked for."""
+    monkeypatch.setattr(listing, "FIRST_STEP", 2)
+    monkeypatch.setattr(ways, "SMALL_SET", small_set)
+    matching = [
+        (n if words else (second, n), f"r{n}")
+        for n, second in enumerate(SET_BACK)
+        if (since is None or START_S + second >= since) and (until is None or START_S + second < until)
+        if not ("errors" in also and n % 2 == 0) and not (words and "even" in words and n % 2)
+    ]
+    found = everything(set_back, Filters(text=words, since=since, until=until, **also), limit=2)
+    assert found == [name for _, name in sorted(matching, reverse=True)]
+
+
+@pytest.mark.parametrize("words", [None, "common"])
+def test_a_place_of_another_list_is_refused(set_back: Reader, words: str | None) -> None:
+    """Going on from there would leave requests out without a word."""
+    first = page(set_back, Filters(text=words), limit=2)
+    with pytest.raises(ConfigError, match=f"before: '{first.next}' is a place in another list"):
+        page(set_back, Filters(text=None if words else "common"), limit=2, before=first.next)
 
 
 def test_models_are_a_list(reader: Reader) -> None:

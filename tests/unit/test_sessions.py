@@ -8,7 +8,6 @@ import pytest
 from store_rows import START_S, StoreRows
 
 from hush_otel.presentation import sessions as module
-from hush_otel.presentation.listing import TOP
 from hush_otel.presentation.sessions import facets, requests_of, sessions
 from hush_otel.store.reading import Reader
 
@@ -63,7 +62,7 @@ def test_pages_of_sessions(
 ) -> None:
     """In whatever steps and however soon the time is up: each session once."""
     monkeypatch.setattr(module, "STEP", step)
-    found, before = list[str](), TOP
+    found, before = list[str](), None
     while True:
         page = sessions(reader, limit=2, before=before, budget_s=budget_s)
         found += [one["session_id"] for one in page.requests]

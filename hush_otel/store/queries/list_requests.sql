@@ -9,7 +9,9 @@ SELECT r.id,
 FROM json_each(:ids) j
 CROSS JOIN hush_requests r ON r.id = j.value
 CROSS JOIN requests v ON v.request_id = r.request_id
-WHERE (:workflow IS NULL OR r.workflow_name = :workflow)
+WHERE r.created_at >= :since
+  AND r.created_at < :until
+  AND (:workflow IS NULL OR r.workflow_name = :workflow)
   AND (:user IS NULL OR r.user_id = :user)
   AND (:session IS NULL OR r.session_id = :session)
   AND (:errors = 0 OR r.error_count > 0)
