@@ -35,8 +35,16 @@ class StoreRows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.commit()
+        self.commit()
         self._db.close()
+
+    def commit(self) -> None:
+        """Let readers see what has been written so far."""
+        self._db.commit()
+
+    def complete(self, request: int) -> None:
+        """The root of a request has ended."""
+        self._db.execute("UPDATE hush_requests SET completed_by = 'root' WHERE id = ?", (request,))
 
     def request(self, request_id: str, *, trace_id: bytes | None = None, **columns: object) -> int:
         """One complete request and its trace; gives its number."""

@@ -21,6 +21,8 @@ MOST_RUNNING: Final = 10_000
 """Spans that are waited for; of more the newest."""
 MOST_HELD: Final = 10_000
 """Events whose workflow is not known yet; of more the oldest are given up."""
+MOST_COMPLETE: Final = 10_000
+"""Requests of which it is remembered that they were told as complete: late spans tell it no second time."""
 
 _KINDS: Final[dict[str, Kind]] = {"running": "started", "error": "failed", "interrupted": "interrupted"}
 
@@ -59,6 +61,7 @@ class Follower:
         self._version: int | None = None
         self._after = max(0, self._newest() - last)
         self._open: set[int] = set()
+        self._told: dict[int, None] = {}
         self._held: dict[int, list[Event]] = {}
         self._behind: list[Event] = []
         for row in reader.each("tail_running", limit=MOST_RUNNING):
@@ -80,25 +83,40 @@ class Follower:
         if version == self._version:
             return
         self._version = version
-        yield from self._of_workflow(self._spans())
-        yield from self._completed()
+        is_behind = True
+        while is_behind:
+            events, is_behind = self._piece()
+            yield from events
 
-    def _spans(self) -> Iterator[Event]:
+    def _piece(self) -> tuple[list[Event], bool]:
+        """What one moment of the database has, at most `AT_ONCE` new rows of it, and whether it has more.
+
+        Spans and requests are read at the same moment, and requests only when no span is left: none is
+        complete before the spans that were stored by then. Nobody is waited for while the moment is held.
+        """
+        with self._reader.snapshot():
+            newest = self._newest()
+            events = list(self._of_workflow(self._spans(newest)))
+            is_behind = self._after < newest
+            if not is_behind:
+                events += self._completed()
+        return events, is_behind
+
+    def _spans(self, newest: int) -> Iterator[Event]:
         behind, self._behind = self._behind, []
         for event in behind:
             yield self._noted(event)
         for row in self._reader.each("tail_ended", spans=json.dumps(list(self._running))):
             yield self._noted(_event(dict(row)))
-        newest = self._newest()
-        while self._after < newest:
-            rows = self._reader.rows("tail_new", after=self._after, newest=newest, limit=AT_ONCE)
-            self._after = rows[-1]["id"] if len(rows) == AT_ONCE else newest
-            for row in rows:
-                yield self._noted(_event(dict(row)))
+        rows = self._reader.rows("tail_new", after=self._after, newest=newest, limit=AT_ONCE)
+        self._after = rows[-1]["id"] if len(rows) == AT_ONCE else max(newest, self._after)
+        for row in rows:
+            yield self._noted(_event(dict(row)))
 
     def _noted(self, event: Event) -> Event:
         row = event.row
-        self._open.add(row["request"])
+        if row["request"] not in self._told:
+            self._open.add(row["request"])
         if event.kind == "started":
             self._running[row["id"]] = row
             if len(self._running) > MOST_RUNNING:
@@ -137,6 +155,9 @@ class Follower:
         for row in rows:
             if row["completed_by"] is not None and not row["running_count"]:
                 self._open.discard(row["id"])
+                self._told[row["id"]] = None
+                if len(self._told) > MOST_COMPLETE:
+                    del self._told[next(iter(self._told))]
                 if self._workflow in (None, row["workflow_name"]):
                     yield Event("complete", dict(row))
 

@@ -29,7 +29,7 @@ def io(went_in: Any = None, came_out: Any = None) -> str:
 
 def compared(rows: StoreRows) -> list[Pair]:
     """The requests a and b."""
-    rows._db.commit()
+    rows.commit()
     with Reader(rows.path) as reader, reader.snapshot():
         return compare(reader, "a", "b")
 

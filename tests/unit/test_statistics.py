@@ -26,7 +26,7 @@ def rows(tmp_path: Path) -> Iterator[StoreRows]:
 
 def reader(rows: StoreRows) -> Reader:
     """What was written until now."""
-    rows._db.commit()
+    rows.commit()
     return Reader(rows.path)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inprocess import App, Owner, no_background, owning, settings_for
@@ -96,7 +97,7 @@ def test_what_was_there_before_is_told_as_far_as_asked(tmp_path: Path) -> None:
         rows._db.execute("INSERT INTO hush_running (span, writer_id) SELECT id, x'00' FROM hush_spans")
         for n in range(2, 6):
             rows.span(request, n)
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             told = said(Follower(reader, last=2).look())
     assert told == [("started", "old and running"), ("ended", "span-4"), ("ended", "span-5")]
@@ -108,7 +109,7 @@ def test_failures_and_interruptions_are_told_as_such(tmp_path: Path) -> None:
         request = rows.request("r", completed_by=None)
         rows.span(request, 1, status_code=2, status_message="boom")
         rows.span(request, 2, state=2)
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             events = list(Follower(reader, last=9).look())
     assert [event.kind for event in events] == ["failed", "interrupted"]
@@ -124,13 +125,65 @@ def test_more_than_one_query_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         request = rows.request("r", completed_by=None)
         for n in range(5):
             rows.span(request, n)
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             follower = Follower(reader, last=5)
             assert said(follower.look()) == [("ended", f"span-{n}") for n in range(5)]
             rows.span(request, 9)
-            rows._db.commit()
+            rows.commit()
             assert said(follower.look()) == [("ended", "span-9")]
+
+
+def test_a_request_is_complete_once_however_late_its_spans_come(tmp_path: Path) -> None:
+    """A span that is stored after it was told is told itself, and nothing else."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        rows.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader)
+            request = rows.request("r")
+            rows.span(request, 1)
+            rows.commit()
+            assert said(follower.look()) == [("ended", "span-1"), ("complete", "r")]
+            rows.span(request, 2)
+            rows.commit()
+            assert said(follower.look()) == [("ended", "span-2")]
+
+
+def test_a_request_is_complete_after_the_spans_that_are_stored_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored while a look reads is of the next moment, its spans and its end alike."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request("r", completed_by=None)
+        rows.span(request, 1)
+        rows.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader, last=1)
+            ask = reader.rows
+
+            def while_written(name: str, **params: Any) -> list[Any]:
+                found = ask(name, **params)
+                if name == "tail_new":
+                    monkeypatch.undo()
+                    rows.span(request, 2)
+                    rows.complete(request)
+                    rows.commit()
+                return found
+
+            monkeypatch.setattr(reader, "rows", while_written)
+            assert said(follower.look()) == [("ended", "span-1")]
+            assert said(follower.look()) == [("ended", "span-2"), ("complete", "r")]
+
+
+def test_a_node_that_gives_its_times_alone_took_what_lies_between(tmp_path: Path) -> None:
+    """As in the tree of its request."""
+    times = {"start_time": "2023-11-14T22:13:20Z", "end_time": "2023-11-14T22:13:21Z"}
+    with StoreRows(tmp_path / "traces.db") as rows:
+        rows.node(rows.request("r"), 1, "ask", None, duration_ms=None, **times)
+        rows.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            (ended, _) = Follower(reader, last=1).look()
+    assert ended.row["duration_ms"] == 12.3
 
 
 def test_a_workflow_alone_also_before_its_name_is_known(tmp_path: Path) -> None:
@@ -140,7 +193,7 @@ def test_a_workflow_alone_also_before_its_name_is_known(tmp_path: Path) -> None:
         other = rows.request("other", workflow_name="else", completed_by=None)
         rows.span(mine, 1, name="child")
         rows.span(other, 2, name="stranger")
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             follower = Follower(reader, workflow="answer", last=9)
             assert said(follower.look()) == []
@@ -148,7 +201,7 @@ def test_a_workflow_alone_also_before_its_name_is_known(tmp_path: Path) -> None:
                 "UPDATE hush_requests SET workflow_name = 'answer', completed_by = 'root' WHERE id = ?",
                 (mine,),
             )
-            rows._db.commit()
+            rows.commit()
             assert said(follower.look()) == [("ended", "child"), ("complete", "mine")]
 
 
@@ -156,12 +209,12 @@ def test_a_deleted_request_is_forgotten(tmp_path: Path) -> None:
     """Nothing is asked of it for ever."""
     with StoreRows(tmp_path / "traces.db") as rows:
         rows.span(rows.request("r", completed_by=None), 1)
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             follower = Follower(reader, last=9)
             list(follower.look())
             rows._db.execute("DELETE FROM hush_requests")
-            rows._db.commit()
+            rows.commit()
             assert list(follower.look()) == []
             assert follower._open == set()
 
@@ -184,7 +237,7 @@ def test_lines_fit_the_terminal(tmp_path: Path) -> None:
     with StoreRows(tmp_path / "traces.db") as rows:
         request = rows.request(hostile, workflow_name=hostile, error_count=1)
         rows.span(request, 1, name=hostile, model=hostile, status_code=2, status_message=hostile)
-        rows._db.commit()
+        rows.commit()
         with Reader(tmp_path / "traces.db") as reader:
             events = list(Follower(reader, last=9).look())
     assert [event.kind for event in events] == ["failed", "complete"]
