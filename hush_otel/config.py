@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
+from .destination_tables import defined, resolve
 from .errors import ConfigError, PermanentError
-from .layers import Layers, absolute_path
+from .layers import Layers, Mistakes, absolute_path
 from .model import AttributeValue, Destination
-from .options import EXPORTER, check
-from .presets import PRESETS, check_complete, completed
+from .options import check
+from .presets import check_complete, completed
 from .rules import RedactionRules
 from .toml_file import read_toml
 
@@ -33,6 +34,7 @@ MIB: Final = 1024 * 1024
 WEEK_S: Final = 7 * 24 * 3600.0
 LEAST_RETENTION_DAYS: Final = 1e-6
 """A tenth of a second. 0 is refused: some mean by it that all is kept, and all would be deleted."""
+RETENTION_HINT: Final = "a number above 0, fractions too; without it all is kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,44 +97,10 @@ class Settings:
         Raises:
             ConfigError: A key is unknown or a value cannot work; the message names it.
         """
-        layers = _layers()
-        known = _known_destinations(layers.file.get("destination", {}))
-        path = absolute_path(db_path or layers.text("traces_db") or "~/.hush/traces.db", "HUSH_TRACES_DB")
-        if not path.name:
-            raise ConfigError(f"HUSH_TRACES_DB is {path}, a directory", hint="name a file in it")
-        spool = layers.text("spool_dir")
-        values: dict[str, Any] = {
-            "db_path": path,
-            "spool_dir": _spool_below(absolute_path(spool, "HUSH_SPOOL_DIR"), path)
-            if spool
-            else spool_beside(path),
-            "spool_max_bytes": layers.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
-            "force_filesystem": layers.boolean("force_filesystem", default=False),
-            "background": layers.choice("background", ("process", "thread", "external")),
-            "durability": layers.choice("durability", ("process", "interval", "full")),
-            "known_destinations": known,
-            "live": layers.boolean("live", default=True),
-            "complete_timeout_s": layers.number("complete_timeout_s", float, 60.0, minimum=0.1),
-            "delivery_max_age_s": layers.number("delivery_max_age_s", float, WEEK_S, minimum=0.1),
-            "idle_exit_s": layers.number("idle_exit_s", float, 60.0, minimum=0.0),
-            "retention_days": layers.number(
-                "retention_days",
-                float,
-                None,
-                minimum=LEAST_RETENTION_DAYS,
-                hint="a number above 0, fractions too; without it all is kept",
-            ),
-            "retention_requests": layers.number("retention_requests", int, None, minimum=1),
-            "retention_undelivered": layers.boolean("retention_undelivered", default=False),
-            "max_db_bytes": layers.number("max_db_bytes", int, None, minimum=MIB),
-            "python": layers.text("python"),
-            "tracer_modules": layers.modules("tracer_modules"),
-            "redaction": _redaction(layers.file.get("redaction")),
-            "search": layers.boolean("search", default=True),
-        }
-        place, names = layers.names("destinations")
-        values["destinations"] = resolve_destinations(names, known, place)
-        return cls(**(values | overrides))
+        found = survey(db_path)
+        for mistake in found.mistakes.values():
+            raise mistake
+        return replace(found.settings, **cast("dict[str, Any]", overrides))
 
     def choose(self, destinations: Iterable[Destination | str]) -> tuple[Destination, ...]:
         """What a processor sends to: what it names, else the default; ``local`` stands for none.
@@ -141,44 +109,90 @@ class Settings:
             ConfigError: A name is neither in the configuration file nor a known type, or an option of a
                 destination is missing or cannot work.
         """
-        asked = resolve_destinations(destinations, self.known_destinations, "destinations")
+        asked = resolve(destinations, self.known_destinations, "destinations", _config_place())
         return tuple(_completed(d) for d in (asked or self.destinations) if d.type != "local")
 
 
-def resolve_destinations(
-    asked: Iterable[Destination | str], known: Mapping[str, Destination], key: str
-) -> tuple[Destination, ...]:
-    """Destination objects as they are; names from the file; bare types that need no configuration."""
-    if isinstance(asked, (str, Destination)):
-        asked = (asked,)
-    found: dict[str, Destination] = {}
-    for item in asked:
-        destination = item if isinstance(item, Destination) else _by_name(item, known)
-        if destination is None:
-            shown = repr(item) if isinstance(item, str) else f"of type {type(item).__name__}"
-            raise ConfigError(
-                f"{key} names the destination {shown}, which {_config_place()} does not define",
-                hint=f"known: {', '.join(sorted(known)) or 'none'};"
-                f" types by themselves: {', '.join(sorted(BARE_TYPES))}, {EXPORTER}NAME",
-            )
-        _check_options(destination, f"destination {destination.name!r}")
-        found[destination.name] = destination
-    return tuple(found.values())
+class Survey(NamedTuple):
+    """Settings as far as they can be read.
+
+    Attributes:
+        settings: With the default of whatever is wrong.
+        mistakes: What is wrong, by the part: a setting, ``destination.NAME``, `FILE`, `UNKNOWN`.
+        sure: Whether this is the database that is meant: not where a file that nobody can read may name it.
+    """
+
+    settings: Settings
+    mistakes: Mistakes
+    sure: bool
 
 
-def _by_name(item: object, known: Mapping[str, Destination]) -> Destination | None:
-    if not isinstance(item, str):
-        return None
-    bare = item in BARE_TYPES or item.startswith(EXPORTER)
-    return known.get(item) or (Destination(item, name=item) if bare else None)
+FILE: Final = "file"
+UNKNOWN: Final = "unknown key"
+"""Parts in which a mistake can be beside the settings."""
 
 
-def _check_options(destination: Destination, place: str) -> None:
-    """Say now what would only show at the first delivery."""
-    try:
-        check(destination.type, destination.config)
-    except PermanentError as exc:
-        raise ConfigError(f"{place}: {exc.message}", hint=exc.hint) from None
+def survey(db_path: str | os.PathLike[str] | None = None) -> Survey:
+    """As `Settings.load`, but what is wrong is kept beside what can be read.
+
+    Raises:
+        ConfigError: The path of the database or of the spool cannot work.
+    """
+    mistakes, content = Mistakes(), dict[str, Any]()
+    with mistakes.of(FILE):
+        content = _read_config_file()
+    with mistakes.of(UNKNOWN):
+        _refuse_unknown_keys(content)
+    layers = Layers(content, _config_place(), os.environ)
+    place, _ = layers.raw("traces_db")
+    path = _database(db_path or layers.text("traces_db"))
+    values: dict[str, Any] = {}
+    for name, read in _READ.items():
+        with mistakes.of(name):
+            values[name] = read(layers)
+    known = defined(content.get("destination", {}), _config_place(), mistakes)
+    if not any(part.startswith("destination") for part in mistakes):
+        with mistakes.of("destinations"):
+            at, names = layers.names("destinations")
+            values["destinations"] = resolve(names, known, at, _config_place())
+    spool = layers.text("spool_dir")
+    settings = Settings(
+        db_path=path,
+        spool_dir=_spool_below(absolute_path(spool, "HUSH_SPOOL_DIR"), path) if spool else spool_beside(path),
+        known_destinations=known,
+        **values,
+    )
+    return Survey(settings, mistakes, FILE not in mistakes or bool(db_path) or place == "HUSH_TRACES_DB")
+
+
+def _database(said: str | os.PathLike[str] | None) -> Path:
+    path = absolute_path(said or "~/.hush/traces.db", "HUSH_TRACES_DB")
+    if not path.name:
+        raise ConfigError(f"HUSH_TRACES_DB is {path}, a directory", hint="name a file in it")
+    return path
+
+
+_READ: Final[Mapping[str, Callable[[Layers], object]]] = {
+    "spool_max_bytes": lambda found: found.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
+    "force_filesystem": lambda found: found.boolean("force_filesystem", default=False),
+    "background": lambda found: found.choice("background", ("process", "thread", "external")),
+    "durability": lambda found: found.choice("durability", ("process", "interval", "full")),
+    "live": lambda found: found.boolean("live", default=True),
+    "complete_timeout_s": lambda found: found.number("complete_timeout_s", float, 60.0, minimum=0.1),
+    "delivery_max_age_s": lambda found: found.number("delivery_max_age_s", float, WEEK_S, minimum=0.1),
+    "idle_exit_s": lambda found: found.number("idle_exit_s", float, 60.0, minimum=0.0),
+    "retention_days": lambda found: found.number(
+        "retention_days", float, None, minimum=LEAST_RETENTION_DAYS, hint=RETENTION_HINT
+    ),
+    "retention_requests": lambda found: found.number("retention_requests", int, None, minimum=1),
+    "retention_undelivered": lambda found: found.boolean("retention_undelivered", default=False),
+    "max_db_bytes": lambda found: found.number("max_db_bytes", int, None, minimum=MIB),
+    "python": lambda found: found.text("python"),
+    "tracer_modules": lambda found: found.modules("tracer_modules"),
+    "redaction": lambda found: _redaction(found.file.get("redaction")),
+    "search": lambda found: found.boolean("search", default=True),
+}
+"""Settings that a wrong value leaves at their default. `survey` itself reads places and destinations."""
 
 
 def vendor_defaults(kind: str, config: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
@@ -198,10 +212,6 @@ def _completed(destination: Destination) -> Destination:
         return destination
     options: dict[str, Any] = config
     return Destination(destination.type, name=destination.name, **options)
-
-
-BARE_TYPES: Final = frozenset({"otlp", "console", "local", *PRESETS})
-"""Types that work without configuration: standard variables or local defaults fill them."""
 
 
 def spool_beside(db_path: Path) -> Path:
@@ -245,6 +255,10 @@ def _read_config_file() -> dict[str, Any]:
         if os.environ.get("HUSH_CONFIG"):
             raise ConfigError(f"HUSH_CONFIG names {path}, which does not exist")
         return {}
+    return content
+
+
+def _refuse_unknown_keys(content: Mapping[str, Any]) -> None:
     allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {
         "traces_db",
         "destination",
@@ -252,40 +266,14 @@ def _read_config_file() -> dict[str, Any]:
     unknown = sorted(set(content) - allowed)
     if unknown:
         raise ConfigError(
-            f"unknown key {unknown[0]!r} in {path}", hint=f"known: {', '.join(sorted(allowed))}"
+            f"unknown key {unknown[0]!r} in {config_path()}", hint=f"known: {', '.join(sorted(allowed))}"
         )
-    return content
 
 
 def _redaction(table: object) -> RedactionRules | None:
     if table is None:
         return None
     return RedactionRules.from_table(table, f"[redaction] in {config_path()}")
-
-
-def _known_destinations(tables: object) -> dict[str, Destination]:
-    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
-        raise ConfigError(
-            f"'destination' in {config_path()} is no table of tables", hint="[destination.NAME]"
-        )
-    return {name: _destination(name, table) for name, table in tables.items()}
-
-
-def _destination(name: str, table: dict[str, Any]) -> Destination:
-    options = dict(table)
-    kind = options.pop("type", None)
-    if not isinstance(kind, str):
-        raise ConfigError(
-            f"[destination.{name}] in {config_path()} has no type", hint='for example type = "otlp"'
-        )
-    options.pop("name", None)
-    place = f"[destination.{name}] in {config_path()}"
-    try:
-        destination = Destination(kind, name=name, **options)
-    except TypeError as exc:  # an option with the name of an argument
-        raise ConfigError(f"{place} cannot work: {exc}") from None
-    _check_options(destination, place)
-    return destination
 
 
 def interpreter(settings: Settings) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -102,6 +103,18 @@ class Layers:
             if not all(part.isidentifier() for part in module.split(".")):
                 raise ConfigError(f"{name} names {module!r}, which is no module", hint=hint)
         return modules
+
+
+class Mistakes(dict[str, ConfigError]):
+    """What is wrong with a configuration, by the part of it in which it is."""
+
+    @contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        """A ConfigError within is kept as this part's."""
+        try:
+            yield
+        except ConfigError as exc:
+            self[part] = exc
 
 
 def absolute_path(path: str | os.PathLike[str], key: str) -> Path:

@@ -19,6 +19,7 @@ from hush_otel.store import ledger
 from hush_otel.store.reading import Reader
 
 from .output import busy, console, print_json
+from .reading import settings_to_read
 
 BEFORE_THE_SPOOL: Final = ("error", "no_space", "quota")
 """Reasons that applications count: records that were never spooled, starts and ends alike."""
@@ -110,7 +111,7 @@ def command(db: str | None, as_json: bool) -> int:
     exit code 1 when the two differ. Looks at every row: with ten million spans it takes seconds.
     """  # noqa: D301 - click's mark for lines that are not to be wrapped
     with busy("adding up"):
-        audit = collect(Settings.load(db))
+        audit = collect(settings_to_read(db))
     if as_json:
         print_json(asdict(audit))
     else:

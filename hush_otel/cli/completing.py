@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from hush_otel.config import Settings
+from hush_otel.config import survey
 from hush_otel.errors import HushError
 from hush_otel.presentation import text
 from hush_otel.presentation.sessions import facets
@@ -68,7 +68,7 @@ def _asked(
 ) -> list[CompletionItem]:
     """What a look at the database finds. A shell shows no errors, so there are none."""
     try:
-        path = Settings.load(_database(ctx)).db_path
+        path = survey(_database(ctx)).settings.db_path
         with Reader(path, busy_timeout_s=BUSY_TIMEOUT_S, time_limit_s=TIME_LIMIT_S) as reader:
             found = list(look(reader))
     except (HushError, OSError):

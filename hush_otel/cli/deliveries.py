@@ -9,7 +9,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.deliveries import STATES, newest
 from hush_otel.presentation.waiting import open_reader
@@ -18,6 +17,7 @@ from hush_otel.store.reading import Row
 from .completing import destinations
 from .filters import moment, stored_destination
 from .output import STATUS_STYLES, console, cut, plain_table, print_json
+from .reading import settings_to_read
 
 DEFAULT_LIMIT: Final = 50
 
@@ -62,7 +62,7 @@ def command(
 
     `hush-otel retry ID` sends one that is dead or paused again.
     """
-    with open_reader(Settings.load(db)) as reader:
+    with open_reader(settings_to_read(db)) as reader:
         if destination is not None:
             stored_destination(reader, destination)
         found = newest(

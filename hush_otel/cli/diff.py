@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.compare import Pair, Side, compare
 from hush_otel.presentation.detail import detail
@@ -22,6 +21,7 @@ from hush_otel.store.reading import Reader, find_request
 
 from .completing import request_ids
 from .output import console, cut, plain_table, print_json, totals
+from .reading import settings_to_read
 
 MARKS: Final = {"both": (" ", ""), "a": ("-", "red"), "b": ("+", "green")}
 MAX_INDENT: Final = 12
@@ -44,7 +44,7 @@ def command(db: str | None, a: str, b: str, io: bool, as_json: bool) -> None:
     same name, context and place below the same step, in the order of execution. - marks what only A has, +
     what only B has. Each is a request id, the beginning of one, or a trace id in hex.
     """
-    with open_reader(Settings.load(db)) as reader, reader.snapshot():
+    with open_reader(settings_to_read(db)) as reader, reader.snapshot():
         ids = find_request(reader, a), find_request(reader, b)
         requests = [_request(reader, one) for one in ids]
         pairs = compare(reader, *ids)

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
+from hush_otel.config import survey
+from hush_otel.errors import ConfigError
 from hush_otel.presentation import text
 
-from .health import delivery, installation, place, searching, spool, storage
+from .health import configuration, delivery, installation, place, searching, spool, storage
 from .health.finding import Finding
 from .output import busy, console, print_json
 
@@ -31,9 +32,8 @@ def command(db: str | None, fix: bool, as_json: bool) -> int:
 
     The exit code is 1 when something is wrong and was not mended.
     """
-    settings = Settings.load(db)
     with busy("looking at everything"):
-        found = [(finding, _mended(finding) if fix else "") for finding in examine(settings)]
+        found = [(finding, _mended(finding) if fix else "") for finding in examine(db)]
     if as_json:
         print_json([_as_json(finding, done) for finding, done in found])
     else:
@@ -41,10 +41,16 @@ def command(db: str | None, fix: bool, as_json: bool) -> int:
     return EXIT_WRONG if any(finding.level == "wrong" and not done for finding, done in found) else 0
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Everything, in the order of what depends on what."""
+def examine(db: str | None) -> Iterator[Finding]:
+    """Everything, in the order of what depends on what. Without a place to look at, the settings alone."""
+    try:
+        found = survey(db)
+    except ConfigError as exc:
+        yield configuration.mistake(exc)
+        return
+    yield from configuration.look(found)
     for look in LOOKS:
-        yield from look(settings)
+        yield from look(found.settings)
 
 
 def _mended(finding: Finding) -> str:

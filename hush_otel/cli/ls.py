@@ -9,7 +9,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.filters import Filters
 from hush_otel.presentation.listing import page
@@ -19,6 +18,7 @@ from hush_otel.store.search import Search
 
 from .filters import filtering
 from .output import STATUS_STYLES, awaits_spans, busy, console, cut, plain_table, print_json
+from .reading import settings_to_read
 
 DEFAULT_LIMIT: Final = 20
 """Fits a terminal window."""
@@ -63,7 +63,7 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
     request: whole words, "a phrase", or the beginning of a word with * behind it.
     """
     filters = Filters(**options)
-    with open_reader(Settings.load(db)) as reader, busy("looking further back"):
+    with open_reader(settings_to_read(db)) as reader, busy("looking further back"):
         requests = page(reader, filters, limit=limit).requests
         if filters.text is not None:
             _add_hits(reader, filters.text, requests)

@@ -11,7 +11,8 @@ import click
 from rich.progress import Progress, TaskID
 
 from hush_otel.background.asking import Asking
-from hush_otel.config import BARE_TYPES, Settings
+from hush_otel.config import Settings
+from hush_otel.destination_tables import BARE_TYPES
 from hush_otel.errors import HushError
 from hush_otel.model import Destination
 from hush_otel.presentation import text

@@ -7,7 +7,6 @@ from typing import Final
 
 import click
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.sharing import Shared, redactor_for
 from hush_otel.presentation.waiting import open_reader
@@ -15,6 +14,7 @@ from hush_otel.store.reading import find_request
 
 from .completing import request_ids
 from .files import STDOUT, check_target, form_of, target_stream
+from .reading import HIDES, settings_to_read
 from .share_html import html
 from .share_markdown import markdown
 
@@ -49,7 +49,7 @@ def command(
     - for standard output, where Markdown goes without one.
     """
     form = form or form_of(target or STDOUT, BY_SUFFIX, default="html", option="--html or --markdown")
-    settings = Settings.load(db)
+    settings = settings_to_read(db, needs=HIDES)
     redactor = redactor_for(settings.redaction, ready=redact)
     with open_reader(settings) as reader, reader.snapshot():
         shared = Shared(reader, find_request(reader, request_id), redactor)

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.errors import HushError
 from hush_otel.presentation import text
 from hush_otel.presentation.detail import detail
@@ -28,6 +27,7 @@ from .completing import request_ids
 from .contents import print_in_full, print_io
 from .media import saved, summary
 from .output import STATUS_STYLES, awaits_spans, console, print_json, program, to_json, totals
+from .reading import settings_to_read
 from .tree import SpanTree, walk
 
 KNOWN: Final = 30
@@ -56,7 +56,7 @@ def command(
     """
     if bool(names) + io + (save_media is not None) > 1:
         raise click.UsageError("--io, --node and --save-media are three different things to show")
-    with open_reader(Settings.load(db)) as reader, reader.snapshot():
+    with open_reader(settings_to_read(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
         if save_media is not None:
             for path in saved(reader, found, save_media):

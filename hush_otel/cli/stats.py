@@ -9,7 +9,6 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.statistics import By, Window, grouped
 from hush_otel.presentation.waiting import open_reader
@@ -17,6 +16,7 @@ from hush_otel.presentation.waiting import open_reader
 from . import completing
 from .filters import moment
 from .output import busy, console, cut, plain_table, print_json
+from .reading import settings_to_read
 
 BY: Final = ("workflow", "model", "day")
 DEFAULT_SINCE: Final = "7d"
@@ -44,7 +44,7 @@ def command(
     p95 is the 95th. Of very many the newest are looked at, and a line says so.
     """
     window = Window(since=since, until=time.time() if until is None else until, workflow=workflow)
-    with open_reader(Settings.load(db)) as reader, reader.snapshot(), busy("counting"):
+    with open_reader(settings_to_read(db)) as reader, reader.snapshot(), busy("counting"):
         found = {name: grouped(reader, cast("By", name), window) for name in ([by] if by else BY)}
     if as_json:
         print_json(found)

@@ -13,11 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.presentation import text
 from hush_otel.presentation.status import DestinationStatus, Loss, Report, Searching, collect
 
 from .output import STATUS_STYLES, console, print_json
+from .reading import settings_to_read
 
 DUPLICATE: Final = "duplicate"
 """Reasons that begin with this are no losses: the same record came twice and was stored once."""
@@ -28,7 +28,7 @@ DUPLICATE: Final = "duplicate"
 @click.pass_obj
 def command(db: str | None, as_json: bool) -> None:
     """Show the database, the background process, and what waits, failed or was lost."""
-    settings = Settings.load(db)
+    settings = settings_to_read(db)
     now_s = time.time()
     report = collect(settings, now_s)
     if as_json:

@@ -17,7 +17,6 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from hush_otel.config import Settings
 from hush_otel.errors import StoreError
 from hush_otel.presentation import text
 from hush_otel.presentation.following import Event, Follower
@@ -25,6 +24,7 @@ from hush_otel.store.reading import Reader
 
 from . import completing
 from .output import console, print_json, totals
+from .reading import settings_to_read
 from .tree import MARKS
 
 LOOK_S: Final = 0.1
@@ -66,7 +66,7 @@ def command(db: str | None, workflow: str | None, last: int, as_json: bool) -> N
     In a terminal what runs stands at the bottom with its time so far; in a pipe a line says that it started.
     Where there is no database yet, it is waited for.
     """
-    path = Settings.load(db).db_path
+    path = settings_to_read(db).db_path
     wake = threading.Event()
     with _opened(path, wake) as reader:
         follower = Follower(reader, workflow=workflow, last=last)

@@ -80,6 +80,58 @@ def test_nothing_recorded_yet_is_no_illness(tmp_path: Path, capsys: Capture) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+MISTAKES = """
+destnations = ["lab"]
+live = "perhaps"
+[destination.lab]
+type = "otlp"
+endpont = "http://127.0.0.1:4318"
+[destination.none]
+"""
+
+
+def test_every_mistake_in_the_settings_is_a_finding(
+    app: App, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it could be instead; everything else is looked at all the same."""
+    config = tmp_path / "hush.toml"
+    config.write_text(MISTAKES)
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    visit = Visit(app.db_path, capsys)
+    assert visit.code == 1
+    found = [one for one in visit.findings if one["subject"] == "configuration"]
+    for one, (words, mend) in zip(
+        found,
+        (
+            (f"unknown key 'destnations' in {config}", "destinations"),
+            (f"live in {config} is 'perhaps'", "true or false"),
+            (f"[destination.lab] in {config}: endpont", "endpoint"),
+            (f"[destination.none] in {config} has no type", "otlp"),
+        ),
+        strict=True,
+    ):
+        assert (one["level"], words in one["words"], mend in one["mend"]) == ("wrong", True, True), one
+    assert "integrity_check passed" in visit.words("database")
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "words"),
+    [("live = ", "", "cannot read the configuration file"), ("", "//", "HUSH_TRACES_DB")],
+    ids=["no TOML", "no path"],
+)
+def test_settings_that_cannot_be_read_at_all_are_a_finding(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, content: str, variable: str, words: str
+) -> None:
+    """The doctor is whom one asks then."""
+    (tmp_path / "hush.toml").write_text(content)
+    monkeypatch.setenv("HUSH_CONFIG", str(tmp_path / "hush.toml"))
+    monkeypatch.setenv("HUSH_TRACES_DB", variable)
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert words in said
+    assert "correct it" in said
+
+
 def test_rights_of_others_are_found_and_taken_away(app: App, capsys: Capture) -> None:
     """Database, spool and what lies in it."""
     app.db_path.chmod(0o644)

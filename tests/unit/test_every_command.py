@@ -16,6 +16,7 @@ from inprocess import no_background
 from store_rows import StoreRows
 
 from hush_otel.cli import main
+from hush_otel.errors import ConfigError
 from hush_otel.presentation import status
 
 DOCS = (Path(__file__).parents[2] / "docs/commands.md").read_text(encoding="utf-8")
@@ -73,6 +74,52 @@ def test_json_is_json(db: Path, args: tuple[str, ...]) -> None:
     """Each line, or the whole, is one document."""
     out = run(db, *args, "--json")
     assert [json.loads(line) for line in out.splitlines()]
+
+
+READ_ONLY = (
+    *(("ls",), ("show", "one"), ("stats",), ("diff", "one", "two"), ("share", "one", "-"), ("status",)),
+    *(("deliveries",), ("audit",), ("tail", "-n", "3")),
+)
+
+
+@pytest.mark.parametrize("args", READ_ONLY, ids=" ".join)
+def test_a_mistake_in_what_reading_does_not_need_is_one_line(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """What is stored can be looked at while a destination's table is wrong; the line names the file."""
+    config = tmp_path / "hush.toml"
+    config.write_text('[destination.lab]\ntype = "otlp"\nendpont = "x"\n[destination.none]\n')
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    monkeypatch.setattr("hush_otel.cli.tail._looks", lambda *_: ())
+    result = CliRunner().invoke(main.cli, ["--db", str(db), *args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (line,) = [one for one in result.stderr.splitlines() if one.startswith("warning: ")]
+    assert f"[destination.lab] in {config}: endpont" in line
+    assert line.endswith("· and 1 more: hush-otel doctor")
+
+
+@pytest.mark.parametrize(
+    ("content", "args"),
+    [
+        ('[redactions]\nvalues = ["email"]\n', ("--db", "DB", "share", "one", "-")),
+        ('[redaction]\nvalues = ["mail"]\n', ("--db", "DB", "share", "one", "-")),
+        ("oops\n", ("ls",)),
+        ("live = 3\n", ("--db", "DB", "drain")),
+    ],
+    ids=["what may hide", "what hides", "what may name the database", "what stores"],
+)
+def test_a_mistake_in_what_a_command_needs_ends_it(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, args: tuple[str, ...]
+) -> None:
+    """Nothing is given away under rules that nobody can read, and no database but the one meant is read."""
+    config = tmp_path / "hush.toml"
+    config.write_text(content)
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    monkeypatch.delenv("HUSH_TRACES_DB", raising=False)
+    with pytest.raises(ConfigError, match=re.escape(str(config))):
+        CliRunner().invoke(
+            main.cli, [str(db) if one == "DB" else one for one in args], catch_exceptions=False
+        )
 
 
 def test_every_command_is_documented() -> None:
