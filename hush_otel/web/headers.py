@@ -24,16 +24,22 @@ ALWAYS: Final = {
 }
 FILES: Final = "/static/"
 
+FOR_GOOD: Final = "max-age=31536000, immutable"
+"""RFC 8246. What has another content has another address."""
+FOUND: Final = 200
+
 
 class Headed:
     """An ASGI application around another, which adds the headers.
 
     Args:
         app: What stands behind it.
+        for_good: The path below which an address stands for its content.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, for_good: str) -> None:
         self._app = app
+        self._for_good = for_good + "/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI wants it."""
@@ -42,9 +48,13 @@ class Headed:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
-                # Files are asked for again by their ETag; what stands in the database is kept nowhere.
-                kept = scope["path"].startswith(FILES)
-                headers["Cache-Control"] = "no-cache" if kept else "no-store"
+                headers["Cache-Control"] = self._kept(scope["path"], message["status"])
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+    def _kept(self, path: str, status: int) -> str:
+        """Other files are asked for again by their ETag; what stands in the database is kept nowhere."""
+        if path.startswith(self._for_good) and status == FOUND:
+            return FOR_GOOD
+        return "no-cache" if path.startswith(FILES) else "no-store"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
+from hashlib import blake2b
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from hush_otel.errors import PageError
 
 STATIC: Final = Path(__file__).with_name("static")
-INDEX: Final = STATIC / "index.html"
+FILES: Final = "/static"
+_NAME_BYTES: Final = 8
 
 PATHS: Final = (
     "/",
@@ -34,9 +37,24 @@ _BARE: Final = """<!doctype html>
 """
 
 
+@cache
+def kept_files() -> str:
+    """Where the page has its files from: a path named by their content, so that each is asked for once."""
+    content = blake2b(digest_size=_NAME_BYTES)
+    for path in sorted(STATIC.rglob("*.*")):
+        content.update(path.read_bytes())
+    return f"{FILES}/{content.hexdigest()}"
+
+
+@cache
+def _page() -> str:
+    text = (STATIC / "index.html").read_text(encoding="utf-8")
+    return text.replace(f'"{FILES}/', f'"{kept_files()}/')
+
+
 async def index(_request: Request) -> Response:
     """The page."""
-    return FileResponse(INDEX, media_type="text/html")
+    return HTMLResponse(_page())
 
 
 async def nothing(_request: Request, _exc: Exception) -> Response:

@@ -64,10 +64,11 @@ def application(settings: Settings, door: Door, events: Events) -> ASGIApp:
         Route(path, desk.endpoint(answer, slow=True), methods=["POST"]) for path, answer in CHANGES.items()
     ]
     routes.append(Route("/api/events", events.endpoint))
-    routes.append(Mount("/static", StaticFiles(directory=pages.STATIC)))
+    files = StaticFiles(directory=pages.STATIC)
+    routes += [Mount(path, files) for path in (pages.kept_files(), pages.FILES)]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
     app.router.redirect_slashes = False
-    return Headed(Gate(_AsSent(app), door))
+    return Headed(Gate(_AsSent(app), door), pages.kept_files())
 
 
 async def _refused(request: Request, exc: Exception) -> Response:
