@@ -173,7 +173,7 @@ def _database(said: str | os.PathLike[str] | None) -> Path:
 
 
 _READ: Final[Mapping[str, Callable[[Layers], object]]] = {
-    "spool_max_bytes": lambda found: found.number("spool_max_bytes", int, 1024 * MIB, minimum=MIB),
+    "spool_max_bytes": lambda found: found.size("spool_max_bytes", 1024 * MIB, minimum=MIB),
     "force_filesystem": lambda found: found.boolean("force_filesystem", default=False),
     "background": lambda found: found.choice("background", ("process", "thread", "external")),
     "durability": lambda found: found.choice("durability", ("process", "interval", "full")),
@@ -186,7 +186,7 @@ _READ: Final[Mapping[str, Callable[[Layers], object]]] = {
     ),
     "retention_requests": lambda found: found.number("retention_requests", int, None, minimum=1),
     "retention_undelivered": lambda found: found.boolean("retention_undelivered", default=False),
-    "max_db_bytes": lambda found: found.number("max_db_bytes", int, None, minimum=MIB),
+    "max_db_bytes": lambda found: found.size("max_db_bytes", None, minimum=MIB),
     "python": lambda found: found.text("python"),
     "tracer_modules": lambda found: found.modules("tracer_modules"),
     "redaction": lambda found: _redaction(found.file.get("redaction")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,17 @@ class Layers:
             raise ConfigError(f"{name} is {_shown(value)}", hint=hint or _number_hint(kind, minimum))
         return number
 
+    def size(self, key: str, default: int | None, *, minimum: int) -> int | None:
+        """Bytes, as a number or as people write them (`size_bytes`)."""
+        name, value = self.raw(key)
+        if value is None:
+            return default
+        found = size_bytes(value) if isinstance(value, str) else value
+        if not isinstance(found, (int, float)) or isinstance(found, bool) or not minimum <= found < 1 << 63:
+            hint = f"a size of at least {minimum} bytes, for example 500MB or 2GiB"
+            raise ConfigError(f"{name} is {_shown(value)}", hint=hint)
+        return int(found)
+
     def names(self, key: str) -> tuple[str, list[str]]:
         """Where they stand, and the names."""
         name, value = self.raw(key)
@@ -103,6 +115,15 @@ class Layers:
             if not all(part.isidentifier() for part in module.split(".")):
                 raise ConfigError(f"{name} names {module!r}, which is no module", hint=hint)
         return modules
+
+
+def size_bytes(text: str) -> int | None:
+    """``1500000``, ``500MB`` (of 1000), ``2 GiB`` (of 1024), ``1.5k`` in bytes; None for what is no size."""
+    found = _SIZE.fullmatch(text.strip().upper())
+    if found is None:
+        return None
+    factor = (1024 if found[3] else 1000) ** ("KMGT".index(found[2]) + 1 if found[2] else 0)
+    return int(float(found[1]) * factor) if "." in found[1] else int(found[1]) * factor
 
 
 class Mistakes(dict[str, ConfigError]):
@@ -145,6 +166,8 @@ def _number_hint(kind: type[int | float], minimum: float) -> str:
         return f"a whole number of at least {minimum:.0f}"
     return f"a number of at least {minimum:g}"
 
+
+_SIZE: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:([KMGT])(I?)B?|B)?")
 
 _BOOLEANS: Final = {
     "1": True,

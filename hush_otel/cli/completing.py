@@ -55,12 +55,14 @@ tags: Final = facet("tags")
 
 
 def destinations(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Destinations that the database knows."""
-    return _asked(
-        ctx,
-        incomplete,
-        lambda reader: (CompletionItem(row["name"]) for row in reader.each("destination_names")),
-    )
+    """Destinations that the database knows, or the configuration file."""
+
+    def look(reader: Reader) -> Iterable[CompletionItem]:
+        stored = (row["name"] for row in reader.each("destination_names"))
+        configured = survey(_database(ctx)).settings.known_destinations
+        return map(CompletionItem, dict.fromkeys((*stored, *configured)))
+
+    return _asked(ctx, incomplete, look)
 
 
 def _asked(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from hush_otel.errors import ConfigError, HushError
+from hush_otel.layers import size_bytes
 from hush_otel.presentation import moments
 from hush_otel.presentation.filters import STATUSES
 from hush_otel.store.reading import Reader, Row
 
 from . import completing
-
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B)?")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,11 +82,10 @@ def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int
     """
     if value is None:
         return None
-    found = _SIZE.fullmatch(value.strip().upper())
+    found = size_bytes(value)
     if found is None:
         raise click.BadParameter(f"{value!r} is no size (500MB, 2GiB, or a number of bytes)")
-    base = 1024 if found[3] else 1000
-    return int(float(found[1]) * base ** ("KMGT".index(found[2]) + 1 if found[2] else 0))
+    return found
 
 
 def stored_destination(reader: Reader, name: str) -> Row:

@@ -38,6 +38,7 @@ RIGHT: Final = frozenset({"started", "duration", "nodes", "errors", "tokens", "c
 WIDE_ONLY: Final = frozenset({"nodes", "tokens", "cost"})
 NOT_BESIDE_HITS: Final = frozenset({"status", "nodes", "errors", "tokens", "cost"})
 """What gives way to the words that were looked for."""
+FAILED: Final = "failed"
 NARROW_CELLS: Final = 100
 """A terminal below this shows fewer columns, so that an id stays long enough for `show`."""
 
@@ -75,6 +76,10 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
         out.print(_table(requests, narrow=out.width < NARROW_CELLS))
     else:
         click.echo("no requests" + (" match" if filters.chooses else " recorded yet"))
+        if filters.status == FAILED:
+            click.echo(
+                f"{FAILED}: a delivery of it is dead; requests in which a span failed: --errors", err=True
+            )
 
 
 def _add_hits(reader: Reader, words: str, requests: list[dict[str, Any]]) -> None:

@@ -1,8 +1,8 @@
 """The group `hush-otel`, and how every command ends.
 
 Exit codes: 0 done · 1 a HushError, one line on stderr; a ledger that does not balance (`audit`), something to
-hide (`redact`), deliveries that did not arrive (`retry`) · 2 a usage error · 130 interrupted. A closed pipe
-(`hush-otel ls | head`) ends the command without a word.
+hide (`redact`), deliveries that did not arrive (`retry`) · 2 a usage error · 130 interrupted · 141 nobody
+reads any more (`hush-otel ls | head`), without a word.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -50,10 +51,39 @@ COMMANDS: Final = {
 EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
+EXIT_CLOSED_PIPE: Final = 141
+"""128 + SIGPIPE, as of a command that does not catch it."""
+
+
+class _NobodyReadsError(Exception):
+    """Standard output is closed."""
+
+
+@contextmanager
+def _closed_pipe_told() -> Iterator[None]:
+    """Without it click and rich end the process, each with a code of its own."""
+    try:
+        yield
+    except BrokenPipeError as exc:
+        raise _NobodyReadsError from exc
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise _NobodyReadsError from exc
+        raise
 
 
 class LazyGroup(click.Group):
     """A group whose subcommands are imported when they are called: `cli/<name>.py` holds `command`."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Options of the group's own may print, too."""
+        with _closed_pipe_told():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """The subcommand."""
+        with _closed_pipe_told():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The names, in the order of `COMMANDS`."""
@@ -123,9 +153,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (_NobodyReadsError, BrokenPipeError):
         _silence_stdout()
-        return EXIT_ERROR
+        return EXIT_CLOSED_PIPE
     return result if isinstance(result, int) else 0
 
 

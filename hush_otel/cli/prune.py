@@ -181,12 +181,12 @@ def _say_what_would_be(found: Estimate, rule: Rule, size_bytes: int, *, as_json:
         print_json(counts | {"size_bytes": size_bytes})
         return
     about = "about " if rule.to_bytes is not None else ""
-    what = f"{text.plural(found.requests, 'request')} of {text.plural(found.spans, 'span')}"
+    what = f"{text.plural(found.requests, 'request')} with {text.plural(found.spans, 'span')}"
     click.echo(f"{about}{what} would be deleted{_kept(found.kept)}")
 
 
 def _what_was_done(done: dict[str, Any], kept: int) -> str:
-    what = f"{text.plural(done['requests'], 'request')} of {text.plural(done['spans'], 'span')}"
+    what = f"{text.plural(done['requests'], 'request')} with {text.plural(done['spans'], 'span')}"
     return f"{what} deleted{_kept(kept)}; the database has {text.size(done['size_bytes'])} now"
 
 

@@ -178,7 +178,7 @@ def _say_what_would_be(totals: Row, name: str, *, again: bool, as_json: bool) ->
         f", {totals['asked']:,} of them go to {text.clean(name, limit=60)} already" if totals["asked"] else ""
     )
     click.echo(
-        f"{text.plural(totals['requests'], 'request')} of {text.plural(totals['spans'], 'span')}{there}"
+        f"{text.plural(totals['requests'], 'request')} with {text.plural(totals['spans'], 'span')}{there}"
     )
 
 
@@ -186,7 +186,7 @@ def _what_was_done(done: dict[str, int], paused: str | None, name: str) -> str:
     where = text.clean(name, limit=60)
     skipped = f"; {text.plural(done['skipped'], 'request')} left out" if done["skipped"] else ""
     waits = f"; it is paused: {text.clean(paused)}" if paused else ""
-    queued = f"{text.plural(done['requests'], 'request')} of {text.plural(done['spans'], 'span')}"
+    queued = f"{text.plural(done['requests'], 'request')} with {text.plural(done['spans'], 'span')}"
     return f"{queued} queued for {where}{skipped}{waits}"
 
 

@@ -52,14 +52,14 @@ def command(
         click.echo("no requests in that time")
     else:
         out = console()
-        for name, figures in found.items():
-            if figures["rows"]:
-                _render(out, name, figures)
+        there = [(name, figures) for name, figures in found.items() if figures["rows"]]
+        for index, (name, figures) in enumerate(there):
+            if index:
+                out.print()
+            _render(out, name, figures)
 
 
 def _render(out: Console, name: str, figures: dict[str, Any]) -> None:
-    if out.is_terminal:
-        out.print()
     table = plain_table()
     columns = _columns(narrow=out.width < NARROW_CELLS)
     table.add_column(name)

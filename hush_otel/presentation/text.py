@@ -74,8 +74,9 @@ def duration(ms: object) -> str:
     value = number(ms)
     if value is None:
         return DASH
-    if value < 0:
+    if round(value * 1000) < 0:
         return f"-{duration(-value)}"
+    value = abs(value)  # -0.0, and what rounds to it
     if value < 1:
         return f"{value * 1000:.0f} µs"
     if value < SECONDS_FROM_MS:

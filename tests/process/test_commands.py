@@ -104,10 +104,10 @@ def test_replay_sends_history_in_spite_of_kills(bench: Bench) -> None:
         bench.kill_owner()
         said = replay.read_all(60.0).decode()
         assert replay.wait() == 0
-        assert said.startswith("1,501 requests of 1,501 spans queued for later")
+        assert said.startswith("1,501 requests with 1,501 spans queued for later")
         again = command(bench, "replay", "--since", "1d", "--to", "later", "--wait")
         assert again.startswith(
-            "0 requests of 0 spans queued for later; 1,501 requests left out\nall settled"
+            "0 requests with 0 spans queued for later; 1,501 requests left out\nall settled"
         )
         stored = {(t, s) for t, s in bench.rows("SELECT trace_id, span_id FROM spans")}
         eventually(

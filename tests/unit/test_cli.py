@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -100,6 +101,16 @@ def test_ls_filters_and_limits(db: Path) -> None:
         objects = [json.loads(line) for line in run(db, "ls", "--json", *args).stdout.splitlines()]
         assert [one["request_id"] for one in objects] == found
     assert run(db, "ls", "--status", "stored").stdout == "no requests match\n"
+
+
+def test_whoever_looks_for_failed_requests_is_told_of_errors(tmp_path: Path) -> None:
+    """`failed` is said of deliveries; a step that failed is found otherwise. Not where something is found."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        rows.request("r1", error_count=1)
+    found = run(tmp_path / "traces.db", "ls", "--status", "failed")
+    assert found.stdout == "no requests match\n"
+    assert found.stderr == "failed: a delivery of it is dead; requests in which a span failed: --errors\n"
+    assert run(tmp_path / "traces.db", "ls", "--status", "pending").stderr == ""
 
 
 def test_ls_json_has_the_columns_of_the_view(db: Path) -> None:
@@ -500,14 +511,17 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
         n = rows.request("big")
         for span_id in range(1, 3001):
             rows.span(n, span_id)
-    for args in (["show", "big", "--json"], ["show", "big"], ["ls"], ["ls", "--json"]):
+    for args in (
+        *(["show", "big", "--json"], ["show", "big"], ["show", "big", "--io"], ["ls"], ["ls", "--json"]),
+        *(["status"], ["share", "big", "-"], ["export", "-"], ["--help"]),
+    ):
         command = [sys.executable, "-m", "hush_otel", "--db", str(tmp_path / "traces.db"), *args]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             assert child.stdout is not None
             assert child.stderr is not None
             child.stdout.close()
             assert child.stderr.read() == b""
-        assert child.returncode in {0, 1}
+        assert child.returncode == 128 + signal.SIGPIPE, args
 
 
 def test_narrow_encoding_shows_question_marks(db: Path) -> None:

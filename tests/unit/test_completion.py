@@ -75,6 +75,19 @@ def test_from_the_database(db: Path, args: tuple[str, ...], expected: list[str])
     assert completed("--db", str(db), *args) == expected
 
 
+@pytest.mark.parametrize("command", ["explain", "replay"])
+def test_destinations_are_those_of_the_configuration_file_too(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Each once; a mistake in one of them hides no other."""
+    config = tmp_path / "hush.toml"
+    config.write_text(
+        '[destination.phoenix]\ntype = "phoenix"\n[destination.archive]\ntype = "file"\npath = "/x"\n[destination.odd]\n'
+    )
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    assert completed("--db", str(db), command, "--to", "") == ["phoenix", "archive"]
+
+
 def test_the_database_may_be_said_after_the_command(db: Path) -> None:
     """As on the command line."""
     assert completed("show", "--db", str(db), "run-1") == ["run-1"]

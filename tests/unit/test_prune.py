@@ -61,12 +61,12 @@ def test_by_age(owner: Owner, settings: Settings) -> None:
     args = ("prune", "--older-than", "10d")
     would = ask(owner, *args, "--dry-run")
     assert would.stdout == (
-        "8 requests of 16 spans would be deleted; 2 requests stay, not delivered (--undelivered)\n"
+        "8 requests with 16 spans would be deleted; 2 requests stay, not delivered (--undelivered)\n"
     )
     assert len(request_ids(settings.db_path)) == 20
     did = ask(owner, *args)
     assert did.stdout.startswith(
-        "8 requests of 16 spans deleted; 2 requests stay, not delivered (--undelivered); the database has "
+        "8 requests with 16 spans deleted; 2 requests stay, not delivered (--undelivered); the database has "
     )
     assert request_ids(settings.db_path) == left(10)
     assert balanced(settings).received.pruned == 16

@@ -71,14 +71,14 @@ def test_history_goes_to_a_destination_that_came_later(
         done = ask(owner, "replay", "--since", "1h", "--to", "later", "--wait")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == [
-            "5 requests of 10 spans queued for later",
+            "5 requests with 10 spans queued for later",
             "all settled; `hush-otel deliveries` lists what was refused",
         ]
         assert names(receiver) == EVERYTHING
         ids = {(span.trace_id, span.span_id) for span in receiver.spans()}
         assert ids == set(rows(settings.db_path, "SELECT trace_id, span_id FROM spans"))
         done = ask(owner, "replay", "--since", "all", "--to", "later")
-        assert done.stdout == "0 requests of 0 spans queued for later; 5 requests left out\n"
+        assert done.stdout == "0 requests with 0 spans queued for later; 5 requests left out\n"
         delivered(owner)
         assert names(receiver) == EVERYTHING
         assert audit.collect(settings).balanced
@@ -140,7 +140,7 @@ def test_a_replay_that_was_interrupted_is_resumed(
         ask(owner, "replay", "--since", "all", "--to", "later", "--workflow", "b")
         delivered(owner)
         done = ask(owner, "replay", "--since", "all", "--to", "later")
-        assert done.stdout == "4 requests of 8 spans queued for later; 1 request left out\n"
+        assert done.stdout == "4 requests with 8 spans queued for later; 1 request left out\n"
         delivered(owner)
         assert names(receiver) == EVERYTHING
 
@@ -170,7 +170,7 @@ def test_a_request_that_runs_is_sent_when_it_is_complete(
     with owning(settings) as owner:
         owner.drain()
         done = ask(owner, "replay", "--since", "all", "--to", "later", "--workflow", "slow")
-        assert done.stdout.startswith("1 request of 0 spans queued")
+        assert done.stdout.startswith("1 request with 0 spans queued")
         delivered(owner)
         assert names(receiver) == {}
         span.end()
@@ -189,7 +189,7 @@ def test_a_destination_that_only_the_database_knows(
         delivered(owner)
         ((name,),) = rows(settings.db_path, "SELECT name FROM hush_destinations")
         done = ask(owner, "replay", "--since", "all", "--to", name)
-        assert done.stdout == f"4 requests of 8 spans queued for {name}; 1 request left out\n"
+        assert done.stdout == f"4 requests with 8 spans queued for {name}; 1 request left out\n"
         delivered(owner)
     spans = (tmp_path / "x.jsonl").read_text()
     assert spans.count('"spanId"') == 10

@@ -44,12 +44,12 @@ def run(db: Path, *args: str) -> str:
 
 
 def test_stats_by_all_three(db: Path) -> None:
-    """A table each, heads first, every row on one line without blanks at its end."""
+    """A table each, a blank line between them, heads first, every row on one line without blanks at its end."""
     out = run(db, "stats", "--since", "2000-01-01")
     lines = out.splitlines()
-    heads = [line.split()[0] for line in lines]
-    assert heads[:3] + heads[4:5] == ["workflow", "answer", "model", "day"]
-    assert heads[3] == f"red↵line{'x' * 51}…"
+    heads = [line.partition(" ")[0] for line in lines]
+    assert heads[:4] + heads[5:7] == ["workflow", "answer", "", "model", "", "day"]
+    assert heads[4] == f"red↵line{'x' * 51}…"
     assert lines[1].split()[1:6] == ["2", "1", "(50%)", "1.24", "s"]
     assert not any(line.endswith(" ") for line in lines)
     assert "\x1b" not in out
