@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from hush_otel.mapping.semconv import NOTHING, Promoted, countable
+from hush_otel.mapping.semconv import MAX_INT, NOTHING, Promoted, countable
 
 from . import search_index
 from .pruning import settle_traces
@@ -237,6 +237,9 @@ def _find_traces(db: sqlite3.Connection, trace_ids: Sequence[bytes]) -> list[tup
     return _find(db, SQL["find_traces"], trace_ids)
 
 
+_TOKENS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
 class RollUp:
     """What one batch adds to one request."""
 
@@ -290,7 +293,10 @@ class RollUp:
 
     def values(self) -> dict[str, Any]:
         """The parameters of the statements `roll_up` and `insert_new_request`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        found = {name: getattr(self, name) for name in self.__slots__}
+        for name in _TOKENS:
+            found[name] = _held(found[name])
+        return found
 
     def add(self, row: SpanRow, *, was_running: bool = False, was_error: bool = False) -> None:
         """A row was inserted, or has replaced the row of a span that ran or was interrupted."""
@@ -363,6 +369,11 @@ class RollUp:
         self.errors += (values[STATUS_CODE] == ERROR) - was_error
         if values[STATUS_CODE] == ERROR and self.error_message is None:
             self.error_message = values[STATUS_MESSAGE] or ""
+
+
+def _held(tokens: int | None) -> int | None:
+    """A sum as a column holds it: absurd counts add up to more than 64 bit."""
+    return tokens if tokens is None else max(-MAX_INT, min(tokens, MAX_INT))
 
 
 def _total_tokens(usage: Promoted) -> int | None:

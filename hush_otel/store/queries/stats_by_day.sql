@@ -1,4 +1,5 @@
 -- For statistics: the newest :limit requests of [:since, :until) by day of local time, with all their durations.
+-- Tokens are summed as REAL: sum() of integers fails beyond 64 bit, which one absurd count is enough for.
 WITH chosen (id, created_at) AS (
     SELECT id, created_at FROM hush_requests
     WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
@@ -12,9 +13,9 @@ SELECT date(coalesce(r.start_ns / 1000000000, r.created_at), 'unixepoch', 'local
        count(*) AS count,
        coalesce(sum(r.error_count > 0), 0) AS error_count,
        json_group_array((r.end_ns - r.start_ns) / 1e6) FILTER (WHERE r.end_ns IS NOT NULL) AS durations_ms,
-       sum(r.prompt_tokens) AS prompt_tokens,
-       sum(r.completion_tokens) AS completion_tokens,
-       sum(r.total_tokens) AS total_tokens,
+       CAST(sum(1.0 * r.prompt_tokens) AS INTEGER) AS prompt_tokens,
+       CAST(sum(1.0 * r.completion_tokens) AS INTEGER) AS completion_tokens,
+       CAST(sum(1.0 * r.total_tokens) AS INTEGER) AS total_tokens,
        sum(r.cost_usd) AS cost_usd,
        sum(r.computed_usd) AS computed_usd
 FROM chosen c

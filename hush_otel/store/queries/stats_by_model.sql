@@ -1,4 +1,5 @@
 -- For statistics: the model calls of the newest :limit requests of [:since, :until) by model, with all their durations.
+-- Tokens are summed as REAL: sum() of integers fails beyond 64 bit, which one absurd count is enough for.
 -- Calls are what mapping/semconv.py `countable` counts; those that only repeat others are left out.
 WITH chosen (id, created_at) AS (
     SELECT id, created_at FROM hush_requests
@@ -13,9 +14,9 @@ SELECT s.model AS key,
        count(*) AS count,
        coalesce(sum(s.status_code = 2), 0) AS error_count,
        json_group_array((s.end_ns - s.start_ns) / 1e6) FILTER (WHERE s.end_ns IS NOT NULL) AS durations_ms,
-       sum(s.prompt_tokens) AS prompt_tokens,
-       sum(s.completion_tokens) AS completion_tokens,
-       sum(coalesce(s.total_tokens, s.prompt_tokens + s.completion_tokens)) AS total_tokens,
+       CAST(sum(1.0 * s.prompt_tokens) AS INTEGER) AS prompt_tokens,
+       CAST(sum(1.0 * s.completion_tokens) AS INTEGER) AS completion_tokens,
+       CAST(sum(1.0 * coalesce(s.total_tokens, s.prompt_tokens + s.completion_tokens)) AS INTEGER) AS total_tokens,
        sum(s.cost_usd) AS cost_usd,
        sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL) AS computed_usd
 FROM chosen c

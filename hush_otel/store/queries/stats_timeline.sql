@@ -1,4 +1,5 @@
 -- For statistics: the newest :limit requests of [:since, :until) over time, in buckets of :bucket_s.
+-- Tokens are summed as REAL: sum() of integers fails beyond 64 bit, which one absurd count is enough for.
 WITH chosen (id, created_at) AS (
     SELECT id, created_at FROM hush_requests
     WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
@@ -11,7 +12,7 @@ WITH chosen (id, created_at) AS (
 SELECT CAST(r.created_at / :bucket_s AS INTEGER) * :bucket_s AS at,
        count(*) AS count,
        coalesce(sum(r.error_count > 0), 0) AS error_count,
-       sum(r.total_tokens) AS total_tokens,
+       CAST(sum(1.0 * r.total_tokens) AS INTEGER) AS total_tokens,
        sum(r.cost_usd) AS cost_usd
 FROM chosen c
 CROSS JOIN hush_requests r ON r.id = c.id

@@ -216,9 +216,9 @@ UPDATE hush_requests AS r SET
     node_count = r.node_count + o.node_count,
     running_count = r.running_count + o.running_count,
     error_count = r.error_count + o.error_count,
-    prompt_tokens = coalesce(r.prompt_tokens + o.prompt_tokens, r.prompt_tokens, o.prompt_tokens),
-    completion_tokens = coalesce(r.completion_tokens + o.completion_tokens, r.completion_tokens, o.completion_tokens),
-    total_tokens = coalesce(r.total_tokens + o.total_tokens, r.total_tokens, o.total_tokens),
+    prompt_tokens = coalesce(min(r.prompt_tokens + o.prompt_tokens, 9223372036854775807), r.prompt_tokens, o.prompt_tokens),
+    completion_tokens = coalesce(min(r.completion_tokens + o.completion_tokens, 9223372036854775807), r.completion_tokens, o.completion_tokens),
+    total_tokens = coalesce(min(r.total_tokens + o.total_tokens, 9223372036854775807), r.total_tokens, o.total_tokens),
     cost_usd = coalesce(r.cost_usd + o.cost_usd, r.cost_usd, o.cost_usd),
     computed_usd = coalesce(r.computed_usd + o.computed_usd, r.computed_usd, o.computed_usd),
     start_ns = coalesce(min(r.start_ns, o.start_ns), r.start_ns, o.start_ns),
@@ -270,14 +270,15 @@ INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at)
 SELECT r.id, ?2, ?3, r.created_at FROM hush_requests r WHERE r.id = ?1
 
 -- name: roll_up
--- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most.
+-- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most. Sums of absurd counts stay at
+-- the largest integer: one more would make them REAL.
 UPDATE hush_requests SET
     node_count = node_count + :nodes,
     running_count = running_count + :running,
     error_count = error_count + :errors,
-    prompt_tokens = coalesce(prompt_tokens + :prompt_tokens, prompt_tokens, :prompt_tokens),
-    completion_tokens = coalesce(completion_tokens + :completion_tokens, completion_tokens, :completion_tokens),
-    total_tokens = coalesce(total_tokens + :total_tokens, total_tokens, :total_tokens),
+    prompt_tokens = coalesce(min(prompt_tokens + :prompt_tokens, 9223372036854775807), prompt_tokens, :prompt_tokens),
+    completion_tokens = coalesce(min(completion_tokens + :completion_tokens, 9223372036854775807), completion_tokens, :completion_tokens),
+    total_tokens = coalesce(min(total_tokens + :total_tokens, 9223372036854775807), total_tokens, :total_tokens),
     cost_usd = coalesce(cost_usd + :cost_usd, cost_usd, :cost_usd),
     computed_usd = coalesce(computed_usd + :computed_usd, computed_usd, :computed_usd),
     start_ns = coalesce(min(start_ns, :start_ns), start_ns, :start_ns),
