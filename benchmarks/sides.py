@@ -30,7 +30,7 @@ RULES: Final = """
 [redaction]
 keys = ["password", "*secret*", "authorization", "*api_key*"]
 """
-"""Four keys and the four ready patterns. The spans hold nothing of that kind: most hold nothing."""
+"""Four keys and the ready patterns. The spans hold nothing of that kind: most hold nothing."""
 
 QUEUE_SPANS: Final = 1_000_000
 """Batch's queue holds all that a benchmark records: what it drops would cost nothing."""

@@ -19,7 +19,7 @@ import msgspec
 
 from .errors import ConfigError
 
-READY: Final = ("email", "card", "bearer", "api_key")
+READY: Final = ("email", "card", "bearer", "api_key", "userinfo")
 """Value patterns that are ready (mapping/patterns.py)."""
 
 DEFAULT_MASK: Final = "[redacted]"

@@ -35,7 +35,7 @@ NAME_CHARS: Final = 60
 )
 @click.option(
     "--redact", is_flag=True,
-    help="Hide e-mail addresses, card numbers, bearer tokens, API keys, and what stands under usual keys.",
+    help="Hide e-mail addresses, card numbers, tokens, API keys, passwords in URLs and under usual keys.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.pass_obj

@@ -204,9 +204,29 @@ def api_key(text: str, _lower: str) -> list[Span]:
     return merged(found) if found else found
 
 
+# ------------------------------------------------------------------ names and passwords in URLs
+
+_USERINFO: Final = re.compile(r"""://((?:[^\s/?#@"'<>\\]*+@)++)""")
+"""RFC 3986, section 3.2.1. A password in which an @ is not encoded goes to the last one before the path."""
+
+
+def userinfo(text: str, _lower: str) -> list[Span]:
+    """What stands between ``://`` and ``@host``: user, password, token."""
+    if "://" not in text or "@" not in text:
+        return []
+    spans = [match.span(1) for match in _USERINFO.finditer(text)]
+    return [(start, at - 1) for start, at in spans if start < at - 1]
+
+
 # ------------------------------------------------------------------ all of them
 
-READY: Final[dict[str, Find]] = {"email": email, "card": card, "bearer": bearer, "api_key": api_key}
+READY: Final[dict[str, Find]] = {
+    "email": email,
+    "card": card,
+    "bearer": bearer,
+    "api_key": api_key,
+    "userinfo": userinfo,
+}
 
 
 def finders(rules: RedactionRules) -> list[tuple[str, Find]]:

@@ -107,6 +107,25 @@ def test_bearer(text: str, hidden: list[str]) -> None:
     assert hits("bearer", text) == hidden
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("GET https://joe:s3cret@db.internal/x", ["joe:s3cret"]),
+        ("postgres://u:p%40@[::1]:5432/db, redis://:pw@cache", ["u:p%40", ":pw"]),
+        ("https://0a1b2c@o1.ingest.example.com/4", ["0a1b2c"]),
+        ("amqp://u:a@b@host", ["u:a@b"]),
+        ("'mongodb+srv://u:p@h'", ["u:p"]),
+        ("https://example.com/@ann and https://npm.example/@types/node", []),
+        ("https://example.com?to=a@b and <https://x> a@b", []),
+        ("://@host", []),
+        ("joe:s3cret@db", []),
+    ],
+)
+def test_userinfo(text: str, hidden: list[str]) -> None:
+    """User and password of a URL, whatever its scheme; no @ in its path or query."""
+    assert hits("userinfo", text) == hidden
+
+
 KEYS = [
     "sk-" + A32,
     "sk-proj-" + A32 + "_" + A32,
@@ -205,6 +224,9 @@ HARD = {
     "xox": "xoxb-" * 200,
     "SG": "SG." * 333,
     "quotes": "'\"" * 500,
+    "schemes": "://" * 333,
+    "userinfo": "://" + "a" * 997,
+    "userinfo and at signs": "://" + "a@" * 498,
     "backslashes": "\\" * 1000,
 }
 

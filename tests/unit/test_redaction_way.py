@@ -432,7 +432,7 @@ def test_an_empty_table_hides_what_is_ready(home: Path, monkeypatch: pytest.Monk
     """Turning it on is one line."""
     configure(monkeypatch, home)
     assert Settings.load(home / "t.db").redaction == rules()
-    assert rules().values == ("email", "card", "bearer", "api_key")
+    assert rules().values == ("email", "card", "bearer", "api_key", "userinfo")
 
 
 def test_without_a_table_nothing_is_hidden(home: Path) -> None:

@@ -84,6 +84,7 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "hush.request_id": f"order of {CANARY}",
             "user.id": CANARY,
             "api_key": "canary-under-a-key",
+            "url.full": "postgres://joe:tiger@db/shop",
             bad: bad,
             "input.value": json.dumps({"mail": CANARY, "deep": json.dumps({"card": CARD})}),
             "llm.output_messages.0.message.role": bad,
@@ -173,7 +174,7 @@ def test_the_policy_forbids_everything_but_its_own_style(db: Path) -> None:
 def test_s13_redact_hides_everywhere(db: Path, form: tuple[str, ...]) -> None:
     """A secret planted in every place is in neither form, nor is where the request was sent."""
     out = run(db, "order", "-", "--redact", *form).stdout
-    for secret in (CANARY, "canary", CARD, "4111"):
+    for secret in (CANARY, "canary", CARD, "4111", "joe:tiger"):
         assert secret not in out
     assert "[redacted]" in out
 
