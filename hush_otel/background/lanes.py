@@ -26,6 +26,7 @@ from hush_otel.model import Outcome, SpanData
 from hush_otel.secrets import values_of
 from hush_otel.store.outbox import Delivery, DestinationState
 from hush_otel.store.spans import Batch
+from hush_otel.store.stretches import Stretch
 from hush_otel.store.whole import RequestReader
 
 from .attempt import Attempt, NotTried, Packing, Report, SpansGone
@@ -217,7 +218,11 @@ class Worker:
 
     def _send(self, spans: Sequence[SpanData]) -> Outcome:
         try:
-            return cast("Sender", self._open()).send(spans)
+            if isinstance(spans, Stretch):
+                with _READING:
+                    spans = [*spans]
+            # None: rows that have ended anew since, which a later delivery has.
+            return cast("Sender", self._open()).send(spans) if spans else Outcome()
         except DeliveryError:
             raise
         except Exception as exc:

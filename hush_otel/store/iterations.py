@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,8 @@ from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import AttributeValue, SpanData, SpanFacts
 
 from .outbox import Delivery
-from .spans import SQL, Batch, SpanReader, stored_content
+from .spans import ALL, SQL, Batch, SpanReader, stored_content
+from .stretches import Place
 
 INTERNAL: Final = 1
 """OTLP's span kind."""
@@ -36,13 +37,16 @@ class IterationReader(SpanReader):
 
     def read_batch(self, deliveries: Iterable[Delivery], *, facts: bool = True) -> Batch:
         """As `SpanReader.read_batch`, with iterations, which are made of facts."""
-        batch = super().read_batch(deliveries, facts=facts)
-        if not facts:
-            return batch
         self._begin()
-        for span in batch.spans:
+        return super().read_batch(deliveries, facts=facts)
+
+    def _read(
+        self, numbers: Sequence[int], between: tuple[int, int] = ALL, *, facts: bool
+    ) -> tuple[list[SpanData], list[Place]]:
+        spans, places = super()._read(numbers, between, facts=facts)
+        for span in spans if facts else ():
             self._place(span)
-        return batch
+        return spans, places
 
     def _begin(self) -> None:
         """Trust nothing that was read before."""

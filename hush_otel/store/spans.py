@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,6 +28,7 @@ from hush_otel.model import (
 from .outbox import Delivery
 from .rows import WITH_MEDIA
 from .statements import load_statements
+from .stretches import Place, Stretch
 
 _OWN: Final = (
     "t.trace_id, s.span_id, s.parent_span_id, s.flags, s.trace_state, s.name, s.kind, s.start_ns, s.end_ns, "
@@ -44,6 +45,7 @@ COLUMNS: Final = f"{_OWN}, {_OF_FACTS}"
 SQL: Final = {name: text.replace("{columns}", COLUMNS) for name, text in load_statements("outbox").items()}
 _PLAIN: Final = load_statements("outbox")["spans_of_deliveries"].replace("{columns}", _OWN)
 """Without what only dialects and passes of loops are made of: a third less to read."""
+_PLACES: Final = load_statements("outbox")["spans_of_deliveries"].replace("{columns}", "s.id")
 _FACTS_AT: Final = len(_OWN.split(", "))
 
 
@@ -89,14 +91,20 @@ SHARED_METADATA_CHARS: Final = 4096
 """Of a request's metadata that stands on each of its spans. Longer ones stay on their node alone."""
 
 
+READ_AT_ONCE: Final = 512
+"""Spans of one delivery: as many as fit one request. What has more is read while it is sent."""
+ALL: Final = (0, 2**62)
+"""Before and above every end_seq."""
+
+
 class Batch(NamedTuple):
     """Deliveries' spans, one delivery after the other, each's in the order in which they ended.
 
     `places` says of each span the delivery's number and the row's end_seq.
     """
 
-    spans: list[SpanData]
-    places: list[tuple[int, int]]
+    spans: Sequence[SpanData]
+    places: list[Place]
 
 
 class SpanReader:
@@ -116,22 +124,50 @@ class SpanReader:
 
     def read(self, deliveries: Iterable[Delivery]) -> list[SpanData]:
         """The spans of these deliveries, in the order of a `Batch`."""
-        return self.read_batch(deliveries).spans
+        return [*self.read_batch(deliveries).spans]
 
     def read_batch(self, deliveries: Iterable[Delivery], *, facts: bool = True) -> Batch:
         """Their spans, and where each stands.
+
+        Those of one large delivery are a `Stretch`, which reads by this reader until its next batch.
 
         Args:
             deliveries: Claimed ones.
             facts: Whether `SpanData.facts` are wanted.
         """
-        numbers = {"deliveries": msgspec.json.encode([delivery.id for delivery in deliveries]).decode()}
-        rows = self._connection.execute(SQL["spans_of_deliveries"] if facts else _PLAIN, numbers)
-        batch = Batch([], [])
-        for row in rows:
-            batch.spans.append(self._span(row) if facts else self._made(row, NO_FACTS))
-            batch.places.append(row[-2:])
-        return batch
+        found = [*deliveries]
+        numbers = [delivery.id for delivery in found]
+        if len(found) == 1 and found[0].span_count > READ_AT_ONCE:
+            places = [row[-2:] for row in self._rows(_PLACES, numbers)]
+            return Batch(Stretch(places, partial(self._read_again, facts=facts)), places)
+        spans, places = self._read(numbers, facts=facts)
+        return Batch(spans, places)
+
+    def _read_again(self, places: Sequence[Place], *, facts: bool) -> list[SpanData]:
+        """Those of one delivery; rows that have come between them since belong to a later one."""
+        (number, first), (_, last) = places[0], places[-1]
+        wanted = set(places)
+        spans, found = self._read([number], (first - 1, last), facts=facts)
+        return [span for span, place in zip(spans, found, strict=True) if place in wanted]
+
+    def _read(
+        self, numbers: Sequence[int], between: tuple[int, int] = ALL, *, facts: bool
+    ) -> tuple[list[SpanData], list[Place]]:
+        spans, places = [], []
+        for row in self._rows(SQL["spans_of_deliveries"] if facts else _PLAIN, numbers, between):
+            spans.append(self._span(row) if facts else self._made(row, NO_FACTS))
+            places.append(row[-2:])
+        return spans, places
+
+    def _rows(
+        self, sql: str, numbers: Sequence[int], between: tuple[int, int] = ALL
+    ) -> Iterator[tuple[Any, ...]]:
+        values = {
+            "deliveries": msgspec.json.encode(numbers).decode(),
+            "after": between[0],
+            "upto": between[1],
+        }
+        return self._connection.execute(sql, values)
 
     def _span(self, row: tuple[Any, ...]) -> SpanData:
         facts = self._facts(row[-3], row[0], row[_FACTS_AT:-3])

@@ -204,13 +204,14 @@ UPDATE hush_deliveries SET state = 'pending', next_attempt_at = ? WHERE id = ?
 -- name: spans_of_deliveries
 -- What each of them stands for now: two requests may have become one since it was claimed. CROSS JOIN keeps
 -- the order of the loops: delivery by delivery, the spans of each as they ended. Without a row in
--- request_destinations nothing restricts a delivery to a route.
+-- request_destinations nothing restricts a delivery to a route. Of a large one a stretch: above :after, up to :upto.
 SELECT {columns}, r.request_id, d.id, s.end_seq
 FROM json_each(:deliveries) j
 CROSS JOIN hush_deliveries d ON d.id = j.value
 CROSS JOIN hush_requests r ON r.id = d.request
 LEFT JOIN hush_request_destinations q ON q.request = d.request AND q.destination = d.destination
-CROSS JOIN hush_spans s ON s.request = d.request AND s.end_seq > d.from_seq AND s.end_seq <= d.to_seq
+CROSS JOIN hush_spans s
+    ON s.request = d.request AND s.end_seq > max(d.from_seq, :after) AND s.end_seq <= min(d.to_seq, :upto)
 CROSS JOIN hush_traces t ON t.id = s.trace
 WHERE (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination))
   AND (d.only_seqs IS NULL OR s.end_seq IN (SELECT value FROM json_each(d.only_seqs)))
