@@ -77,7 +77,7 @@ def print_in_full(out: Console, span: Detail) -> None:
     """All that a span has, nothing cut."""
     pen = Pen(out=out, whole=True)
     out.print(_title(span.columns))
-    out.print(_facts(span.columns))
+    out.print(_facts(span))
     _print_error(pen, span)
     _print_io(pen, span)
     if span.columns["metadata"]:
@@ -149,15 +149,26 @@ def _print_messages(pen: Pen, messages: Iterable[Message]) -> None:
             pen.text(call.arguments, indent=3)
 
 
-def _facts(columns: Mapping[str, Any]) -> Table:
+def _facts(span: Detail) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=2)
     grid.add_column(style="bright_black", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in _fact_rows(columns):
+    for label, value in _fact_rows(span.columns):
         if value:
             grid.add_row("", Text(label), Text(value))
+    for words in _oddities(span):
+        grid.add_row("", Text("odd"), Text(words, style="yellow"))
     return grid
+
+
+def _oddities(span: Detail) -> Iterator[str]:
+    """What an application gave that cannot be, and was kept beside what is shown."""
+    if span.unread:
+        names = ", ".join(text.clean(name, limit=60) for name in span.unread)
+        yield f"{text.plural(len(span.unread), 'value')} could not be read: {names}"
+    if (text.number(span.columns["duration_ms"]) or 0.0) < 0:
+        yield "its duration is negative"
 
 
 def _fact_rows(columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

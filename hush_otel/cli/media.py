@@ -15,6 +15,8 @@ from hush_otel.store.reading import Reader
 from .files import FILE_MODE
 
 DIRECTORY_MODE: Final = 0o700
+MOST_MISSING: Final = 5
+"""Named in one line."""
 
 
 def summary(reader: Reader, request_id: str) -> str:
@@ -24,6 +26,19 @@ def summary(reader: Reader, request_id: str) -> str:
         return ""
     size = text.size(sum(row["size"] for row in found))
     return f"{text.plural(len(found), 'file')}, {size} (--save-media DIR)"
+
+
+def missing(reader: Reader, request_id: str) -> str:
+    """Names of those that could not be taken, and why; empty when there are none."""
+    found = reader.rows("missing_media", request_id=request_id, limit=MOST_MISSING + 1)
+    if not found:
+        return ""
+    said = [
+        f"{text.clean(row['name'] or 'one without a name', limit=60)} ({text.clean(row['why'])})"
+        for row in found
+    ]
+    more = len(said) > MOST_MISSING
+    return ", ".join(said[:MOST_MISSING]) + (" and more" if more else "")
 
 
 def saved(reader: Reader, request_id: str, directory: Path) -> Iterator[Path]:
@@ -39,7 +54,7 @@ def saved(reader: Reader, request_id: str, directory: Path) -> Iterator[Path]:
     """
     found = reader.rows("request_media", request_id=request_id)
     if not found:
-        raise HushError(f"{request_id} has no attachments", hint="show --json says why one is missing")
+        raise HushError(f"{request_id} has no attachments", hint="show says why one is missing")
     try:
         directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         for row in found:

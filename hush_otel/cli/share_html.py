@@ -74,7 +74,7 @@ def _facts(request: Mapping[str, Any]) -> Iterator[str]:
         ("models", ", ".join(request["models"])),
         ("user", request["user_id"]),
         ("session", request["session_id"]),
-        ("tags", request["tags"]),
+        ("tags", text.tags(request["tags"])),
         ("error", request["error_message"]),
     ):
         if value:

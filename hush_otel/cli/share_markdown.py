@@ -47,6 +47,7 @@ def _facts(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "models", ", ".join(map(_code, request["models"]))
     yield "user", _code(request["user_id"])
     yield "session", _code(request["session_id"])
+    yield "tags", _code(text.tags(request["tags"]))
     yield "error", _code(request["error_message"])
 
 

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hush_otel.destination_tables import BARE_TYPES
 from hush_otel.errors import HushError
+from hush_otel.options import EXPORTER
 from hush_otel.presentation import text
 from hush_otel.presentation.detail import detail
 from hush_otel.presentation.listing import shown
@@ -25,7 +27,7 @@ from hush_otel.store.reading import Reader, Row, find_request
 
 from .completing import request_ids
 from .contents import print_in_full, print_io
-from .media import saved, summary
+from .media import missing, saved, summary
 from .output import STATUS_STYLES, awaits_spans, console, print_json, program, to_json, totals
 from .reading import settings_to_read
 from .tree import SpanTree, walk
@@ -127,7 +129,7 @@ def render(out: Console, reader: Reader, request_id: str) -> None:
     if request is None:  # deleted between finding and reading, where there is no snapshot
         return
     out.print(_title(request))
-    out.print(_facts(request, summary(reader, request_id)))
+    out.print(_facts(request, summary(reader, request_id), missing(reader, request_id)))
     deliveries = reader.rows("request_deliveries", request_id=request_id)
     if deliveries:
         out.print(_deliveries(deliveries))
@@ -163,11 +165,12 @@ def _title(request: Row) -> Text:
     return title
 
 
-def _facts(request: Row, media: str) -> Table:
+def _facts(request: Row, media: str, missing_media: str) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bright_black", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value, style in (*_fact_rows(request), ("media", media, "")):
+    files = ("media", media, ""), ("missing", missing_media, "yellow")
+    for label, value, style in (*_fact_rows(request), *files):
         if value:
             grid.add_row(Text(label), Text(value, style=style))
     return grid
@@ -176,8 +179,9 @@ def _facts(request: Row, media: str) -> Table:
 def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
     yield "started", _started(request), ""
     yield "totals", totals(dict(request)), ""
-    for label, column in (("user", "user_id"), ("session", "session_id"), ("tags", "tags")):
+    for label, column in (("user", "user_id"), ("session", "session_id")):
         yield label, text.clean(request[column]) if request[column] is not None else "", ""
+    yield "tags", text.clean(text.tags(request["tags"]), limit=1000), ""
     if request["trace_id"] != request["request_id"]:
         yield "trace", text.clean(request["trace_id"] or ""), ""
     yield "error", text.clean(request["error_message"] or "", limit=1000), "red"
@@ -206,10 +210,22 @@ def _deliveries(deliveries: list[Row]) -> Table:
             Text(text.clean(row["state"]), style=STATUS_STYLES.get(row["state"], "")),
             Text(f"{text.plural(row['span_count'], 'span')}{rejected}"),
             Text(text.plural(row["attempts"], "attempt"), style="bright_black"),
-            Text(text.clean(row["last_error"] or "", limit=300), style="red"),
+            Text(text.clean(row["last_error"], limit=300), style="red")
+            if row["last_error"]
+            else _unknown(row),
         )
         before = label
     return grid
+
+
+def _unknown(row: Row) -> Text:
+    """What is known before the first attempt: a mark may name a type that nothing here has."""
+    kind = row["type"]
+    ours = kind in BARE_TYPES or kind == "file" or kind.startswith(EXPORTER)
+    if ours or row["state"] != "pending" or row["attempts"]:
+        return Text()
+    words = f"{text.clean(kind, limit=60)!r} is no type of hush-otel's: a tracer of yours must have this name"
+    return Text(words, style="yellow")
 
 
 def _destination(row: Row) -> Text:

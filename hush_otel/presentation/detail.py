@@ -46,6 +46,7 @@ class ExceptionSeen(NamedTuple):
         return ": ".join(filter(None, (self.type, self.message)))
 
 
+INVALID: Final = "hush.invalid."
 EXCEPTION: Final = ("type", "message", "stacktrace")
 
 
@@ -85,6 +86,11 @@ class Detail:
             or self.conversation
             or (self.input, self.output) != (None, None)
         )
+
+    @property
+    def unread(self) -> list[str]:
+        """Fields of a node trace in which the application gave what cannot be one (`mapping.nodes`)."""
+        return [key.removeprefix(INVALID) for key in self.attributes if key.startswith(INVALID)]
 
     @property
     def exceptions(self) -> list[ExceptionSeen]:

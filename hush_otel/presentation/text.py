@@ -35,6 +35,11 @@ _INVISIBLE: Final = re.compile(
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
+_ESCAPE: Final = re.compile(
+    r"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})"
+)
+"""Of JSON: an escaped backslash, which is none; a pair of surrogates; one unit."""
+
 _GENERATED: Final = re.compile("#[0-9a-f]{8}$")
 
 
@@ -129,6 +134,16 @@ def count(value: object) -> str:
     return "" if whole is None else f"{whole:.0f}"
 
 
+def tags(value: object) -> str:
+    """A JSON list of texts as words: ``prod, eu``; empty for none."""
+    if value is None:
+        return ""
+    try:
+        return ", ".join(msgspec.json.decode(str(value), type=list[str]))
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return str(value)
+
+
 def size(n_bytes: int) -> str:
     """Bytes for people: ``512 B``, ``1.5 MiB``."""
     if n_bytes < KIB:
@@ -168,12 +183,27 @@ def lines(value: str, *, keep_end: bool = False) -> list[str]:
     return [_INVISIBLE.sub("", line.replace("\t", "    ")) for line in found]
 
 
+def _unescaped(match: re.Match[str]) -> str:
+    """A letter, or the escape as it is."""
+    units = bytes.fromhex("".join(filter(None, match.groups())))
+    letter = units.decode("utf-16-be", "replace")
+    seen = (
+        letter.isprintable() and not letter.isascii() and letter != "\ufffd" and not _INVISIBLE.match(letter)
+    )
+    return letter if seen else match[0]
+
+
 def readable(value: str) -> str:
-    """JSON indented, a text in quotes without them; any other text as it is."""
+    """JSON indented, a text in quotes without them; any other text as it is.
+
+    Letters that are escaped without need are written as such; what `lines` would remove stays escaped.
+    """
     begins = value.lstrip()[:1]
     try:
         if begins == '"':
             return msgspec.json.decode(value, type=str)
-        return msgspec.json.format(value, indent=2) if begins in {"{", "["} else value
+        return (
+            _ESCAPE.sub(_unescaped, msgspec.json.format(value, indent=2)) if begins in {"{", "["} else value
+        )
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return value

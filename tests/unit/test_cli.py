@@ -286,6 +286,19 @@ def test_show_says_where_a_generated_name_leads(troubled: Path) -> None:
     assert "http://***@lab:4318" in {one["target"] for one in document["deliveries"]}
 
 
+def test_show_says_of_a_mark_with_a_type_that_nothing_here_has(tmp_path: Path) -> None:
+    """While nobody has tried to send it; afterwards the error says so."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        for name, kind, attempts in (("new", "Nobdy", 0), ("tried", "Nobdy", 1), ("known", "otlp", 0)):
+            request = rows.request(name, tags='["pro\u00df","b"]')
+            rows.span(request, request, name="answer")
+            rows.delivery(request, rows.destination(name, type=kind), "pending", attempts=attempts)
+    words = "'Nobdy' is no type of hush-otel's: a tracer of yours must have this name"
+    shown = {name: run(tmp_path / "traces.db", "show", name).stdout for name in ("new", "tried", "known")}
+    assert [name for name, out in shown.items() if words in out] == ["new"]
+    assert "tags     pro\u00df, b\n" in shown["new"]
+
+
 def test_show_gives_a_node_the_time_between_its_times(tmp_path: Path) -> None:
     """A node trace without a duration and with both times has one in the tree; without them it has none."""
     with StoreRows(tmp_path / "traces.db") as rows:

@@ -412,6 +412,19 @@ def test_show_gives_the_bytes_back(app: App, tmp_path: Path) -> None:
     assert "2 files" in show(app).output
 
 
+def test_show_says_what_is_missing_and_why(app: App, tmp_path: Path) -> None:
+    """By name; in a text that lies apart, too; no more of them than fit into a line."""
+    gone = {"path": str(tmp_path / "gone"), "name": "chart"}
+    record(app, output={MEDIA_KEY: [gone, {"bytes": b"x"}]})
+    assert "missing  chart (cannot be read: No such file or directory)" in show(app).output
+    assert "1 file, 1 B" in show(app).output
+    many = {f"{'long ' * 20}{n}": {"path": str(tmp_path / "gone")} for n in range(MAX_FILES)}
+    record(app, output={MEDIA_KEY: many}, name="b")
+    (line,) = [line for line in show(app).output.splitlines() if line.startswith("missing")]
+    assert line.count("cannot be read") == 5
+    assert line.endswith(" and more")
+
+
 def test_show_says_when_there_are_none(app: App, tmp_path: Path) -> None:
     """And makes no directory."""
     record(app)

@@ -104,6 +104,10 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows.span(
             rows.request("long"), 21, name="step", attributes=json.dumps({"input.value": "word " * 2_000})
         )
+        tagged = rows.request("tagged", tags=json.dumps(["pro\u00df", "eu"]))
+        rows.span(
+            tagged, 31, name="step", attributes=json.dumps({"input.value": json.dumps({"at": "Stra\u00dfe"})})
+        )
         request = rows.request("deep")
         for n in range(DEEP):
             rows.span(request, 100 + n, 99 + n if n else None, name="step")
@@ -265,6 +269,14 @@ def test_markdown_holds_what_a_model_needs(db: Path) -> None:
     assert "✓ step  12.3 ms" in out
     assert "… of 10,000 characters" in out
     assert len(out) < 5_000
+
+
+@pytest.mark.parametrize("form", ["--html", "--markdown"])
+def test_tags_are_words_and_letters_are_letters(db: Path, form: str) -> None:
+    """No JSON where people read, no escapes in it where there need be none."""
+    out = run(db, "tagged", "-", form).stdout
+    assert "pro\u00df, eu" in out
+    assert "Stra\u00dfe" in out
 
 
 def test_long_texts_are_cut_in_html(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:

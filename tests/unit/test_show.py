@@ -71,7 +71,9 @@ def db(tmp_path: Path) -> Path:
                 failed, n, name=name, status_code=2, status_message=message,
                 events=json.dumps([event] if exception else []),
             )  # fmt: skip
-        rows.span(failed, 14, name="fine")
+        odd = {"hush.invalid.start_time": "yesterday", "hush.invalid.end_time": "tomorrow"}
+        given = {"node_name": "fine", "parent_name": None, "duration_ms": -5.0}
+        rows.span(failed, 14, name="fine", node=json.dumps(given), attributes=json.dumps(odd))
     return path
 
 
@@ -168,6 +170,14 @@ def test_several_nodes_in_the_order_of_execution(db: Path) -> None:
     assert found[0]["resource"] == {"service.name": "shop"}
 
 
+def test_values_that_could_not_be_read_are_named(db: Path) -> None:
+    """An application gave them; what stands in their place is a guess."""
+    out = run(db, "failed", "--node", "fine").stdout
+    assert "    odd    2 values could not be read: start_time, end_time\n" in out
+    assert "    odd    its duration is negative\n" in out
+    assert "could not be read" not in run(db, "failed", "--node", "same").stdout
+
+
 def test_a_node_that_is_not_there(db: Path) -> None:
     """The message lists those that are."""
     with pytest.raises(Exception, match=r"no node 'nobody' in r1 .there are root, chat, step, long, a"):
@@ -252,6 +262,8 @@ def test_bars_stand_in_a_wide_terminal_and_not_in_a_pipe(db: Path) -> None:
         ('{"a":1}', '{\n  "a": 1\n}'),
         ("[oops", "[oops"),
         ('"x"', "x"),
+        (r'{"a":"\u00dc \ud83d\ude00 \\u00dc"}', '{\n  "a": "Ü 😀 \\\\u00dc"\n}'),
+        (r'["\u202e\u0007\u2028\u0022"]', '[\n  "\\u202e\\u0007\\u2028\\u0022"\n]'),
         ('"x" or "y"', '"x" or "y"'),
         ("3", "3"),
         ("", ""),
