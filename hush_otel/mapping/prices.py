@@ -6,9 +6,9 @@ The table is that of genai-prices (MIT, its text in genai_prices.LICENSE), taken
 when the first call asks for a price. The rules are genai-prices', too: how providers and models are
 found (here), and what their prices mean (`tariff`).
 
-What is unknown stays unknown: no price where the provider or model is, where a count is missing, or where the
-parts exceed the whole. Prices of what spans do not count (searches, batches, hour-long caches) are left out,
-so that a computed cost is an estimate; `cost_source` says of which table, date and model.
+What is unknown stays unknown: no price where the provider or model is, where a count is missing or negative,
+or where the parts exceed the whole. Prices of what spans do not count (searches, batches, hour-long caches)
+are left out, so that a computed cost is an estimate; `cost_source` says of which table, date and model.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def cost_of(promoted: Promoted, attributes: Mapping[str, AttributeValue], start_
     prompt, completion = promoted.prompt_tokens, promoted.completion_tokens
     if completion is None and promoted.node_type == "embedding":
         completion = 0
-    if prompt is None or completion is None or not promoted.model:
+    if prompt is None or completion is None or min(prompt, completion) < 0 or not promoted.model:
         return None
     usage = usage_of(attributes)
     tariff = _tariff_of(usage, promoted.model)

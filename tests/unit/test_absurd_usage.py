@@ -54,3 +54,19 @@ def test_statistics_add_them_up(app: App, capsys: pytest.CaptureFixture[str], by
     assert main(["--db", str(app.db_path), "stats", "--by", by, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)[by]["rows"]
     assert {row["prompt_tokens"], row["completion_tokens"], row["total_tokens"]} == {MOST}
+
+
+@pytest.mark.parametrize(("prompt", "completion"), [(-1000, 10), (10, -1000), (-1, -1)])
+def test_a_negative_count_has_no_price(app: App, prompt: int, completion: int) -> None:
+    """A node keeps what it was given; nobody is paid for it, and nothing is earned."""
+    nothing = (None,) * 7
+    app.store.insert_node_trace(
+        *("r", "flow", "flow", None, *nothing),
+        model="gpt-4o",
+        node_type="llm",
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+    )
+    app.drain()
+    (node,) = dicts(app.db_path, "SELECT prompt_tokens, completion_tokens, cost_usd FROM node_traces")
+    assert tuple(node.values()) == (prompt, completion, None)
