@@ -306,6 +306,14 @@ def test_mlflow_inputs_and_outputs_are_values() -> None:
     assert sent("mlflow", SAMPLES["genai: tool"])["mlflow.spanOutputs"] == "31 degrees"
 
 
+@pytest.mark.parametrize("text", ["1.10", "null", "true", " 12 ", "[1]"])
+def test_mlflow_a_text_stays_one(text: str) -> None:
+    """What a model has answered is no number, and is not lost, because it reads like JSON."""
+    plain = {"input.mime_type": "text/plain", "output.mime_type": "text/plain"}
+    found = sent("mlflow", span("x", {"input.value": text, "output.value": text} | plain))
+    assert (found["mlflow.spanInputs"], found["mlflow.spanOutputs"]) == (text, text)
+
+
 def test_mlflow_usage_and_cost_are_maps() -> None:
     """An OTLP kvlist each."""
     found = sent("mlflow", SAMPLES["node: model call"])

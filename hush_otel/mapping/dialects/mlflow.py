@@ -37,8 +37,8 @@ def mlflow(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     images = images_of(span) if meaning.kind == "llm" else Images([], [])
     found: dict[str, Any] = {
         "mlflow.spanType": TYPES.get(meaning.kind),
-        "mlflow.spanInputs": in_chat(_value(meaning.input), images.input, "user"),
-        "mlflow.spanOutputs": in_chat(_value(meaning.output), images.output, "assistant"),
+        "mlflow.spanInputs": in_chat(_value(span, "input", meaning.input), images.input, "user"),
+        "mlflow.spanOutputs": in_chat(_value(span, "output", meaning.output), images.output, "assistant"),
         **_call(meaning),
         "user.id": meaning.user_id,
         "session.id": meaning.session_id,
@@ -48,8 +48,11 @@ def mlflow(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _value(text: str | None) -> Any:
-    return None if text is None else parsed(text)
+def _value(span: SpanData, side: str, text: str | None) -> Any:
+    """What a text holds, unless it says that it is no more than text: an answer ``1.10`` is no number."""
+    if text is None or span.attributes.get(f"{side}.mime_type") == "text/plain":
+        return text
+    return parsed(text)
 
 
 def _call(meaning: Meaning) -> dict[str, Any]:
