@@ -98,7 +98,7 @@ def _place_nodes(db: sqlite3.Connection, request: int) -> None:
     changes = []
     for number, span_id, parent, _, _, _, end_seq in rows:
         new_parent, flagged = parents[span_id]
-        if end_seq > sent and new_parent != parent:
+        if end_seq > sent and (flagged or new_parent != parent):
             changes.append((new_parent, flagged, number))
     db.executemany(SQL["set_parent"], changes)
 

@@ -107,6 +107,16 @@ def test_a_node_that_is_its_own_parent(app: App) -> None:
     assert parents(app) == {"flow": None, "a": "flow"}
 
 
+def test_an_orphan_of_a_request_without_a_root_is_flagged(app: App) -> None:
+    """There is nothing to hang it under: it has no parent, and says so. What is below it has one, and does not."""
+    node(app, "flow.loop.step", "flow.loop", None, 2)
+    node(app, "flow.loop", "flow", None, 1)
+    flagged = {
+        span["name"]: any(one["key"] == "hush.orphan" for one in span["attributes"]) for span in deliver(app)
+    }
+    assert flagged == {"loop": True, "step": False}
+
+
 def test_nodes_of_one_name_are_kept_apart(app: App) -> None:
     """Each occurrence is a span of its own; children belong to the one that was running."""
     node(app, "flow", None)
