@@ -14,6 +14,7 @@ from test_iterations import loop
 from hush_otel.cli.main import main
 from hush_otel.mapping.dialects.catalogue import dialect_named, translated
 from hush_otel.mapping.dialects.remarks import Remark, remarks
+from hush_otel.model import SpanFacts
 from hush_otel.presets import PRESETS
 
 
@@ -215,6 +216,14 @@ def test_a_usage_that_an_author_set_on_an_agent_is_remarked() -> None:
         },
     )
     assert [one.kind for one in noted("langfuse", one)] == ["double"]
+
+
+def test_a_usage_of_langfuses_own_that_repeats_calls_is_remarked() -> None:
+    """Langfuse's SDK around an instrumented client: it stands there under no other key."""
+    details = {"langfuse.observation.usage_details": '{"input":5}'}
+    one = span("ask", {"langfuse.observation.type": "generation"} | details)
+    one.facts = SpanFacts(node_type="llm", prompt_tokens=5, repeats=True)
+    assert [(one.kind, one.key) for one in noted("langfuse", one)] == [("double", *details)]
 
 
 @pytest.mark.parametrize("value", [b"x", float("nan"), [1.0, float("inf")], {"a": [b"x"]}])

@@ -111,15 +111,17 @@ _READ_BY_LANGFUSE: Final = (
 
 def _doubled(dialect: str, before: SpanData, sent: Mapping[str, AttributeValue]) -> Iterator[Remark]:
     meaning = meaning_of(before)
-    sums = [key for key in before.attributes if key.startswith(_USAGE)]
+    own = _OWN_USAGE.get(dialect)
+    sums = [key for key in before.attributes if key == own or key.startswith(_USAGE)]
     if meaning.counts or not sums:
         return
-    own = _OWN_USAGE.get(dialect)
     if own is not None and sent.get(own) in _EMPTY:
         return
     if own is not None:
         yield Remark(
-            "double", own, "this usage was set on a span that is no model call: it is added to its calls'"
+            "double",
+            own,
+            "this usage was set on a span that is no model call, or repeats one: it is added to its calls'",
         )
     else:
         yield Remark(
