@@ -94,12 +94,18 @@ def _span(line: Line, span: Detail | None, scale: Scale | None) -> Iterator[str]
         f'<span class="name">{"<i></i>" * depth}<b title="{status}">{mark}</b> {_escaped(row["name"])}'
         f"{context}</span>"
         f"{_bar(row, scale)}<span>{took}</span><span>{tokens}</span>"
-        f"<span>{text.cost(row['cost_usd'], row['cost_source'])}</span></summary>\n"
+        f"<span>{text.cost(row['cost_usd'], row['cost_source'])}</span>{_model(row)}</summary>\n"
     )
     if row["error"]:
         yield f'<pre class="words">{_lines(str(row["error"]))}</pre>\n'
     yield from _contents(span) if span is not None else ()
     yield "</details>\n"
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Cut where there is no room, whole where the pointer is."""
+    name = _escaped(row["model"]) if row["model"] else ""
+    return f'<span class="model" title="{name}">{name}</span>'
 
 
 def _bar(row: Mapping[str, Any], scale: Scale | None) -> str:

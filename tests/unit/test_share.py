@@ -108,6 +108,9 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows.span(
             tagged, 31, name="step", attributes=json.dumps({"input.value": json.dumps({"at": "Stra\u00dfe"})})
         )
+        calls = rows.request("calls")
+        rows.span(calls, 41, name="root")
+        rows.span(calls, 42, 41, name="chat", model="gpt<4>")
         request = rows.request("deep")
         for n in range(DEEP):
             rows.span(request, 100 + n, 99 + n if n else None, name="step")
@@ -269,6 +272,13 @@ def test_markdown_holds_what_a_model_needs(db: Path) -> None:
     assert "✓ step  12.3 ms" in out
     assert "… of 10,000 characters" in out
     assert len(out) < 5_000
+
+
+def test_html_has_a_column_for_models(db: Path) -> None:
+    """Beside the figures of each call, as text, and whole where it is cut."""
+    html = run(db, "calls", "-").stdout
+    assert '<span class="model" title="gpt&lt;4&gt;">gpt&lt;4&gt;</span></summary>' in html
+    assert '<span class="model" title=""></span></summary>' in html
 
 
 @pytest.mark.parametrize("form", ["--html", "--markdown"])
