@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hush_otel import records
-from hush_otel.codec import ENCODER, MAX_DEPTH
+from hush_otel.codec import ENCODER
+from hush_otel.walk import MAX_DEPTH
 
 RECORD_DEPTH: Final = 2
 """A record is an array, the values of a node trace another one in it."""

@@ -14,10 +14,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from hush_otel import records
-from hush_otel.codec import encode, placeholder
+from hush_otel.codec import encode
 from hush_otel.diagnostics import swallow
 from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
+from hush_otel.walk import placeholder
 
 from .media import INPUT, METADATA, OUTPUT, take_media, with_media
 from .spans import origin_record
@@ -45,13 +46,16 @@ class NodeTraces:
         Raises:
             ValueError: request_id, workflow_name or node_name is no text, or request_id is empty.
         """
-        for name, value in zip(("request_id", "workflow_name", "node_name"), values, strict=False):
-            _require_text(name, value)
+        if not (type(values[0]) is type(values[1]) is type(values[2]) is str and values[0]):
+            for name, value in zip(("request_id", "workflow_name", "node_name"), values, strict=False):
+                _require_text(name, value)
         for value in (values[INPUT], values[OUTPUT], values[METADATA]):
             if type(value) is dict and records.MEDIA_KEY in value:
                 self._write_with_media(values)
                 return
-        self._publish((records.NODE, time.time_ns(), values, self._origin_of()), "recording a node trace")
+        self._publish(
+            (records.NODE, time.time_ns(), values, self._origin_of()), "recording a node trace", values
+        )
 
     def _write_with_media(self, values: Sequence[Any]) -> None:
         """The same with files attached. The record holds the bytes, and the content where they belong."""
@@ -118,9 +122,9 @@ class NodeTraces:
             "recording a completed request",
         )
 
-    def _publish(self, record: tuple[Any, ...], doing: str) -> None:
+    def _publish(self, record: tuple[Any, ...], doing: str, given: Sequence[Any] | None = None) -> None:
         try:
-            payload, cut = encode(record)
+            payload, cut = encode(record, given)
             if cut:
                 self._writer.count_cut()
             if record[0] == records.MARK and b"${" in payload:

@@ -11,13 +11,16 @@ import operator
 from collections.abc import Mapping
 from typing import Any, Final
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
 
 from hush_otel import records
+from hush_otel.codec import may_be_endless
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
+from hush_otel.walk import Walked
 
 _KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
 """OTLP numbers start at 1 with INTERNAL; the SDK's at 0 (opentelemetry-proto, Span.SpanKind)."""
@@ -161,8 +164,12 @@ def _link(link: Any) -> tuple[Any, ...]:
     )
 
 
-def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(attributes) if attributes else {}
+def _plain(attributes: Mapping[str, Any] | None) -> Any:
+    """A copy. What the SDK has not copied before may be larger, written out, than there is memory."""
+    found = dict(attributes) if attributes else {}
+    if type(attributes) is not BoundedAttributes and may_be_endless([found]):
+        return Walked(found)
+    return found
 
 
 def _ids(span: ReadableSpan) -> tuple[bytes, bytes, bytes | None, int]:

@@ -17,7 +17,7 @@ from opentelemetry.trace.span import TraceState
 from hush_otel import records
 from hush_otel.capture import spans as adapter
 from hush_otel.capture.spans import end_record, origin_record, start_record
-from hush_otel.codec import encode
+from hush_otel.codec import ENCODER, encode
 from hush_otel.records import decode_record
 
 REMOTE = SpanContext(
@@ -222,6 +222,20 @@ def test_a_hand_made_span_is_recorded(tracer: trace.Tracer) -> None:
     assert record.attributes == {"a": 1}
     assert record.extra.events == [["e", 5, {"x": 1}, 0]]
     assert len(record.extra.links) == 1
+
+
+def test_b10_a_hand_made_span_is_cut_when_it_is_endless_written_out() -> None:
+    """B10: attributes that the SDK has not copied may share parts again and again; those beside them stay."""
+    part: list[Any] = [1]
+    for _ in range(25):
+        part = [part, part]
+    span = ReadableSpan("hand-made", attributes={"shared": part, "kept": "whole"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError):
+        ENCODER.encode(end_record(span, 0, 0))
+    payload, cut = encode(end_record(span, 0, 0))
+    record = decode_record(payload)
+    assert cut
+    assert record.attributes["kept"] == "whole"
 
 
 def test_a_bare_span_is_recorded() -> None:
