@@ -3,6 +3,8 @@ import { useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
 
 const STATUS_EVERY_MS = 2000;
+/** An answer that took long is followed by a pause of so many times that: all spans are counted for it. */
+const STATUS_REST = 10;
 const AGAIN_MS = 2000;
 
 const changeListeners = new Set();
@@ -47,29 +49,29 @@ function connect() {
   source.addEventListener("changed", (event) => {
     const { requests, more } = JSON.parse(event.data);
     changed(more ? null : new Set(requests));
+    askStatus(); // what is stored has grown
   });
-  source.addEventListener("status", askStatus);
+  source.addEventListener("status", () => askStatus());
   source.addEventListener("error", lost);
 }
 
 async function lost({ target }) {
   if (state.connection === "live") set({ connection: "connecting" });
-  await askStatus();
+  await askStatus(0);
   // After a refusal the browser gives up for good; after a broken connection it tries again by itself.
   const refused = target === source && target.readyState === EventSource.CLOSED;
   if (refused && state.connection !== "signin" && !document.hidden) setTimeout(connect, AGAIN_MS);
 }
 
 let asked = 0;
-let waiting = false;
+let tookMs = 0;
+let timer = 0;
 
-async function askStatus() {
-  const early = STATUS_EVERY_MS - (performance.now() - asked);
+async function askStatus(rest = STATUS_REST) {
+  clearTimeout(timer);
+  const early = Math.max(STATUS_EVERY_MS, tookMs * rest) - (performance.now() - asked);
   if (early > 0 && asked) {
-    if (!waiting) {
-      waiting = true;
-      setTimeout(() => ((waiting = false), askStatus()), early);
-    }
+    timer = setTimeout(askStatus, early, rest);
     return;
   }
   asked = performance.now();
@@ -79,6 +81,7 @@ async function askStatus() {
     if (error.kind === "gone" || error.kind === "signin") set({ connection: error.kind });
     else set({ status: { error: error.message } });
   }
+  tookMs = performance.now() - asked;
 }
 
 function changed(ids) {
