@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import samples
@@ -164,6 +164,13 @@ class Visitor:
         self.page.goto(self.site.origin + path)
         self.page.wait_for_selector(ready)
 
+    @contextmanager
+    def lit(self, theme: Literal["light", "dark"]) -> Iterator[None]:
+        """Meanwhile the system asks for this theme."""
+        self.page.emulate_media(color_scheme=theme)
+        yield
+        self.page.emulate_media(color_scheme="light")
+
     def keys(self, *names: str) -> None:
         """Press them, one after the other."""
         for name in names:
@@ -186,13 +193,23 @@ class Visitor:
         """Wait until it is so."""
         eventually(look, 30.0, what=what, poll_s=0.05)
 
-    def computed_s(self) -> float:
-        """Seconds for which the page's thread has computed, whatever the clock says."""
+    @contextmanager
+    def computing(self) -> Iterator[Callable[[], float]]:
+        """How many seconds the page's thread has computed since the beginning, whatever the clock says."""
         session = self.page.context.new_cdp_session(self.page)
-        session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        metrics = session.send("Performance.getMetrics")["metrics"]
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})  # counted from here on
+
+        def computed_s() -> float:
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return float(next(it["value"] for it in metrics if it["name"] == "TaskDuration"))
+
+        yield computed_s
         session.detach()
-        return float(next(it["value"] for it in metrics if it["name"] == "TaskDuration"))
+
+    def has_no_problems(self) -> None:
+        """Nothing has happened, since this was asked last, that must not."""
+        problems, self.problems[:] = list(self.problems), []
+        assert not problems, problems
 
     def is_accessible(self) -> None:
         """No serious or critical violation of axe-core's rules."""
@@ -211,19 +228,18 @@ _EXPECTED = re.compile("Failed to load resource")
 """What Chromium logs where the server refuses: that is looked at by what the page shows."""
 
 _VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective + " " + event.blockedURI));
+document.addEventListener("securitypolicyviolation", (event) => violated(`${event.violatedDirective} ${event.blockedURI}`));
 """
 
 
 @contextmanager
 def visiting(
-    chromium: Browser, site: Site, *, dark: bool = False, phone: bool = False, logged_in: bool = True
+    chromium: Browser, site: Site, *, phone: bool = False, logged_in: bool = True
 ) -> Iterator[Visitor]:
-    """A browser's window of its own, logged in; what must not happen fails the test at the end."""
+    """A browser of its own, as far as cookies and storage go, logged in; what must not happen fails at the end."""
     context = chromium.new_context(
         viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
-        color_scheme="dark" if dark else "light",
+        color_scheme="light",
         has_touch=phone,
         permissions=["clipboard-read", "clipboard-write"],
     )
@@ -231,13 +247,11 @@ def visiting(
     visitor = _watched(context, site)
     try:
         if logged_in:
-            visitor.page.goto(site.login_url)
+            context.request.get(site.login_url, max_redirects=0)
         yield visitor
-        if visitor.page.url.startswith("http"):
-            visitor.problems += visitor.page.evaluate("window.violations ?? []")
     finally:
         context.close()
-    assert not visitor.problems, visitor.problems
+    visitor.has_no_problems()
 
 
 def _watched(context: BrowserContext, site: Site) -> Visitor:
@@ -253,6 +267,7 @@ def _watched(context: BrowserContext, site: Site) -> Visitor:
         if kind == "error" and not _EXPECTED.search(text):
             problems.append(f"console: {text}")
 
+    page.expose_function("violated", lambda what: problems.append(f"policy: {what}"))
     page.on("request", lambda request: asked(request.url))
     page.on("console", lambda message: said(message.type, message.text))
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))

@@ -30,8 +30,29 @@ def shop(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
 
 
+@pytest.fixture(scope="session")
+def desk(chromium: Browser, shop: browsing.Shop) -> Iterator[browsing.Visitor]:
+    """One window for all tests that leave nothing behind in the browser: each goes where it wants to look."""
+    with browsing.visiting(chromium, shop) as someone:
+        yield someone
+
+
+@pytest.fixture(scope="session")
+def phone(chromium: Browser, shop: browsing.Shop) -> Iterator[browsing.Visitor]:
+    """The same, 390 pixels wide and with fingers."""
+    with browsing.visiting(chromium, shop, phone=True) as someone:
+        yield someone
+
+
 @pytest.fixture
-def visitor(chromium: Browser, shop: browsing.Shop) -> Iterator[browsing.Visitor]:
-    """Somebody at a desk, by day."""
+def visitor(desk: browsing.Visitor) -> Iterator[browsing.Visitor]:
+    """Somebody at a desk, by day, who only looks."""
+    yield desk
+    desk.has_no_problems()
+
+
+@pytest.fixture
+def newcomer(chromium: Browser, shop: browsing.Shop) -> Iterator[browsing.Visitor]:
+    """Somebody whose cookies and choices nobody else shares."""
     with browsing.visiting(chromium, shop) as someone:
         yield someone

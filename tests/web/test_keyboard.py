@@ -102,13 +102,13 @@ def test_keys_in_a_field_are_text(visitor: Visitor) -> None:
     assert visitor.path().startswith("/?text=") or visitor.path() == "/"
 
 
-def test_the_theme_is_chosen_and_remembered(visitor: Visitor) -> None:
+def test_the_theme_is_chosen_and_remembered(newcomer: Visitor) -> None:
     """The button turns it over, also after loading again."""
-    visitor.open("/", ".requests .row")
+    newcomer.open("/", ".requests .row")
     ground = "getComputedStyle(document.body).backgroundColor"
-    light = visitor.page.evaluate(ground)
-    visitor.page.get_by_label("Switch to the dark theme").click()
-    dark = visitor.page.evaluate(ground)
+    light = newcomer.page.evaluate(ground)
+    newcomer.page.get_by_label("Switch to the dark theme").click()
+    dark = newcomer.page.evaluate(ground)
     assert dark != light
-    visitor.open("/stats", "main")
-    assert visitor.page.evaluate(ground) == dark
+    newcomer.open("/stats", "main")
+    assert newcomer.page.evaluate(ground) == dark

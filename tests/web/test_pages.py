@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
-from browsing import Shop, Visitor, visiting
+from browsing import PHONE, Shop, Visitor, visiting
 from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
@@ -22,35 +24,34 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible_in_both_themes(chromium: Browser, shop: Shop, name: str, dark: bool) -> None:
+def test_a_page_is_accessible_in_both_themes(
+    visitor: Visitor, name: str, theme: Literal["light", "dark"]
+) -> None:
     """axe-core finds nothing serious on any page, by day and by night."""
     path, ready = PAGES[name]
-    with visiting(chromium, shop, dark=dark) as visitor:
+    with visitor.lit(theme):
         visitor.open(path, ready)
         if name == "span":
             visitor.keys("e", "e")
             visitor.page.wait_for_selector(".panel .error-box")
-        visitor.shot(f"{name}-{'dark' if dark else 'light'}")
+        visitor.shot(f"{name}-{theme}")
         visitor.is_accessible()
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_phone(chromium: Browser, shop: Shop, name: str) -> None:
+def test_a_page_fits_a_phone(phone: Visitor, name: str) -> None:
     """At 390 pixels nothing makes the page wider than the screen."""
     path, ready = PAGES[name]
-    with visiting(chromium, shop, phone=True) as visitor:
-        visitor.open(path, ready)
-        if name == "span":
-            visitor.keys("e")
-            visitor.page.wait_for_selector(".panel .facts")
-        visitor.shot(f"{name}-phone")
-        wide = visitor.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= visitor.page.viewport_size["width"]  # type: ignore[index]
-        assert visitor.page.evaluate(
-            "(it) => it.scrollWidth <= it.clientWidth", visitor.page.query_selector("main")
-        )
+    phone.open(path, ready)
+    if name == "span":
+        phone.keys("e")
+        phone.page.wait_for_selector(".panel .facts")
+    phone.shot(f"{name}-phone")
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert phone.page.evaluate("(it) => it.scrollWidth <= it.clientWidth", phone.page.query_selector("main"))
+    phone.has_no_problems()
 
 
 def test_the_list_shows_requests_with_their_numbers(visitor: Visitor) -> None:
@@ -203,17 +204,20 @@ def test_a_request_that_is_not_there_is_said_so(visitor: Visitor) -> None:
     visitor.page.wait_for_selector(".requests .row")
 
 
-def test_without_a_session_the_page_says_how_to_get_in(chromium: Browser, shop: Shop) -> None:
-    """Whoever has no cookie is told what to do, not shown an empty page."""
-    with visiting(chromium, shop, logged_in=False) as visitor:
-        visitor.page.goto(shop.origin + "/")
-        assert "hush-otel ui" in visitor.page.inner_text("body")
+def test_the_login_url_leads_to_the_list(chromium: Browser, shop: Shop) -> None:
+    """Whoever has no cookie is told what to do, not shown an empty page; the URL gives one."""
+    with visiting(chromium, shop, logged_in=False) as someone:
+        someone.page.goto(shop.origin + "/")
+        assert "hush-otel ui" in someone.page.inner_text("body")
+        someone.page.goto(shop.login_url)
+        someone.page.wait_for_selector(".requests .row")
+        assert someone.path() == "/"
 
 
-def test_a_session_that_ends_is_said_so(visitor: Visitor) -> None:
+def test_a_session_that_ends_is_said_so(newcomer: Visitor) -> None:
     """Without its cookie the open page says what to open."""
-    visitor.open("/", ".requests .row")
-    visitor.page.context.clear_cookies()
-    visitor.page.get_by_role("link", name="Sessions").click()
-    visitor.page.wait_for_selector(".notice[role=alert]")
-    assert "token" in visitor.text(".notice")[0]
+    newcomer.open("/", ".requests .row")
+    newcomer.page.context.clear_cookies()
+    newcomer.page.get_by_role("link", name="Sessions").click()
+    newcomer.page.wait_for_selector(".notice[role=alert]")
+    assert "token" in newcomer.text(".notice")[0]

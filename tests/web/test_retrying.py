@@ -26,7 +26,7 @@ def receiver() -> Iterator[OtlpReceiver]:
 
 
 @pytest.fixture
-def visitor(chromium: Browser, tmp_path: Path, receiver: OtlpReceiver) -> Iterator[Visitor]:
+def operator(chromium: Browser, tmp_path: Path, receiver: OtlpReceiver) -> Iterator[Visitor]:
     """Somebody at the page of three requests that were refused."""
     database = tmp_path / "traces.db"
     destination = Destination("otlp", name="archive", endpoint=receiver.endpoint, max_in_flight=1)
@@ -46,27 +46,28 @@ def states(visitor: Visitor) -> list[str]:
     return visitor.text("tbody .state")
 
 
-def test_one_dead_delivery_is_sent_again(visitor: Visitor, receiver: OtlpReceiver) -> None:
+def test_one_dead_delivery_is_sent_again(operator: Visitor, receiver: OtlpReceiver) -> None:
     """The button at its row; the row says when it has been delivered."""
-    visitor.sees(lambda: states(visitor) == ["dead"] * 3, "three dead deliveries")
-    assert "400" in visitor.text("tbody .wrap")[0]
-    visitor.shot("dead-light")
-    visitor.page.get_by_role("button", name="Send delivery").first.click()
-    visitor.sees(lambda: sorted(states(visitor)) == ["dead", "dead", "delivered"], "one delivered")
+    operator.sees(lambda: states(operator) == ["dead"] * 3, "three dead deliveries")
+    assert "400" in operator.text("tbody .wrap")[0]
+    operator.shot("dead-light")
+    operator.page.get_by_role("button", name="Send delivery").first.click()
+    operator.sees(lambda: sorted(states(operator)) == ["dead", "dead", "delivered"], "one delivered")
     assert len(receiver.spans()) == 1
 
 
-def test_all_of_a_destination_are_sent_again(visitor: Visitor, receiver: OtlpReceiver) -> None:
+def test_all_of_a_destination_are_sent_again(operator: Visitor, receiver: OtlpReceiver) -> None:
     """The button at the destination."""
-    visitor.sees(lambda: states(visitor) == ["dead"] * 3, "three dead deliveries")
-    visitor.page.get_by_role("button", name="Send again what is dead or paused").click()
-    visitor.sees(lambda: states(visitor) == ["delivered"] * 3, "all delivered")
-    assert "3 deliveries will be sent again." in visitor.text(".banner")
+    operator.sees(lambda: states(operator) == ["dead"] * 3, "three dead deliveries")
+    operator.page.get_by_role("button", name="Send again what is dead or paused").click()
+    operator.sees(lambda: states(operator) == ["delivered"] * 3, "all delivered")
+    assert "3 deliveries will be sent again." in operator.text(".banner")
     assert len(receiver.spans()) == 3
 
 
 def test_deliveries_are_filtered_by_state(visitor: Visitor) -> None:
-    """What a link says: only those that are dead."""
-    visitor.open("/deliveries?state=delivered", ".notice")
-    visitor.open("/deliveries?state=dead", "tbody tr")
-    visitor.sees(lambda: set(states(visitor)) == {"dead"}, "dead ones alone")
+    """What a link says: only those that are dead, or delivered, or none."""
+    for state in ("dead", "delivered"):
+        visitor.open(f"/deliveries?state={state}", "tbody tr")
+        visitor.sees(lambda state=state: set(states(visitor)) == {state}, f"{state} ones alone")
+    visitor.open("/deliveries?state=paused", ".notice")
