@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from types import NoneType
+from typing import Any, Final
 
 import msgspec
 
@@ -72,6 +74,11 @@ def number(value: object) -> float | None:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return value
     return None
+
+
+def numbers(column: Sequence[Any]) -> Sequence[float | None]:
+    """`number` of each; of whole numbers, which most columns are, without a look at every one."""
+    return column if set(map(type, column)) <= {int, NoneType} else list(map(number, column))
 
 
 def duration(ms: object) -> str:

@@ -16,10 +16,10 @@ import importlib.resources
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self, TypeAlias
+from typing import Any, Final, NoReturn, Self, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from hush_otel.errors import StoreError
@@ -33,6 +33,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 PROGRESS_OPS: Final = 10_000
 """Virtual machine steps between two looks at the clock: well under a millisecond of work."""
 
+ROWS_AT_ONCE: Final = 300
+"""Rows that are turned into columns together: they stay in the processor's cache."""
+
 TRACE_ID_BYTES: Final = 16
 
 PREFIX_CANDIDATES: Final = 5
@@ -40,6 +43,7 @@ PREFIX_CANDIDATES: Final = 5
 
 Row: TypeAlias = sqlite3.Row
 Value: TypeAlias = str | int | float | bytes | None
+T = TypeVar("T")
 
 
 class Reader:
@@ -85,16 +89,7 @@ class Reader:
         Raises:
             StoreError: The query failed, or ran longer than `time_limit_s`.
         """
-        # SQLite's own texts are decoded in C, half the time of a large result; only damage needs ours.
-        self._connection.text_factory = str
-        try:
-            return list(self.each(query_name, **params))
-        except StoreError as exc:
-            if not str(exc.__cause__).startswith("Could not decode"):
-                raise
-        finally:
-            self._connection.text_factory = _text
-        return list(self.each(query_name, **params))
+        return self._decoded(lambda: list(self.each(query_name, **params)))
 
     def mappings(self, query_name: str, **params: Value) -> list[dict[str, Any]]:
         """As `rows`, each as a dict: of many rows in half the time that `dict(row)` takes."""
@@ -102,20 +97,18 @@ class Reader:
         names = tuple(found[0].keys()) if found else ()
         return [dict(zip(names, row, strict=True)) for row in found]
 
+    def columns(self, query_name: str, **params: Value) -> dict[str, list[Any]]:
+        """As `rows`, column by column: of many rows in half the time that `mappings` takes."""
+        return self._decoded(lambda: self._columns(query_name, params))
+
     def row(self, query_name: str, **params: Value) -> Row | None:
         """The first row of one query; None when there is none. Raises as `rows`."""
         return next(self.each(query_name, **params), None)
 
     def each(self, query_name: str, **params: Value) -> Iterator[Row]:
         """Rows one by one, so that a large result needs no memory. Raises as `rows`, also midway."""
-        if self._time_limit_s is not None:
-            self._deadline_s = time.monotonic() + self._time_limit_s
-        bound = {name: _encodable(value) for name, value in params.items()}
-        try:
-            with closing(self._connection.execute(_query(query_name), bound)) as cursor:
-                yield from cursor
-        except sqlite3.Error as exc:
-            self._explain(exc)
+        with self._cursor(query_name, params) as cursor:
+            yield from cursor
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -128,6 +121,39 @@ class Reader:
             yield
         finally:
             self._connection.rollback()
+
+    @contextmanager
+    def _cursor(self, query_name: str, params: dict[str, Value]) -> Iterator[sqlite3.Cursor]:
+        if self._time_limit_s is not None:
+            self._deadline_s = time.monotonic() + self._time_limit_s
+        bound = {name: _encodable(value) for name, value in params.items()}
+        try:
+            with closing(self._connection.execute(_query(query_name), bound)) as cursor:
+                yield cursor
+        except sqlite3.Error as exc:
+            self._explain(exc)
+
+    def _columns(self, query_name: str, params: dict[str, Value]) -> dict[str, list[Any]]:
+        with self._cursor(query_name, params) as cursor:
+            cursor.row_factory = None
+            names = [name for name, *_ in cursor.description]
+            columns: list[list[Any]] = [[] for _ in names]
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+                    column.extend(values)
+        return dict(zip(names, columns, strict=True))
+
+    def _decoded(self, read: Callable[[], T]) -> T:
+        """SQLite's own texts are decoded in C, half the time of a large result; only damage needs ours."""
+        self._connection.text_factory = str
+        try:
+            return read()
+        except StoreError as exc:
+            if not str(exc.__cause__).startswith("Could not decode"):
+                raise
+        finally:
+            self._connection.text_factory = _text
+        return read()
 
     def _check_schema(self) -> None:
         row = self.row("schema_version")

@@ -62,8 +62,8 @@ def tree(question: Question) -> Answer:
     with question.reader() as reader, reader.snapshot():
         found = request_id(reader, question)
         progress = reader.row("request_progress", request_id=found)
-        rows = reader.mappings("request_tree", request_id=found)
-    return {"request_id": found, "max_seq": progress["max_seq"] if progress else 0} | skeleton(rows)
+        columns = reader.columns("request_skeleton", request_id=found)
+    return {"request_id": found, "max_seq": progress["max_seq"] if progress else 0} | skeleton(columns)
 
 
 def request_id(reader: Reader, question: Question) -> str:

@@ -140,7 +140,7 @@ def test_no_unexpected_sort(store: sqlite3.Connection, query: Path) -> None:
     assert query.stem in SORTED | GROUPED or not any("TEMP B-TREE FOR" in step for step in steps)
 
 
-@pytest.mark.parametrize("query", ["request_nodes", "request_tree"])
+@pytest.mark.parametrize("query", ["request_nodes", "request_skeleton", "request_tree"])
 def test_rows_of_a_request_come_from_their_index(store: sqlite3.Connection, query: str) -> None:
     """The spans of one request are found by hush_spans_request, and by nothing else."""
     steps = plan(store, (QUERIES / f"{query}.sql").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import pytest
 from store_rows import StoreRows
 
 from hush_otel.errors import StoreError
+from hush_otel.store import reading
 from hush_otel.store.reading import Reader, find_request
 
 
@@ -128,6 +129,24 @@ def test_b09_invalid_utf8_is_replaced(tmp_path: Path) -> None:
         writer.execute("UPDATE hush_requests SET user_id = CAST(x'61ff62' AS TEXT)")
     with Reader(path) as reader:
         assert reader.row("request", request_id="r")["user_id"] == "a\ufffdb"
+
+
+def test_columns_are_rows_turned_on_their_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In however many pieces they come, with texts that are no UTF-8, and with names where there is no row."""
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", 2)
+    path = tmp_path / "traces.db"
+    with StoreRows(path) as rows:
+        request = rows.request("r")
+        for n in range(5):
+            rows.span(request, n)
+    with sqlite3.connect(path) as writer:
+        writer.execute("UPDATE hush_spans SET name = CAST(x'61ff62' AS TEXT) WHERE id = 3")
+    with Reader(path) as reader:
+        turned = reader.columns("request_tree", request_id="r")
+        plain = reader.mappings("request_tree", request_id="r")
+        assert turned == {name: [row[name] for row in plain] for name in plain[0]}
+        assert turned["name"][2] == "a\ufffdb"
+        assert reader.columns("request_tree", request_id="other") == {name: [] for name in turned}
 
 
 @pytest.mark.parametrize(

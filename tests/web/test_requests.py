@@ -16,13 +16,16 @@ from store_rows import START_NS, StoreRows
 
 from hush_otel.store.database import Database
 from hush_otel.store.ingest import Ingest
+from hush_otel.store.reading import Reader
 
 TRACE = f"{1:032x}"
 
 
 def rows_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a skeleton by column, their strings put back."""
-    rows = [dict(zip(tree["columns"], row, strict=True)) for row in tree["rows"]]
+    size = len(tree["columns"]["depth"])
+    columns = {name: column or [None] * size for name, column in tree["columns"].items()}
+    rows = [{name: column[at] for name, column in columns.items()} for at in range(size)]
     for row in rows:
         for column in tree["interned"]:
             row[column] = None if row[column] is None else tree["strings"][row[column]]
@@ -120,6 +123,35 @@ def test_a_pass_of_a_loop_is_a_row_of_its_own(page: httpx.Client) -> None:
         ("iteration[0]", 1),
         ("loops.each.item", 0),
     ]
+
+
+def test_the_skeletons_rows_are_those_of_the_tree(tmp_path: Path) -> None:
+    """The page and `show` ask two queries, which say the same, ids aside."""
+    tokens = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    times = {"start_time": "2023-11-14T22:13:20Z", "end_time": "2023-11-14T22:13:21Z"}
+    with StoreRows(tmp_path / "t.db") as rows:
+        request = rows.request("r")
+        rows.span(
+            request, 1, 9, flags=512, title="told", node_type="llm", model="m", kind=3, cost_usd=0.5,
+            cost_source="table", status_code=2, status_message="boom", **tokens,
+        )  # fmt: skip
+        rows.span(request, 2, 1, state=0, end_ns=None, end_seq=None)
+        rows.node(request, 3, "w.ask", "w", context_id="[0]", execution_order=7, node_type="tool")
+        rows.node(request, 4, "w", None, duration_ms=None, **times)
+    with Reader(tmp_path / "t.db") as reader:
+        tree = reader.columns("request_tree", request_id="r")
+        found = reader.columns("request_skeleton", request_id="r")
+    for name in ("trace_id", "span_id", "parent_span_id"):
+        found[name] = [one and one.hex() for one in found[name]]
+    assert found == tree
+
+
+def test_a_request_without_spans_has_an_empty_tree(tmp_path: Path) -> None:
+    """It was marked, and nothing of it has come."""
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.request("r")
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        assert rows_of(page.get("/api/requests/r/tree").json()) == []
 
 
 def test_a_span_comes_with_everything_that_it_has(tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ const MANY_PASSES = 8;
  * `sums` of a row are its own numbers or those of what
  * hangs below, whichever is more: two instrumentations may report one call, and it is counted once.
  */
-export function decode({ columns, rows, interned, strings, origin_ns: originNs, max_seq: maxSeq }) {
+export function decode({ columns, interned, strings, origin_ns: originNs, max_seq: maxSeq }) {
+  const size = columns.depth.length;
   const column = {};
-  columns.forEach((name, at) => {
-    column[name] = rows.map((row) => row[at]);
-  });
+  for (const [name, values] of Object.entries(columns)) column[name] = values ?? new Array(size).fill(null);
   for (const name of interned) column[name] = column[name].map((it) => (it === null ? null : strings[it]));
   column.start_ms = column.start_ms.map((it) => it ?? 0); // without a start it stands at the beginning
-  const size = rows.length;
   const tree = { size, column, maxSeq, originMs: originNs / 1e6, end: endsOf(column.depth) };
   tree.failed = Uint8Array.from(column.status, (it, i) => (FAILED.has(it) && !column.synthetic[i] ? 1 : 0));
   tree.failedBefore = prefixSums(tree.failed);
