@@ -310,7 +310,12 @@ def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Ser
     """
     directory = SpoolDirectory(settings.spool_dir)
     directory.create()
-    lock = lock_file(directory.lock)
+    try:
+        lock = lock_file(directory.lock)
+    except OSError as exc:
+        raise StoreError(
+            f"cannot open the lock {directory.lock}: {exc.strerror or exc}", hint="set HUSH_SPOOL_DIR"
+        ) from exc
     if not lock.try_lock():
         return None
     try:

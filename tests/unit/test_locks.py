@@ -7,8 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from inprocess import settings_for
 
+from hush_otel.background.service import elect
+from hush_otel.errors import StoreError
 from hush_otel.spool import locks
+from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
 
 
@@ -134,3 +138,13 @@ def test_a_missing_file_is_locked_by_nobody(tmp_path: Path) -> None:
 def test_the_flock_layout_fits_this_platform() -> None:
     """The packed struct is as long as the kernel's."""
     assert locks._FLOCK.size in (24, 32)
+
+
+def test_f28_a_lock_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
+    """F28: whoever would own the database is told which file it is, and which setting names its place."""
+    settings = settings_for(tmp_path / "t.db")
+    directory = SpoolDirectory(settings.spool_dir)
+    directory.create()
+    directory.lock.symlink_to(directory.path / "elsewhere")
+    with pytest.raises(StoreError, match=f"cannot open the lock {directory.lock}.*HUSH_SPOOL_DIR"):
+        elect(settings)
