@@ -74,19 +74,25 @@ class Database:
         # One thread at a time uses it; thread mode opens it in a thread of the app.
         self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         self._lost = False
+        self._wal_fd: int | None = None
+        self._is_in_doubt = False
         self._wal = Path(f"{path}-wal")
         self._files = [(path, _identity(path))]
         try:
             self._open(durability)
             # Where the filesystem allows no WAL there is none.
-            self._files += [(self._wal, wal)] if (wal := _identity(self._wal)) else []
+            if wal := _identity(self._wal):
+                self._files.append((self._wal, wal))
+                # From now on: an error that SQLite has heard of is not told to a descriptor opened later. The
+                # file carries no POSIX locks (those are on -shm), so closing it frees none of SQLite's.
+                self._wal_fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
         except sqlite3.Error as exc:
             self.close()
             kind = StoreBusy if _may_pass(exc) else StoreDamaged if is_corrupt(exc) else StoreError
             raise kind(
                 f"cannot open the database {path}: {exc}", hint="the spool keeps every record"
             ) from exc
-        except StoreError:
+        except (StoreError, OSError):
             self.close()
             raise
 
@@ -208,22 +214,36 @@ class Database:
     def sync(self) -> None:
         """Push everything committed to the disk: what was committed now survives a power loss.
 
-        Commits under synchronous=NORMAL lie in the WAL unsynced. Its file carries no POSIX locks
-        (those are on -shm), so opening and closing it frees none of SQLite's.
+        Commits under synchronous=NORMAL lie in the WAL unsynced. After a failed sync the kernel may take for
+        written what is not, and the next sync would succeed without it: it is written anew, into the
+        database, before anything is said to be on the disk.
 
         Raises:
             StoreLost: The database or its WAL was removed or replaced: nothing may be unlinked.
+            StoreError: It may not be on the disk: likewise. Try again later.
+            sqlite3.Error: It could not be written anew: likewise.
         """
         self._check_files()
-        try:
-            fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._check_files()
+        if self._is_in_doubt:
+            self._write_anew()
+        if self._wal_fd is None:
             return  # a filesystem without WAL: SQLite has synced the database
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            os.fsync(self._wal_fd)
+        except OSError as exc:
+            self._is_in_doubt = True
+            raise StoreError(
+                f"cannot sync {self._wal}: {exc.strerror or exc}",
+                hint="the spool keeps every record until it is written anew; see whether the disk is sound",
+            ) from exc
+
+    def _write_anew(self) -> None:
+        if not space.truncate_wal(self._connection):
+            raise StoreBusy(
+                f"cannot write {self._wal} anew after a failed sync: somebody reads {self.path}",
+                hint="the spool keeps every record until they have ended",
+            )
+        self._is_in_doubt = False
 
     def checkpoint_after(self, pages: int = WAL_CHECKPOINT_PAGES) -> None:
         """Bring the WAL into the file whenever it has so many pages: fewer make a commit shorter."""
@@ -239,6 +259,9 @@ class Database:
         if self._lost:
             self._leave_lost_files()
         self._connection.close()
+        if self._wal_fd is not None:
+            os.close(self._wal_fd)
+            self._wal_fd = None
 
     def _leave_lost_files(self) -> None:
         """Bring the WAL into the file that it belongs to, wherever that is now, and out of the way.
