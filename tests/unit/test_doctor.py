@@ -147,6 +147,20 @@ def test_rights_of_others_are_found_and_taken_away(app: App, capsys: Capture) ->
     assert Visit(app.db_path, capsys).code == 0
 
 
+def test_directories_that_others_may_enter_are_closed(app: App, capsys: Capture) -> None:
+    """The spool and what lies in it; the next visit finds nothing."""
+    salvage = app.settings.spool_dir / "salvage"
+    salvage.mkdir(mode=0o700, exist_ok=True)
+    for directory in (app.settings.spool_dir, salvage):
+        directory.chmod(0o755)
+    assert "2 paths open to other users" in Visit(app.db_path, capsys).wrong()["permissions"]["words"]
+    assert Visit(app.db_path, capsys, "--fix").wrong()["permissions"]["fixed"] == "2 paths made private"
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (app.settings.spool_dir, salvage)}
+    assert modes == {0o700}
+    visit = Visit(app.db_path, capsys)
+    assert (visit.code, visit.wrong()) == (0, {})
+
+
 def test_a_backlog_that_nobody_drains_is_wrong(app: App, capsys: Capture) -> None:
     """It names the two commands that store it."""
     app.tracer.start_span("two").end()
@@ -164,7 +178,9 @@ def test_a_file_that_is_no_segment_is_moved_to_salvage(app: App, capsys: Capture
     (kept,) = (app.settings.spool_dir / "salvage").iterdir()
     assert kept.read_bytes() == b"not a segment" * 100
     assert not strange.exists()
-    assert "gave no row" in Visit(app.db_path, capsys).words("salvage")
+    visit = Visit(app.db_path, capsys)
+    assert "gave no row" in visit.words("salvage")
+    assert (visit.code, visit.wrong()) == (0, {})
 
 
 def damage(db: Path) -> None:
@@ -193,6 +209,11 @@ def test_f26_a_damaged_database_is_found_and_moved_aside(app: App, capsys: Captu
     assert visit.code == 1
     assert str(aside) in visit.words("database")
     assert "integrity_check passed" in visit.words("database")
+    assert list(visit.wrong()) == ["database"], "until somebody has saved its rows, or does without them"
+    for path in app.db_path.parent.glob("t.db.damaged-*"):
+        path.unlink()
+    visit = Visit(app.db_path, capsys)
+    assert (visit.code, visit.wrong()) == (0, {})
 
 
 def test_a_damaged_database_is_left_while_a_process_has_it(
