@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import click
@@ -32,6 +33,9 @@ from .output import console, to_json
 
 TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
 """What can be explained: types whose spans are translated here."""
+
+SHOWN: Final = 100
+"""Added attributes of a span, for people: metadata with thousands of keys would drown the rest."""
 
 WORDS: Final = {"drop": "not kept", "double": "counted twice", "cut": "cut"}
 
@@ -238,16 +242,20 @@ def _render(out: Console, target: Target, request_id: str, explained: Iterator[E
 
 
 def _render_span(out: Console, one: Explained) -> None:
-    out.print(
-        Text(text.clean(one.span.name, limit=80), style="bold") + Text(f"  {_meant(one.span)}", style="cyan")
+    title = Text(text.clean(one.span.name, limit=80), style="bold") + Text(
+        f"  {_meant(one.span)}", style="cyan"
     )
-    for key, value in one.added.items():
+    lines = [title]
+    for key, value in islice(one.added.items(), SHOWN):
         line = Text(f"  + {text.clean(key, limit=80)} ", style="green")
-        out.print(line.append(text.clean(_plain(value), limit=100), style="default"))
+        lines.append(line.append(text.clean(_plain(value), limit=100), style="default"))
+    if (left := len(one.added) - SHOWN) > 0:
+        lines.append(Text(f"  + {left:,} more (--json has them)", style="green"))
     for remark in one.remarks:
         about = f" {text.clean(remark.key, limit=80)}" if remark.key else ""
         line = Text(f"  ! {WORDS[remark.kind]}{about}: ", style="yellow")
-        out.print(line.append(text.clean(remark.words, limit=300), style="default"))
+        lines.append(line.append(text.clean(remark.words, limit=300), style="default"))
+    out.print(Text("\n").join(lines))  # one by one they take twice the time
 
 
 def _meant(span: SpanData) -> str:

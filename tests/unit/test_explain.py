@@ -11,6 +11,7 @@ from dialect_samples import SAMPLES, span
 from inprocess import App, no_background, rows
 from test_iterations import loop
 
+from hush_otel.cli.explain import SHOWN
 from hush_otel.cli.main import main
 from hush_otel.mapping.dialects.catalogue import dialect_named, translated
 from hush_otel.mapping.dialects.remarks import Remark, remarks
@@ -77,6 +78,18 @@ def test_people_read_it_too(app: App, capsys: Capture) -> None:
     assert "  + langsmith.span.kind llm" in out
     assert "  ! not kept cost: LangSmith has no field for a given cost" in out
     assert "6 spans; 2 not kept" in out
+
+
+def test_people_are_not_shown_thousands_of_attributes(app: App, capsys: Capture) -> None:
+    """Of metadata with many keys the first ones, and how many more there are; programs get all."""
+    metadata = {f"key{number}": number for number in range(5_000)}
+    app.store.insert_node_trace("wide", "flow", "flow", None, *(None,) * 7, metadata=metadata)
+    app.drain()
+    everything = explained(app, capsys, "langfuse", "wide")["spans"][0]["added"]
+    assert main(["--db", str(app.db_path), "explain", "--to", "langfuse", "wide"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  + ")]
+    assert len(lines) == SHOWN + 1
+    assert lines[-1] == f"  + {len(everything) - SHOWN:,} more (--json has them)"
 
 
 def test_a_computed_cost_stays_here(app: App, capsys: Capture) -> None:
