@@ -168,6 +168,17 @@ def test_buckets_are_as_narrow_as_fits(rows: StoreRows, apart_s: int, bucket_s: 
     assert sum(bucket["total_tokens"] for bucket in found["buckets"]) == 120
 
 
+def test_a_clock_that_was_set_back_leaves_every_bucket_once(rows: StoreRows) -> None:
+    """By when requests began to be stored, in order of time, whatever order they came in."""
+    for n, second in enumerate((300, 330, 20, 31, 25, 301)):
+        rows.request(f"r{n}", created_at=START_S + second)
+    with reader(rows) as opened:
+        found = timeline(opened, Window(since=START_S + 20))
+    assert found["bucket_s"] == 10
+    counted = [(bucket["at"] - START_S, bucket["count"]) for bucket in found["buckets"]]
+    assert counted == [(20, 2), (30, 1), (300, 2), (330, 1)]
+
+
 @pytest.mark.parametrize("by", ["workflow", "model", "day"])
 def test_of_nothing_there_is_nothing(rows: StoreRows, by: Any) -> None:
     """An empty database is no error."""
