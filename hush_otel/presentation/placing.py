@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from hush_otel.mapping.iterations import Iteration, IterationNode, group_iterations
-from hush_otel.mapping.parents import PlacedNode, resolve_parents
+from hush_otel.mapping.parents import PlacedNode, parent_candidates, resolve_parents
 
 from . import text
 
@@ -23,6 +23,8 @@ Children: TypeAlias = dict[int, list[int]]
 
 ROOT: Final = -1
 """What the roots are children of."""
+
+CYCLE: Final = "its parents form a cycle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,16 @@ def place(columns: Columns) -> Forest:
     parents = list(map(index_of.get, zip(columns["trace_id"], parent_ids, strict=True)))
     passes, pass_of = _passes(columns, parent_ids, order)
     children: Children = defaultdict(list)
-    notes: dict[int, list[str]] = {}
     for index in order:
         parent = parents[index]
         if parent is None:
-            _note_missing_parent(columns, index, notes)
             parent = ROOT
         elif (of_pass := pass_of.get(index)) is not None:
             if of_pass not in children:
                 children[parent].append(of_pass)
             parent = of_pass
         children[parent].append(index)
+    notes = _missing_parents(columns, children[ROOT])
     _cut_cycles(order, children, notes)
     return Forest(children, passes, notes)
 
@@ -180,15 +181,34 @@ def _placed(columns: Columns, index: int) -> PlacedNode:
     )
 
 
-def _note_missing_parent(columns: Columns, index: int, notes: dict[int, list[str]]) -> None:
-    missing = columns["parent_node" if columns["is_node"][index] else "parent_span_id"][index]
-    if missing is None:
-        return
-    if columns["parent_is_remote"][index]:
-        notes[index] = ["parent in another service"]
-    else:
-        named = missing.hex() if isinstance(missing, bytes) else text.clean(missing, limit=40)
-        notes[index] = [f"parent {named} not stored"]
+def _missing_parents(columns: Columns, roots: list[int]) -> dict[int, list[str]]:
+    """Notes on the roots that say that they have a parent."""
+    notes = dict[int, list[str]]()
+    places = _places(columns) if any(columns["is_node"][index] for index in roots) else set()
+    for index in roots:
+        is_node = columns["is_node"][index]
+        missing = columns["parent_node" if is_node else "parent_span_id"][index]
+        if missing is None:
+            continue
+        if columns["parent_is_remote"][index]:
+            notes[index] = ["parent in another service"]
+        elif is_node and _is_placed(_placed(columns, index), places):
+            notes[index] = [CYCLE]
+        else:
+            named = missing.hex() if isinstance(missing, bytes) else text.clean(missing, limit=40)
+            notes[index] = [f"parent {named} not stored"]
+    return notes
+
+
+def _places(columns: Columns) -> set[tuple[str, str | None]]:
+    """Where nodes are that others may name as their parent."""
+    nodes = (_placed(columns, index) for index, is_node in enumerate(columns["is_node"]) if is_node)
+    return {(node.node_name, node.context_id) for node in nodes}
+
+
+def _is_placed(node: PlacedNode, places: set[tuple[str, str | None]]) -> bool:
+    """Whether the parent that a root names is there: it is below that root, which was cut off."""
+    return any((node.parent_name, context) in places for context in parent_candidates(node.context_id))
 
 
 def _cut_cycles(order: list[int], children: Children, notes: dict[int, list[str]]) -> None:
@@ -200,7 +220,7 @@ def _cut_cycles(order: list[int], children: Children, notes: dict[int, list[str]
     for index in order:
         if index in reached:
             continue
-        notes.setdefault(index, []).append("its parents form a cycle")
+        notes[index] = [CYCLE]
         children[ROOT].append(index)
         reached.add(index)
         _reach(index, children, reached)

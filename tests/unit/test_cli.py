@@ -464,6 +464,22 @@ def test_cycles_show_every_span_once(tmp_path: Path) -> None:
     assert out.count("its parents form a cycle") == 2
 
 
+def test_nodes_whose_parents_form_a_cycle_say_so(tmp_path: Path) -> None:
+    """Their parents are stored, so that nobody looks for them; of one that is not, the name is told."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        n = rows.request("cycle")
+        for span_id, (name, parent) in enumerate(
+            [("root", None), ("a", "b"), ("b", "a"), ("self", "self"), ("lost", "nobody")], 1
+        ):
+            rows.node(n, span_id, name, parent)
+    out = run(tmp_path / "traces.db", "show", "cycle").stdout
+    noted = {line.split()[1]: line for line in out.splitlines() if line.endswith(("cycle", "stored"))}
+    assert sorted(noted) == ["a", "lost", "self"]
+    assert noted["a"].endswith("its parents form a cycle")
+    assert noted["self"].endswith("its parents form a cycle")
+    assert noted["lost"].endswith("parent nobody not stored")
+
+
 def test_tree_fits_a_narrow_terminal(db: Path) -> None:
     """On a terminal no line is wider than it, and names are cut with an ellipsis."""
     with Reader(db) as reader:
