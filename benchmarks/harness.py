@@ -30,7 +30,7 @@ T = TypeVar("T")
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a side: nothing of the caller's configures either of them."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HUSH_", "OTEL_"))}
-    kept["HUSH_SEARCH"] = "off"  # it has a row of its own in P4
+    kept["HUSH_SEARCH"] = "off"  # it has rows of its own in P4, and is on in P5
     return kept | {"HOME": str(HERE)} | extra
 
 
