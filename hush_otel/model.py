@@ -205,8 +205,9 @@ class SpanData(msgspec.Struct):
     Ids are 16 and 8 bytes; times unix nanoseconds; `kind` is OTLP's number (1 INTERNAL, 2 SERVER,
     3 CLIENT, 4 PRODUCER, 5 CONSUMER); `status_code` OTLP's (0 UNSET, 1 OK, 2 ERROR); `flags` OTLP's.
     `origin` is shared: spans of one resource and scope hold the same object. `facts` are not sent by
-    themselves: dialects read them. `iteration` is a span that no row stands for (`mapping.iterations`): it is
-    sent before this one, in the same request, and not counted.
+    themselves: dialects read them. `above` is a span that no row stands for, a pass of a loop or the root of
+    a request that has none (`mapping.iterations`, `mapping.missing_root`): it is sent before this one, in the
+    same request, and not counted.
     """
 
     trace_id: bytes
@@ -229,7 +230,7 @@ class SpanData(msgspec.Struct):
     origin: Origin
     request_id: str
     facts: SpanFacts = NO_FACTS
-    iteration: SpanData | None = None
+    above: SpanData | None = None
 
 
 class RowFacts(msgspec.Struct, array_like=True):

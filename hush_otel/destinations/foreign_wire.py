@@ -23,7 +23,7 @@ _ORIGIN: Final = SpanData.__struct_fields__.index("origin")
 _EVENTS: Final = SpanData.__struct_fields__.index("events")
 _LINKS: Final = SpanData.__struct_fields__.index("links")
 _FACTS: Final = SpanData.__struct_fields__.index("facts")
-_ITERATION: Final = SpanData.__struct_fields__.index("iteration")
+_ABOVE: Final = SpanData.__struct_fields__.index("above")
 _OWN_FACTS: Final = tuple(name for name in SpanFacts.__struct_fields__ if name not in {"request", "media"})
 
 
@@ -102,7 +102,7 @@ def pack(spans: Sequence[SpanData]) -> PackedSpans:
         row = list(msgspec.structs.astuple(span))
         row[_ORIGIN], _ = origins.setdefault(id(span.origin), (len(origins), span.origin))
         row[_FACTS] = {name: getattr(span.facts, name) for name in _OWN_FACTS}
-        row[_ITERATION] = None  # exporters get it as a span, tracers not at all
+        row[_ABOVE] = None  # exporters get it as a span, tracers not at all
         rows.append(row)
     return PackedSpans([list(msgspec.structs.astuple(origin)) for _, origin in origins.values()], rows)
 

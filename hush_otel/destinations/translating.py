@@ -48,14 +48,14 @@ def translating(sender: Sender, config: DestinationConfig) -> Sender:
     return TranslatingSender(sender, dialect_named(name), _resource(config), limit)
 
 
-def _with_iterations(spans: Sequence[SpanData]) -> Iterator[SpanData]:
-    """What is sent: a pass of a loop goes before the node that carries it."""
+def _with_those_above(spans: Sequence[SpanData]) -> Iterator[SpanData]:
+    """What is sent: a span that no row stands for goes before the node that carries it."""
     for span in spans:
-        if span.iteration is None:
+        if span.above is None:
             yield span
         else:
-            yield span.iteration
-            yield msgspec.structs.replace(span, iteration=None)
+            yield span.above
+            yield msgspec.structs.replace(span, above=None)
 
 
 class TranslatingSender:
@@ -107,7 +107,7 @@ class TranslatingSender:
             OversizeError: Before more images are read than one request can carry.
         """
         found, size = list[SpanData](), 0
-        for span in _with_iterations(spans):
+        for span in _with_those_above(spans):
             found.append(self._translated(span))
             if span.facts.media is not None:
                 size += sum(map(len, texts_in(found[-1].attributes)))

@@ -52,7 +52,7 @@ def resolve_parents(nodes: Sequence[PlacedNode]) -> _Parents:
     The parent is a node named `parent_name` in the nearest of `parent_candidates` that has one: the latest
     started occurrence that contains the child's start, else the latest before it, else the first. A missing
     parent hangs the child under the root, flagged; a cycle is broken at its earliest node, which hangs under
-    the root, flagged. Without a root both get None. The result is always a forest.
+    the root, flagged. Without a root both get None (missing_root.py). The result is always a forest.
 
     Args:
         nodes: In order of arrival: the first without `parent_name` is the root. n log n in their number.

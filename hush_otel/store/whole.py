@@ -6,7 +6,7 @@ from typing import Final
 
 from hush_otel.model import RowFacts, WholeRequest
 
-from .iterations import IterationReader
+from .above import AboveReader
 from .outbox import Delivery
 from .spans import COLUMNS, SQL
 
@@ -15,8 +15,8 @@ _SPAN_COLUMNS: Final = len(COLUMNS.split(", ")) + 3
 _STATE: Final = 17
 
 
-class RequestReader(IterationReader):
-    """Reads whole requests, too: without iterations, which tracers make themselves of contexts."""
+class RequestReader(AboveReader):
+    """Reads whole requests, too: without those above, which tracers make themselves of names and contexts."""
 
     def read_request(self, delivery: Delivery) -> WholeRequest | None:
         """The request of a delivery, up to it; None when no row is left that the delivery is about."""

@@ -108,13 +108,55 @@ def test_a_node_that_is_its_own_parent(app: App) -> None:
 
 
 def test_an_orphan_of_a_request_without_a_root_is_flagged(app: App) -> None:
-    """There is nothing to hang it under: it has no parent, and says so. What is below it has one, and does not."""
+    """What is below it has a parent, and is not; nor is the root that stands in."""
     node(app, "flow.loop.step", "flow.loop", None, 2)
     node(app, "flow.loop", "flow", None, 1)
     flagged = {
         span["name"]: any(one["key"] == "hush.orphan" for one in span["attributes"]) for span in deliver(app)
     }
-    assert flagged == {"loop": True, "step": False}
+    assert flagged == {"flow": False, "loop": True, "step": False}
+
+
+def test_orphans_of_a_request_without_a_root_hang_below_one(app: App) -> None:
+    """Named as the workflow, from the first start to the last end. It is no row, and nobody counts it."""
+    node(app, "flow.b", "flow", None, 5)
+    node(app, "flow.a", "flow", None, 1)
+    node(app, "flow.a.x", "flow.a", None, 2)
+    sent = {span["name"]: span for span in deliver(app)}
+    root = sent["flow"]
+    assert "parentSpanId" not in root
+    assert {name: span.get("parentSpanId") for name, span in sent.items() if name != "flow"} == {
+        "a": root["spanId"],
+        "b": root["spanId"],
+        "x": sent["a"]["spanId"],
+    }
+    starts, ends = ({int(span[key]) for span in sent.values()} for key in TIMES_SENT)
+    assert (int(root[TIMES_SENT[0]]), int(root[TIMES_SENT[1]])) == (min(starts), max(ends))
+    assert rows(app.db_path, "SELECT span_count FROM deliveries") == [(3,)]
+    assert rows(app.db_path, "SELECT node_count FROM requests") == [(3,)]
+    assert rows(app.db_path, "SELECT delivered, asked FROM hush_destinations") == [(3, 3)]
+
+
+TIMES_SENT = ("startTimeUnixNano", "endTimeUnixNano")
+
+
+def test_nodes_that_come_after_the_root_that_stood_in(app: App) -> None:
+    """Another orphan hangs below it; it is not sent once more."""
+    node(app, "flow.a", "flow", None, 1)
+    (root,) = [span for span in deliver(app) if span["name"] == "flow"]
+    node(app, "flow.b", "flow", None, 2)
+    sent = deliver(app)
+    assert [span["name"] for span in sent].count("flow") == 1
+    assert {span.get("parentSpanId") for span in sent if span["name"] in "ab"} == {root["spanId"]}
+
+
+def test_nodes_of_a_cycle_without_a_root_hang_below_one(app: App) -> None:
+    """The earliest of them does, and the others below it."""
+    node(app, "a", "b", None, 1)
+    node(app, "b", "a", None, 2)
+    sent = {span["name"]: span for span in deliver(app)}
+    assert sent["a"]["parentSpanId"] == sent["flow"]["spanId"]
+    assert sent["b"]["parentSpanId"] == sent["a"]["spanId"]
 
 
 def test_nodes_of_one_name_are_kept_apart(app: App) -> None:

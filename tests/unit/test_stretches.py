@@ -10,7 +10,7 @@ import pytest
 from inprocess import App, no_background, rows
 from test_iterations import delivered, loop
 
-from hush_otel.store import iterations
+from hush_otel.store import above
 from hush_otel.store.spans import READ_AT_ONCE, SpanReader
 from hush_otel.store.stretches import Stretch
 from hush_otel.testing import OtlpReceiver
@@ -64,14 +64,14 @@ def test_its_passes_are_grouped_once(
 ) -> None:
     """Grouping looks at all nodes of the request: at each stretch it would take quadratic time."""
     groupings = 0
-    real = iterations.group_iterations
+    real = above.group_iterations
 
     def group(nodes: Any) -> Any:
         nonlocal groupings
         groupings += 1
         return real(nodes)
 
-    monkeypatch.setattr(iterations, "group_iterations", group)
+    monkeypatch.setattr(above, "group_iterations", group)
     delivered(app, receiver)
     assert groupings == 1
 
