@@ -21,6 +21,8 @@ PAGES = {
     "stats": ("/stats", ".chart circle"),
     "deliveries": ("/deliveries", "tbody tr"),
     "nothing": ("/?workflow=none", ".notice"),
+    "missing": ("/requests/never-was", ".notice"),
+    "refused": ("/nope", "main h1"),
 }
 
 
