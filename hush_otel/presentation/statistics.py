@@ -89,8 +89,8 @@ def timeline(reader: Reader, window: Window) -> dict[str, Any]:
 
     Returns:
         ``bucket_s``, and ``buckets`` in order, empty ones left out, each with ``at`` (unix seconds of its
-        beginning), ``count``, ``error_count``, ``total_tokens``, ``cost_usd``. ``looked_at`` and ``complete``
-        as in `grouped`.
+        beginning), ``count``, ``error_count``, ``total_tokens``, ``cost_usd``, ``computed_usd`` (what of it a
+        price table says). ``looked_at`` and ``complete`` as in `grouped`.
 
     Raises:
         StoreError: The database cannot be read.

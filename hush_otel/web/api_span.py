@@ -18,6 +18,7 @@ from hush_otel.store.reading import Reader, Row
 from . import payloads
 from .answers import Answer, Question
 from .api_requests import request_id
+from .attachments import attachments
 from .payloads import Attribute
 from .skeleton import KINDS
 
@@ -60,7 +61,7 @@ def span(question: Question) -> Answer:
             "links": [_link(each) for each in _listed(reader, "span_links", row["id"])],
             "resource": _object(row["resource"]),
             "scope": _object(row["scope"]),
-            "media": [dict(each) for each in reader.each("span_media", span=row["id"])],
+            "media": attachments(reader, row["id"], attributes),
             "flow": _flow(question, found_id, row, attributes),
         }
 

@@ -158,7 +158,8 @@ def test_points_are_sampled_evenly(rows: StoreRows, monkeypatch: pytest.MonkeyPa
 def test_buckets_are_as_narrow_as_fits(rows: StoreRows, apart_s: int, bucket_s: int) -> None:
     """At most 120 of them, of a width that people can read; what is in them adds up."""
     for n in range(12):
-        rows.request(f"r{n}", created_at=START_S + n * apart_s, total_tokens=10, error_count=n % 2)
+        counted = {"total_tokens": 10, "error_count": n % 2, "cost_usd": 0.5, "computed_usd": 0.25}
+        rows.request(f"r{n}", created_at=START_S + n * apart_s, **counted)
     with reader(rows) as opened:
         found = timeline(opened, Window())
     assert found["bucket_s"] == bucket_s
@@ -166,6 +167,8 @@ def test_buckets_are_as_narrow_as_fits(rows: StoreRows, apart_s: int, bucket_s: 
     assert sum(bucket["count"] for bucket in found["buckets"]) == found["looked_at"] == 12
     assert sum(bucket["error_count"] for bucket in found["buckets"]) == 6
     assert sum(bucket["total_tokens"] for bucket in found["buckets"]) == 120
+    assert sum(bucket["cost_usd"] for bucket in found["buckets"]) == 6.0
+    assert sum(bucket["computed_usd"] for bucket in found["buckets"]) == 3.0
 
 
 def test_a_clock_that_was_set_back_leaves_every_bucket_once(rows: StoreRows) -> None:

@@ -329,7 +329,7 @@ def loop(database: Path, request_id: str, passes: int) -> None:
 
 
 def pictures(database: Path, request_id: str) -> None:
-    """A node with a picture and a file under `__media__`."""
+    """A node with a picture, a file, and one that is not there, under `__media__`."""
     store = get_store(database)
     begun = datetime.now(UTC)
     store.insert_node_trace(
@@ -346,6 +346,7 @@ def pictures(database: Path, request_id: str) -> None:
             "__media__": {
                 "receipt": {"bytes": png(96, 64), "content_type": "image/png"},
                 "notes": {"bytes": b"<b>hi</b>", "content_type": "text/html"},
+                "scan": {"path": str(database.with_name("no-such-file.png"))},
             }
         },
         output_data={"total": 12.5},

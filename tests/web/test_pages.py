@@ -173,19 +173,32 @@ def test_errors_come_first(visitor: Visitor) -> None:
 
 
 def test_pictures_are_shown_and_other_files_offered(visitor: Visitor) -> None:
-    """An image is drawn; what a browser could run is only to be downloaded."""
+    """An image is drawn; what a browser could run is only to be downloaded; what is missing says why."""
     visitor.open("/requests/receipt-1", ".waterfall .row")
     visitor.page.locator(".waterfall .row").click()
     visitor.page.wait_for_selector(".media img")
     drawn = "(it) => it.complete && it.naturalWidth"
     visitor.sees(lambda: visitor.page.locator(".media img").evaluate(drawn) == 96, "the picture drawn")
-    assert visitor.page.locator(".media li").count() == 2
+    assert visitor.text(".media a") == ["receipt", "notes"]
+    assert visitor.text(".media .warn") == ["scan is missing: cannot be read: No such file or directory"]
+    assert "Files 2, 1 file missing" in visitor.text("summary")
     visitor.shot("media-light")
+    visitor.is_accessible()
+
+
+def test_what_was_cut_is_not_called_lost(visitor: Visitor) -> None:
+    """At the foot: everything is stored, one node without an attachment."""
+    visitor.open("/", ".requests .row")
+    visitor.sees(lambda: "1 cut" in visitor.text(".health .warn"), "what was cut")
+    assert "none lost" in visitor.text(".health")[0]
+    assert not visitor.text(".health .bad")
 
 
 def test_two_requests_side_by_side(visitor: Visitor) -> None:
     """Durations with their difference, and whether inputs and outputs are the same."""
     visitor.open("/compare?a=support-ok&b=support-failing", "table.compare")
+    asked = visitor.page.locator("tr", has_text="gpt-4o-mini")
+    assert [text for text in asked.locator("td").all_inner_texts() if "$" in text] == ["~$0.000136"] * 2
     failed = visitor.page.locator("tr", has_text="lookup_order").first
     assert failed.locator("[aria-label=failed]").count() == 1
     assert "only in A" in " ".join(visitor.text("table.compare th"))

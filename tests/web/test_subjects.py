@@ -139,6 +139,44 @@ def test_a_text_comes_whole_as_a_file(page: httpx.Client) -> None:
     assert page.get(f"{span}/{2:016x}/payload", params={"of": "soul"}).status_code == 400
 
 
+def attributes(db: Path, span: int, **found: object) -> None:
+    """Have a span say this, and nothing else; `_` in a key stands for a point."""
+    said = json.dumps({key.replace("_", "."): value for key, value in found.items()})
+    with sqlite3.connect(db) as connection:
+        connection.execute("UPDATE hush_spans SET attributes = ? WHERE span_id = ?", (said, span.to_bytes(8)))
+    connection.close()
+
+
+def test_files_have_their_names_and_missing_ones_say_why(db: Path, page: httpx.Client) -> None:
+    """One file under two names has both; what could not be taken has no hash."""
+    digests = [attach(db, 1, 0, PNG, "image/png"), attach(db, 1, 1, SVG, "image/svg+xml")]
+    with sqlite3.connect(db) as connection:
+        connection.execute(
+            "INSERT INTO hush_span_media SELECT 1, 2, media, 'image/png' FROM hush_span_media WHERE number = 0"
+        )
+    connection.close()
+    said = [{"name": "chart", "sha256": digests[0]}, {"name": "scan", "content_type": "image/png", "missing": "too large"},
+            {"name": "logo", "sha256": digests[1]}, {"name": "copy", "sha256": digests[0]}]  # fmt: skip
+    attributes(db, 1, hush_media=json.dumps(said))
+    found = get(page, f"/api/requests/first/spans/{TRACE}/{1:016x}")["media"]
+    assert [(each["name"], each["missing"]) for each in found] == [
+        ("chart", None),
+        ("logo", None),
+        ("copy", None),
+        ("scan", "too large"),
+    ]
+    assert (found[3]["sha256"], found[3]["content_type"]) == (None, "image/png")
+
+
+@pytest.mark.parametrize("said", ["[", "{}", '[1, null, {"missing": 3}]', "[" * 5000, 7, "x" * 70_000])
+def test_what_a_span_says_of_its_files_may_be_anything(db: Path, page: httpx.Client, said: object) -> None:
+    """The files are there all the same, without names."""
+    digest = attach(db, 1, 0, PNG, "image/png")
+    attributes(db, 1, hush_media=said)
+    first = get(page, f"/api/requests/first/spans/{TRACE}/{1:016x}")["media"][0]
+    assert (first["name"], first["sha256"], first["missing"]) == (None, digest, None)
+
+
 def test_pictures_are_shown_and_everything_else_is_a_file(db: Path, page: httpx.Client) -> None:
     """Whatever type a span claims: what a browser might run, it only saves."""
     picture, drawing = attach(db, 1, 0, PNG, "image/png"), attach(db, 1, 1, SVG, "image/svg+xml")

@@ -13,7 +13,8 @@ SELECT CAST(r.created_at / :bucket_s AS INTEGER) * :bucket_s AS at,
        count(*) AS count,
        coalesce(sum(r.error_count > 0), 0) AS error_count,
        CAST(sum(1.0 * r.total_tokens) AS INTEGER) AS total_tokens,
-       sum(r.cost_usd) AS cost_usd
+       sum(r.cost_usd) AS cost_usd,
+       sum(r.computed_usd) AS computed_usd
 FROM chosen c
 CROSS JOIN hush_requests r ON r.id = c.id
 GROUP BY 1

@@ -4,7 +4,7 @@ import { getSpan, mediaPath, payloadPath } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { CopyButton } from "./copy.js";
 import { useResource } from "./data.js";
-import { cost, count, duration, exact, fullMoment, moment, name, size, tokens } from "./format.js";
+import { cost, count, duration, exact, fullMoment, moment, name, plural, size, tokens } from "./format.js";
 import { Icon, StatusIcon, TypeIcon, typeOf } from "./icons.js";
 import { Payload, Text } from "./payload.js";
 import { requestPath, sessionPath } from "./router.js";
@@ -69,7 +69,7 @@ function Sections({ requestId, row, detail }) {
     <${Flow} requestId=${requestId} flow=${flow} />
     ${present(input) && html`<${Section} title="Input" open=${!messages}><${Payload} payload=${input} path=${whole("input")} what="the input" /><//>`}
     ${present(output) && html`<${Section} title="Output" open=${!messages}><${Payload} payload=${output} path=${whole("output")} what="the output" /><//>`}
-    ${media?.length > 0 && html`<${Section} title="Files" amount=${media.length} open><${Media} requestId=${requestId} row=${row} media=${media} /><//>`}
+    ${media?.length > 0 && html`<${Section} title="Files" amount=${amountOf(media)} open><${Media} requestId=${requestId} row=${row} media=${media} /><//>`}
     ${present(metadata) && html`<${Section} title="Metadata"><${Payload} payload=${metadata} path=${whole("metadata")} what="the metadata" /><//>`}
     ${events?.length > 0 && html`<${Section} title="Events" amount=${events.length} open=${row.status !== "ok"}><${Events} events=${events} /><//>`}
     ${attributes?.length > 0 && html`<${Section} title="Attributes" amount=${attributes.length}>
@@ -86,7 +86,7 @@ const Links = ({ links }) => html`<dl class="attributes">
 </dl>`;
 
 function Section({ title, amount, open = false, children }) {
-  return html`<details class="section" open=${open}><summary><${Icon} of="fold" />${title}${amount !== undefined && html`<span class="muted">${count(amount)}</span>`}</summary>${children}</details>`;
+  return html`<details class="section" open=${open}><summary><${Icon} of="fold" />${title}${amount !== undefined && html`<span class="muted">${typeof amount === "number" ? count(amount) : amount}</span>`}</summary>${children}</details>`;
 }
 
 // Where a part of the input was made.
@@ -127,15 +127,24 @@ function objectOf({ text, cut }) {
   }
 }
 
-function Media({ requestId, row, media }) {
-  return html`<ul class="media">${media.map((it) => {
-    const path = mediaPath(requestId, row, it.sha256);
-    const called = name(it.name || it.sha256, 60);
-    return html`<li key=${it.sha256}>
-      ${INLINE_IMAGES.has(it.content_type) && html`<img src=${path} alt=${called} loading="lazy" />`}
-      <a href=${path} download><${Icon} of="down" />${called}</a><span class="muted">${name(it.content_type, 60)}, ${size(it.size)}</span>
-    </li>`;
-  })}</ul>`;
+const Media = ({ requestId, row, media }) => html`<ul class="media">
+  ${media.map((it, i) => it.missing === null ? html`<${File} key=${i} path=${mediaPath(requestId, row, it.sha256)} ...${it} />` : html`<${MissingFile} key=${i} ...${it} />`)}
+</ul>`;
+
+function File({ path, name: given, sha256, content_type: type, size: bytes }) {
+  const called = name(given || sha256, 60);
+  return html`<li>
+    ${INLINE_IMAGES.has(type) && html`<img src=${path} alt=${called} loading="lazy" />`}
+    <a href=${path} download title=${`SHA-256 ${sha256}`}><${Icon} of="down" />${called}</a><span class="muted">${name(type, 60)}, ${size(bytes)}</span>
+  </li>`;
+}
+
+const MissingFile = ({ name: given, missing }) => html`<li class="warn"><span><${Icon} of="error" />${name(given, 60) || "a file"} is missing: ${name(missing)}</span></li>`;
+
+// How many are there, and how many are not.
+function amountOf(media) {
+  const missing = media.filter((it) => it.missing !== null).length;
+  return [media.length > missing && count(media.length - missing), missing > 0 && `${plural(missing, "file")} missing`].filter(Boolean).join(", ");
 }
 
 function About({ row, span, resource, scope }) {

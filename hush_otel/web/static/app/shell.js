@@ -45,8 +45,13 @@ const Lost = ({ connection }) => html`<footer class="health lost" role="alert">
   ${connection === "gone" ? "The server does not answer. What you see is what it said last." : "The session is over: open the address that hush-otel ui has printed."}
 </footer>`;
 
+// Reasons of the loss ledger of which nothing is lost: what came twice is stored once, what was cut is stored without a part.
+const TWICE = /^duplicate/;
+const CUT = "cut";
+
 function Facts({ background_pid, spool, backlog_bytes, losses, destinations, spans, database }) {
-  const lost = (losses ?? []).filter(({ reason }) => !reason.startsWith("duplicate"));
+  const lost = (losses ?? []).filter(({ reason }) => !TWICE.test(reason) && reason !== CUT);
+  const cut = (losses ?? []).find(({ reason }) => reason === CUT)?.count;
   const lostCount = lost.reduce((sum, loss) => sum + loss.count, 0);
   const why = lost.map((loss) => `${count(loss.count)} ${name(loss.reason)}`).join(", ");
   // It leaves when there is nothing to do: that alone worries nobody.
@@ -60,6 +65,7 @@ function Facts({ background_pid, spool, backlog_bytes, losses, destinations, spa
     <span class=${backlog_bytes > 1 << 20 ? "warn" : ""} title="recorded and not stored yet">backlog ${size(backlog_bytes ?? 0)}</span>
     ${spool && html`<span title=${name(spool.path)}>spool ${size(spool.size_bytes)}</span>`}
     <span class=${lostCount ? "bad" : ""} title=${why || "nothing was dropped"}>${lostCount ? `${count(lostCount)} lost` : "none lost"}</span>
+    ${cut > 0 && html`<span class="warn" title="stored without a part: an attachment that could not be taken, or a value that was too large">${count(cut)} cut</span>`}
     <span class="spring" />
     ${(destinations ?? []).map((it) => html`<${DestinationFact} key=${it.name} ...${it} />`)}`;
 }

@@ -57,7 +57,7 @@ function Row({ row, a, b }) {
     <td class="num">${row.a ? duration(row.a.duration_ms) : ""}</td><td class="num">${row.b ? duration(row.b.duration_ms) : ""}</td>
     <td class="num"><${Delta} a=${row.a?.duration_ms} b=${row.b?.duration_ms} /></td>
     <td class="num">${count(row.a?.total_tokens)}</td><td class="num">${count(row.b?.total_tokens)}</td>
-    <td class="num">${cost(row.a?.cost_usd)}</td><td class="num">${cost(row.b?.cost_usd)}</td>
+    <td class="num">${cost(row.a?.cost_usd, row.a?.cost_source)}</td><td class="num">${cost(row.b?.cost_usd, row.b?.cost_source)}</td>
     <td><${Same} row=${row} differs=${row.input_differs} /></td><td><${Same} row=${row} differs=${row.output_differs} /></td>
   </tr>`;
 }
