@@ -57,16 +57,12 @@ async def index(_request: Request) -> Response:
     return HTMLResponse(_page())
 
 
-async def nothing(_request: Request, _exc: Exception) -> Response:
-    """There is no such page."""
-    return refusal(PageError(404, "there is no such page", hint="the list of requests is at /"))
-
-
 def refusal(exc: PageError, *, again: bool = True) -> Response:
     """What went wrong, for people. `again`: whether the same address may be answered another time."""
     hint = f"<p>{escape(exc.hint[:1].upper() + exc.hint[1:])}.</p>" if exc.hint else ""
     # From here a browser sends its cookie along, which it did not if a link elsewhere has led here.
     link = '<p><a href="">Try again</a></p>' if again and exc.status == 401 else ""  # noqa: PLR2004
+    link = '<p><a href="/">All requests</a></p>' if exc.status == 404 else link  # noqa: PLR2004
     title = escape(exc.message[:1].upper() + exc.message[1:])
     return HTMLResponse(_BARE.format(head="", body=f"<h1>{title}</h1>{hint}{link}"), exc.status)
 

@@ -8,6 +8,8 @@ import { useWindow } from "./virtual.js";
 
 export const ROW_PX = 28;
 export const HEAD_PX = 30;
+/** As .span-bar has it. */
+const LEAST_PX = 2;
 const INDENT_PX = 14;
 const MAX_INDENTS = 12;
 const DRAG_PX = 4;
@@ -134,5 +136,6 @@ function Bar({ row, type, took, view }) {
   // What begins before the view and ends after it is cut here: an element of a million pixels is none for a browser.
   const left = Math.max(-0.02, from);
   const right = Math.min(1.02, from + width);
-  return html`<i class=${`span-bar type-${type} ${row.status}`} style=${{ left: `${left * 100}%`, width: `${(right - left) * 100}%` }} />`;
+  // The least that a bar is wide fits at the end of the axis, too.
+  return html`<i class=${`span-bar type-${type} ${row.status}`} style=${{ left: `min(${left * 100}%, 100% - ${LEAST_PX}px)`, width: `${(right - left) * 100}%` }} />`;
 }
