@@ -233,8 +233,9 @@ _OF_STATUS: Final = {
     "failed": "set_failed",
     "flushing": "set_waiting",
     "pending": "set_waiting",
+    "flushed": "set_flushed",
 }
-"""By status. What is flushed or stored is common."""
+"""By status. What is stored alone has no index: it is what stands in no other table."""
 
 
 def _furthest(asked: Sequence[Candidates]) -> Candidates:

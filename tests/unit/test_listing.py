@@ -49,6 +49,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             if n % 11 == 0:
                 rows.delivery(request, there, "dead" if n % 2 else "pending")
                 rows.delivery(request, there, "delivered")
+            elif n % 17 == 0:
+                rows.delivery(request, there, "delivered")
             rows.span(request, n, name=" ".join(words_of(n)))
             rows.span(request, n + REQUESTS, name="twice" if n % 9 else "once")
     index(path)
@@ -80,6 +82,7 @@ SAID: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
     ({"status": "pending"}, lambda one: one["status"] == "pending"),
     ({"status": "writing"}, lambda one: one["status"] == "writing"),
     ({"status": "flushing"}, lambda one: one["status"] == "flushing"),
+    ({"status": "flushed"}, lambda one: one["status"] == "flushed"),
     ({"status": "stored"}, lambda one: one["status"] == "stored"),
     ({"workflow": "import"}, lambda one: one["workflow_name"] == "import"),
     ({"user": "user-2"}, lambda one: one["user_id"] == "user-2"),
@@ -164,6 +167,17 @@ def test_when_the_time_is_up_a_page_says_where_to_go_on(
     assert ids([one for part in found for one in part.requests]) == ids(
         page(reader, filters, limit=REQUESTS).requests
     )
+
+
+@pytest.mark.parametrize("status", ["writing", "failed", "pending", "flushed"])
+def test_a_status_that_few_have_is_found_in_one_step(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    """However many requests lie between: among millions the time would be up before."""
+    monkeypatch.setattr(listing, "FIRST_STEP", 2)
+    found = page(reader, Filters(status=status), limit=20, budget_s=0.0)
+    assert len(found.requests) > 3
+    assert found.next is None
 
 
 def test_a_place_is_text_and_back() -> None:
