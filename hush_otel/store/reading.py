@@ -16,7 +16,7 @@ import importlib.resources
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self, TypeAlias, TypeVar
@@ -105,7 +105,7 @@ class Reader:
         """The first row of one query; None when there is none. Raises as `rows`."""
         return next(self.each(query_name, **params), None)
 
-    def each(self, query_name: str, **params: Value) -> Iterator[Row]:
+    def each(self, query_name: str, **params: Value) -> Generator[Row, None, None]:
         """Rows one by one, so that a large result needs no memory. Raises as `rows`, also midway."""
         with self._cursor(query_name, params) as cursor:
             yield from cursor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -141,7 +142,9 @@ def _flow(
                 chars=payloads.CHARS,
                 limit=EARLIER,
             )
-            return [link._asdict() for link in flow(attributes[key].text, earlier)]
+            # Maybe not read to its end: it must not outlive the reader.
+            with closing(earlier):
+                return [link._asdict() for link in flow(attributes[key].text, earlier)]
     except StoreError:
         return []
 

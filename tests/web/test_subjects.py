@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,25 @@ def test_an_input_leads_to_the_span_that_gave_it_out(page: httpx.Client) -> None
     """By the value of its keys; numbers tell nothing."""
     found = get(page, f"/api/requests/first/spans/{TRACE}/{2:016x}")["flow"]
     assert found == [{"key": "docs", "trace_id": TRACE, "span_id": f"{1:016x}", "name": "span-1"}]
+
+
+def test_the_search_for_where_an_input_comes_from_leaves_no_query_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops as soon as everything is found; a query that outlives its reader is said on the terminal."""
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    out, into = json.dumps({"text": "a long document"}), json.dumps({"document": "a long document"})
+    with StoreRows(tmp_path / "t.db") as rows:
+        request = rows.request("r")
+        for number in (1, 2):
+            said = json.dumps({"output.value": out})
+            rows.span(request, number, start_ns=START_NS, end_ns=START_NS + number, attributes=said)
+        rows.span(request, 3, start_ns=START_NS + 9, attributes=json.dumps({"input.value": into}))
+    with serving(tmp_path / "t.db") as server, browser(server) as client:
+        found = get(client, f"/api/requests/r/spans/{1:032x}/{3:016x}")["flow"]
+    assert [each["span_id"] for each in found] == [f"{2:016x}"]
+    assert not unraisable
 
 
 def test_a_text_comes_whole_as_a_file(page: httpx.Client) -> None:
