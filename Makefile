@@ -40,7 +40,7 @@ itself =
 endif
 
 .PHONY: demo soak fuzz faults test test-web test-peers peers-go test-oldest bench prices lint types imports clean
-.PHONY: audit ci-requirements
+.PHONY: audit ci-requirements pictures
 
 demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
@@ -52,6 +52,10 @@ test: $(VENV)/.installed $(RECEIVERS)/.installed
 # The page alone, in Chromium: $$CHROMIUM, or `chromium`. Pictures of it are left in build/screenshots.
 test-web: $(VENV)/.installed
 	$(BIN)/python -m pytest -m browser tests/web
+
+# Those of docs/images, anew.
+pictures: $(VENV)/.installed
+	$(BIN)/python scripts/take_pictures.py
 
 # Receivers that nobody here wrote. Jaeger and the Collector take part where their programs are:
 # $$JAEGER_BIN, what `make peers-go` has built, or `jaeger`; $$OTELCOL_BIN or `otelcol`.

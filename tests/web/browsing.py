@@ -234,12 +234,13 @@ document.addEventListener("securitypolicyviolation", (event) => violated(`${even
 
 @contextmanager
 def visiting(
-    chromium: Browser, site: Site, *, phone: bool = False, logged_in: bool = True
+    chromium: Browser, site: Site, *, phone: bool = False, logged_in: bool = True, scale: float = 1.0
 ) -> Iterator[Visitor]:
     """A browser of its own, as far as cookies and storage go, logged in; what must not happen fails at the end."""
     context = chromium.new_context(
         viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
         color_scheme="light",
+        device_scale_factor=scale,
         has_touch=phone,
         permissions=["clipboard-read", "clipboard-write"],
     )

@@ -87,7 +87,7 @@ function RequestRow({ request, index, top, now, longest, isAt, isMarked }) {
     <span role="cell" class="r-spans num">${count(request.node_count)}</span>
     <span role="cell" class=${`r-errors num ${request.error_count ? "bad" : "muted"}`}>${count(request.error_count)}</span>
     <span role="cell" class="r-tokens num">${tokens(request.prompt_tokens, request.completion_tokens, request.total_tokens)}</span>
-    <span role="cell" class="r-cost num">${cost(request.cost_usd, request.computed_usd)}</span>
+    <span role="cell" class="r-cost num" title=${cost(request.cost_usd, request.computed_usd)}>${cost(request.cost_usd, request.computed_usd)}</span>
     <span role="cell" class="r-model" title=${name((request.models ?? []).join(", "))}>${name((request.models ?? []).join(", "), 60)}</span>
     <span role="cell" class="r-user">${request.user_id && html`<span title=${name(request.user_id)}>${name(request.user_id, 40)}</span>`}${request.session_id && html`<a href=${sessionPath(request.session_id)} title=${name(request.session_id)}>${name(request.session_id, 40)}</a>`}</span>
     <span role="cell" class="r-state"><${DeliveryState} status=${request.status} /></span>

@@ -50,7 +50,7 @@ function Sums({ buckets, complete, looked_at: seen }) {
 const Timelines = ({ buckets, bucket_s: bucketS }) => html`<div class="charts three">
   <${Timeline} title="Requests" note="failed ones at the foot" buckets=${buckets} bucketS=${bucketS} value=${(it) => it.count} failed=${(it) => it.error_count} words=${count} />
   <${Timeline} title="Tokens" buckets=${buckets} bucketS=${bucketS} value=${(it) => it.total_tokens} words=${brief} />
-  <${Timeline} title="Cost" note=${buckets.some((it) => it.computed_usd) ? "~ by a price table, at least in part" : undefined} buckets=${buckets} bucketS=${bucketS} value=${(it) => it.cost_usd} words=${cost} />
+  <${Timeline} title="Cost" note=${buckets.some((it) => it.computed_usd) ? "by a price table, at least in part" : undefined} buckets=${buckets} bucketS=${bucketS} value=${(it) => it.cost_usd} words=${cost} />
 </div>`;
 
 const brief = (value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1000 ? `${value / 1000}k` : count(value));
