@@ -41,10 +41,16 @@ OF_THE_BACKGROUND = (
 ERRORS = ("ENOSPC", "EIO")
 
 
+EACH = 60
+STRIDE = 7
+"""A background process writes a page of the database a thousand times: of those that come later some will do."""
+
+
 def failures(*few: int) -> Iterator[tuple[int, str]]:
-    """Which call fails, and how: every N with every error in `make faults`, else a few of them in turn."""
+    """Which call fails, and how: in `make faults` one N after the other with every error, else a few in turn."""
     if ALL:
-        yield from ((turn, error) for turn in itertools.count(1) for error in ERRORS)
+        turns = itertools.chain(range(1, EACH), itertools.count(EACH, STRIDE))
+        yield from ((turn, error) for turn in turns for error in ERRORS)
     yield from ((turn, ERRORS[turn % 2]) for turn in few)
 
 

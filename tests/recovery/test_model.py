@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from inprocess import Owner, die, let_go, losses, no_waits, node_payload, rows, settings_for, writer_of
+from hypothesis.stateful import initialize, invariant, rule
+from inprocess import die, losses, node_payload, rows
+from modelled import PROCESSES, WHO, SpoolAndOwner, settings_of
 
-from hush_otel.cli import audit
-from hush_otel.spool.filesystem import Append
 from hush_otel.spool.reader import SegmentReader
-from hush_otel.spool.writer import SpoolWriter
 
-PROCESSES = 3
-WHO = st.integers(0, PROCESSES - 1)
 SIZES = st.sampled_from([0, 10, 5_000, 100_000, 300_000])
 HUGE = 5_000_000
 """Larger than any segment that is made for several records."""
 
 
-class SpoolAndDrain(RuleBasedStateMachine):
+class SpoolAndDrain(SpoolAndOwner):
     """Processes that append, roll, are fenced and die; owners that step, crash and come back."""
 
     @initialize()
     def begin(self) -> None:
         """Three processes that have not written yet, and no owner."""
-        self.patch = pytest.MonkeyPatch()
-        no_waits(self.patch)
-        self.directory = Path(tempfile.mkdtemp(prefix="model-"))
-        self.settings = settings_for(self.directory / "t.db")
+        self.prepare()
         self.acknowledged: set[str] = set()
         self.torn: set[str] = set()
-        self.made = 0
-        self.elected: Owner | None = None
-        self.processes = [self.another_process() for _ in range(PROCESSES)]
-
-    def another_process(self) -> SpoolWriter:
-        """Every other one appends by pwrite."""
-        self.made += 1
-        mode = Append.MAP if self.made % 2 else Append.WRITE
-        return writer_of(self.settings, mode, doomed=True, max_bytes=1 << 40)
-
-    @property
-    def owner(self) -> Owner:
-        """Elected when there is none."""
-        if self.elected is None:
-            self.elected = Owner(self.settings)
-        return self.elected
+        self.processes = [self.another_writer() for _ in range(PROCESSES)]
 
     def teardown(self) -> None:
         """Every process dies, one pass drains all, and the sums are compared once more."""
@@ -63,9 +36,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
         self.owner.drain()
         self.owner.close()
         self.everything_is_stored()
-        self.patch.undo()
-        let_go()
-        shutil.rmtree(self.directory)
+        self.clean_up()
 
     # ------------------------------------------------------------------ the apps
 
@@ -81,7 +52,7 @@ class SpoolAndDrain(RuleBasedStateMachine):
         writer = self.processes[who]
         if writer._identity is not None:
             die(writer)
-        self.processes[who] = self.another_process()
+        self.processes[who] = self.another_writer()
 
     @rule(who=WHO, sizes=st.lists(SIZES, min_size=1, max_size=6))
     def append_some(self, who: int, sizes: list[int]) -> None:
@@ -137,25 +108,9 @@ class SpoolAndDrain(RuleBasedStateMachine):
     # ------------------------------------------------------------------ the owners
 
     @rule()
-    def step(self) -> None:
-        """One round."""
-        self.owner.step()
-
-    @rule()
-    def tend(self) -> None:
-        """What is due once a second."""
-        self.owner.tend()
-
-    @rule()
     def drain(self) -> None:
         """The one pass of `hush-otel drain`."""
         self.owner.drain()
-
-    @rule()
-    def crash(self) -> None:
-        """Without a word."""
-        self.owner.crash()
-        self.elected = None
 
     @rule()
     def crash_after_the_commit(self) -> None:
@@ -168,32 +123,18 @@ class SpoolAndDrain(RuleBasedStateMachine):
         owner.crash()
         self.elected = None
 
-    @rule()
-    def leave(self) -> None:
-        """In order."""
-        self.owner.close()
-        self.elected = None
-
     # ------------------------------------------------------------------ what always holds
 
     @invariant()
     def nothing_is_stored_twice_or_invented(self) -> None:
         """At every moment."""
-        if hasattr(self, "processes") and self.settings.db_path.exists():
-            found = self.stored()
-            assert len(found) == len(set(found))
-            assert set(found) <= self.acknowledged
-
-    @invariant()
-    def the_ledger_balances(self) -> None:
-        """At every moment: what was read is counted in the transaction that stores it."""
-        if hasattr(self, "processes") and self.settings.db_path.exists():
-            found = audit.collect(self.settings)
-            assert found.balanced, found
+        found = self.stored()
+        assert len(found) == len(set(found))
+        assert not found or set(found) <= self.acknowledged
 
     def stored(self) -> list[str]:
         """Names of the rows."""
-        return [row[0] for row in rows(self.settings.db_path, "SELECT node_name FROM node_traces")]
+        return self.names("SELECT node_name FROM node_traces")
 
     def everything_is_stored(self) -> None:
         """At the end: exactly what was acknowledged, nothing counted as lost, nothing left in the spool."""
@@ -207,12 +148,4 @@ class SpoolAndDrain(RuleBasedStateMachine):
 
 
 TestSpoolAndDrain = SpoolAndDrain.TestCase
-TestSpoolAndDrain.settings = settings(
-    max_examples=30,
-    stateful_step_count=25,
-    deadline=None,
-    # Every example is a real spool: shrinking one takes minutes, reading one of 25 steps does not.
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestSpoolAndDrain.settings = settings_of(30)

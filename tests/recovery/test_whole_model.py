@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from applications import Application, Fork
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from inprocess import Owner, die, let_go, losses, no_waits, rows, settings_for, writer_of
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Span, set_span_in_context
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from inprocess import losses, rows
+from modelled import PROCESSES, WHO, SpoolAndOwner, settings_of
+from opentelemetry.trace import Span
 from support import eventually
 
 from hush_otel import Destination, failpoints
 from hush_otel.background.clock import Clock
-from hush_otel.capture.processor import SpoolingSpanProcessor
-from hush_otel.cli import audit
 from hush_otel.failpoints import Failpoint
 from hush_otel.spool import format as layout
-from hush_otel.spool.filesystem import Append
-from hush_otel.spool.writer import SpoolWriter
 
-PROCESSES = 3
-WHO = st.integers(0, PROCESSES - 1)
 SIZES = st.sampled_from([0, 10, 20_000, 300_000])
+REQUESTS_MARKED = 4
+REQUESTS = st.integers(1, REQUESTS_MARKED)
 DAY_S = 24 * 3600.0
 MOMENTS = st.sampled_from(
     [name for name in failpoints.BACKGROUND if name not in {"store.opened", "store.migrated"}]
@@ -41,77 +34,48 @@ class KilledError(BaseException):
     """SIGKILL, as far as one process can play it: nobody catches it."""
 
 
-class FreshIds(RandomIdGenerator):
-    """Hypothesis seeds `random`, from which the SDK takes its ids: these never repeat."""
-
-    def generate_trace_id(self) -> int:
-        """16 bytes."""
-        return int.from_bytes(os.urandom(16), "big")
-
-    def generate_span_id(self) -> int:
-        """8 bytes."""
-        return int.from_bytes(os.urandom(8), "big")
-
-
-class Process:
-    """An application: its way into the spool, and its open spans by name."""
-
-    def __init__(self, writer: SpoolWriter, destination: Destination) -> None:
-        self.writer = writer
-        self.open: dict[str, Span] = {}
-        self.told: set[str] = set()
-        processor = SpoolingSpanProcessor(writer, [destination], live=True, flush=lambda _: True)
-        provider = TracerProvider(shutdown_on_exit=False, id_generator=FreshIds())
-        provider.add_span_processor(processor)
-        self.tracer = provider.get_tracer("model")
-
-
-class SpanToReceiver(RuleBasedStateMachine):
-    """Spans start, end, are damaged; processes and owners die at any step; time leaps; old requests go."""
+class SpanToReceiver(SpoolAndOwner):
+    """Spans, nodes and marks are made and damaged; processes fork and die; owners die; time leaps; requests go."""
 
     @initialize()
     def begin(self) -> None:
         """Three processes that have not written yet, and no owner."""
-        self.patch = pytest.MonkeyPatch()
-        no_waits(self.patch)
-        self.directory = Path(tempfile.mkdtemp(prefix="model-"))
+        self.prepare(retention_days=30.0, delivery_max_age_s=1e12, complete_timeout_s=0.0)
         self.shift_s = 0.0
         now, now_ns = time.time, time.time_ns
         self.patch.setattr(time, "time", lambda: now() + self.shift_s)
         self.patch.setattr(time, "time_ns", lambda: now_ns() + int(self.shift_s * 1e9))
         # Its default was bound before.
         self.patch.setattr(Clock.__init__, "__defaults__", (time.time, time.monotonic))
-        self.settings = settings_for(
-            self.directory / "t.db", retention_days=30.0, delivery_max_age_s=1e12, complete_timeout_s=0.0
-        )
-        self.sent = self.directory / "sent.jsonl"
+        self.sent, self.marked = self.directory / "sent.jsonl", self.directory / "marked.jsonl"
         self.destination = Destination("file", name="file", path=str(self.sent))
-        self.made = 0
         self.ended: set[str] = set()
         self.left_open: set[str] = set()
+        self.ended_by_fork: set[str] = set()
+        self.nodes: dict[str, str] = {}
+        self.marks: set[str] = set()
         self.doubtful: set[str] = set()
-        self.damaged = False
-        self.elected: Owner | None = None
-        self.processes = [self.another_process() for _ in range(PROCESSES)]
+        self.damaged = self.forked = False
+        self.processes: list[Application | Fork] = [self.another_process() for _ in range(PROCESSES)]
 
-    def another_process(self) -> Process:
-        """Every other one appends by pwrite."""
-        self.made += 1
-        mode = Append.MAP if self.made % 2 else Append.WRITE
-        return Process(writer_of(self.settings, mode, doomed=True, max_bytes=1 << 40), self.destination)
+    def another_process(self) -> Application:
+        """One that has inherited nothing."""
+        return Application(self.another_writer(), self.destination)
 
     # ------------------------------------------------------------------ the applications
+
+    def name(self) -> str:
+        """One that no other contains, so that it can be looked for in a segment."""
+        self.made += 1
+        return f"<{self.made}>"
 
     @rule(who=WHO, size=SIZES, below=st.booleans())
     def start(self, who: int, size: int, below: bool) -> None:
         """A root, or a child of any open span, be it another process's."""
-        parents = [span for process in self.processes for span in process.open.values()]
-        context = set_span_in_context(parents[-1]) if below and parents else None
-        self.made += 1
-        name = f"s{self.made}"
-        process = self.processes[who]
-        process.open[name] = process.tracer.start_span(name, context, attributes={"text": "x" * size})
-        process.told.add(name)
+        parents: list[Span] = [
+            span for one in self.processes for span in one.open.values() if span is not None
+        ]
+        self.processes[who].start(self.name(), size, parents[-1] if below and parents else None)
 
     @rule(who=WHO, last=st.booleans())
     def end(self, who: int, last: bool) -> None:
@@ -119,7 +83,7 @@ class SpanToReceiver(RuleBasedStateMachine):
         process = self.processes[who]
         if process.open:
             name = list(process.open)[-1 if last else 0]
-            process.open.pop(name).end()
+            process.end(name)
             self.ended.add(name)
 
     @rule(who=WHO, sizes=st.lists(SIZES, min_size=1, max_size=5))
@@ -129,60 +93,81 @@ class SpanToReceiver(RuleBasedStateMachine):
             self.start(who, size, below=False)
             self.end(who, last=True)
 
+    @rule(who=WHO, request=REQUESTS, sizes=st.lists(SIZES, min_size=1, max_size=3))
+    def insert_nodes(self, who: int, request: int, sizes: list[int]) -> None:
+        """Of a request to which any process contributes, marked or not."""
+        for size in sizes:
+            name = self.name()
+            self.processes[who].node(f"[{request}]", name, size)
+            self.nodes[name] = f"[{request}]"
+
+    @rule(who=WHO, request=REQUESTS)
+    def mark(self, who: int, request: int) -> None:
+        """A request is complete, whether its nodes are there, or some of them, or none."""
+        self.processes[who].mark(f"[{request}]", str(self.marked))
+        self.marks.add(f"[{request}]")
+
+    @rule(who=WHO, into=WHO)
+    def fork(self, who: int, into: int) -> None:
+        """The child takes the place of another process, which dies; of its parent, if that is the one."""
+        parent = self.processes[who]
+        if isinstance(parent, Application):
+            self.forked = True
+            child = Fork(parent)
+            self.kill(into)
+            self.processes[into] = child
+
+    @rule(who=WHO)
+    def end_what_was_inherited(self, who: int) -> None:
+        """A child ends a span of its parent, which counts only when the parent does not."""
+        process = self.processes[who]
+        if process.inherited:
+            name = process.inherited[0]
+            process.end(name)
+            self.ended_by_fork.add(name)
+
     @rule(who=WHO)
     def kill(self, who: int) -> None:
         """What it has left open is stored as interrupted."""
         process = self.processes[who]
         self.left_open |= set(process.open)
-        if process.writer._identity is not None:
-            die(process.writer)
+        process.kill()
         self.processes[who] = self.another_process()
 
     @rule(who=WHO, place=st.floats(0, 1), noise=st.binary(min_size=1, max_size=64))
     def damage(self, who: int, place: float, noise: bytes) -> None:
-        """A disk forgets some bytes of the process's segment, and the process dies: what no row has is in doubt."""
-        process = self.processes[who]
-        segment = process.writer._segment
-        if segment is None or segment.offset == layout.HEADER_BYTES or not segment.path.exists():
-            return
-        self.doubtful |= process.told - self.stored("ended") - self.stored("interrupted")
+        """A disk forgets some bytes of the process's segment, and the process dies."""
+        segment = self.processes[who].segment()
+        if segment is not None and segment.exists():
+            self.forget(segment, place, noise)
+            self.kill(who)
+
+    @rule(which=st.integers(0, 9), place=st.floats(0, 1), noise=st.binary(min_size=1, max_size=64))
+    def damage_what_is_left(self, which: int, place: float, noise: bytes) -> None:
+        """Likewise of a segment that is sealed, or whose writer is dead or a fork."""
+        written = {process.segment() for process in self.processes}
+        left = [path for path in sorted(self.settings.spool_dir.glob("*.seg")) if path not in written]
+        if left:
+            self.forget(left[which % len(left)], place, noise)
+
+    def forget(self, segment: Path, place: float, noise: bytes) -> None:
+        """What stands in it and has no row is in doubt, and nothing else."""
+        data = segment.read_bytes()
+        names = self.ended | self.left_open | self.running() | set(self.nodes)
+        held = {name for name in names if name.encode() in data}
+        self.doubtful |= held - self.stored("ended") - self.stored("interrupted")
+        self.marks -= {request for request in self.marks if request.encode() in data}
         self.damaged = True
-        at = layout.HEADER_BYTES + int(place * (segment.offset - layout.HEADER_BYTES))
-        with segment.path.open("r+b") as file:
+        at = layout.HEADER_BYTES + int(place * max(len(data.rstrip(b"\0")) - layout.HEADER_BYTES, 0))
+        with segment.open("r+b") as file:
             file.seek(at)
             file.write(noise)
-        self.kill(who)
+
+    def running(self) -> set[str]:
+        """Spans that are open."""
+        return {name for process in self.processes for name in process.open}
 
     # ------------------------------------------------------------------ the owners
-
-    @property
-    def owner(self) -> Owner:
-        """Elected when there is none."""
-        if self.elected is None:
-            self.elected = Owner(self.settings)
-        return self.elected
-
-    @rule()
-    def step(self) -> None:
-        """One round."""
-        self.owner.step()
-
-    @rule()
-    def tend(self) -> None:
-        """What is due once a second."""
-        self.owner.tend()
-
-    @rule()
-    def crash(self) -> None:
-        """Between two steps."""
-        self.owner.crash()
-        self.elected = None
-
-    @rule()
-    def leave(self) -> None:
-        """In order."""
-        self.owner.close()
-        self.elected = None
 
     @rule(name=MOMENTS, kills=st.booleans(), turn=st.integers(1, 3))
     def fail(self, name: str, kills: bool, turn: int) -> None:
@@ -210,8 +195,8 @@ class SpanToReceiver(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([-3650, -1, 2, 40, 3650]))
     def set_the_clock(self, days: int) -> None:
-        """Somebody does, or the machine was off."""
-        self.shift_s += days * DAY_S
+        """Somebody does, or the machine was off. Linux takes no time before 1970 (clock_settime(2))."""
+        self.shift_s += max(days * DAY_S, DAY_S - time.time())
 
     @precondition(lambda self: self.elected is not None)
     @rule()
@@ -227,30 +212,20 @@ class SpanToReceiver(RuleBasedStateMachine):
     @invariant()
     def nothing_is_stored_twice_or_invented(self) -> None:
         """At every moment."""
-        if hasattr(self, "processes") and self.settings.db_path.exists():
-            found = [name for (name,) in rows(self.settings.db_path, "SELECT name FROM spans")]
-            assert len(found) == len(set(found))
-            running = {name for process in self.processes for name in process.open}
-            assert set(found) <= self.ended | self.left_open | running
-            assert self.stored("ended") <= self.ended
-
-    @invariant()
-    def the_ledger_balances(self) -> None:
-        """At every moment."""
-        if hasattr(self, "processes") and self.settings.db_path.exists():
-            found = audit.collect(self.settings)
-            assert found.balanced, found
+        found = self.names("SELECT name FROM spans")
+        assert len(found) == len(set(found))
+        known = self.ended | self.left_open | self.running() | set(self.nodes) if found else set()
+        assert set(found) <= known
+        assert self.stored("ended") <= known & (self.ended | self.ended_by_fork | set(self.nodes))
 
     def stored(self, state: str) -> set[str]:
         """Names of rows."""
-        if not self.settings.db_path.exists():
-            return set()
-        return {n for (n,) in rows(self.settings.db_path, "SELECT name FROM spans WHERE state = ?", state)}
+        return set(self.names("SELECT name FROM spans WHERE state = ?", state))
 
-    def received(self) -> dict[str, set[str]]:
-        """What the receiver has, by name: the ids under which it came."""
+    def received(self, file: Path) -> dict[str, set[str]]:
+        """What a receiver has, by name: the ids under which it came."""
         found: dict[str, set[str]] = {}
-        for line in self.sent.read_text().splitlines() if self.sent.exists() else ():
+        for line in file.read_text().splitlines() if file.exists() else ():
             for group in json.loads(line)["resourceSpans"]:
                 for scope in group["scopeSpans"]:
                     for span in scope["spans"]:
@@ -262,15 +237,17 @@ class SpanToReceiver(RuleBasedStateMachine):
         if not hasattr(self, "processes"):
             return
         try:
+            for request in range(1, REQUESTS_MARKED + 1):  # a mark without nodes waits for them
+                self.insert_nodes(0, request, [10])
             for who in range(PROCESSES):
                 self.kill(who)
             eventually(self.is_at_rest, 30, what="everything stored and delivered", poll_s=0.001)
             self.owner.close()
             self.everything_has_arrived()
         finally:
-            self.patch.undo()
-            let_go()
-            shutil.rmtree(self.directory)
+            for process in self.processes:
+                process.kill()
+            self.clean_up()
 
     def is_at_rest(self) -> bool:
         """Nothing in the spool, nothing to be queued or sent: a second later, and one more."""
@@ -288,16 +265,22 @@ class SpanToReceiver(RuleBasedStateMachine):
 
     def everything_has_arrived(self) -> None:
         """Exactly what was acknowledged, but for what damage or retention has taken, which is counted."""
-        stored, interrupted, received = self.stored("ended"), self.stored("interrupted"), self.received()
+        stored, interrupted = self.stored("ended"), self.stored("interrupted")
+        received, marked = self.received(self.sent), self.received(self.marked)
         missing = self.ended - stored - self.doubtful
         assert missing <= set(received), "only what was delivered may have been deleted"
         pruned = rows(self.settings.db_path, "SELECT count FROM hush_ledger WHERE name = 'pruned'")
-        assert len(missing) <= sum(count for (count,) in pruned)
-        assert (stored | interrupted) - self.doubtful <= set(received)
-        assert all(len(ids) == 1 for ids in received.values())
+        missing_nodes = set(self.nodes) - stored - self.doubtful
+        assert len(missing) + len(missing_nodes) <= sum(count for (count,) in pruned)
+        assert (stored | interrupted) - self.doubtful - set(self.nodes) <= set(received)
+        assert {name for name in stored & set(self.nodes) if self.nodes[name] in self.marks} <= set(marked)
+        assert all(len(ids) == 1 for ids in (*received.values(), *marked.values()))
         assert set(received) <= self.ended | self.left_open
-        assert set(losses(self.settings.db_path)) <= ({"damaged", "origin_lost"} if self.damaged else set())
-        lost = self.ended - stored - missing - set(received)
+        assert set(marked) <= set(self.nodes)
+        counted = set(losses(self.settings.db_path))
+        by_damage = {"damaged", "origin_lost"} if self.damaged else set()
+        assert counted <= by_damage | ({"duplicate", "provisional"} if self.forked else set())
+        lost = (self.ended | set(self.nodes)) & self.doubtful - stored - set(received)
         assert not lost or losses(self.settings.db_path)["damaged"]
 
 
@@ -316,12 +299,4 @@ def test_f35_a_process_that_began_and_died_since_the_last_look_is_not_forgotten(
 
 
 TestSpanToReceiver = SpanToReceiver.TestCase
-TestSpanToReceiver.settings = settings(
-    max_examples=300 if os.environ.get("HUSH_TEST_FAULTS") == "all" else 12,
-    stateful_step_count=25,
-    deadline=None,
-    # Every example is a real spool: shrinking one takes minutes, reading one of 25 steps does not.
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestSpanToReceiver.settings = settings_of(300 if os.environ.get("HUSH_TEST_FAULTS") == "all" else 12)
