@@ -265,6 +265,8 @@ def run_every_command(lab: Lab) -> None:
         ["show", request],
         ["show", "raises"],
         ["show", "unencoded"],
+        ["stats", "--since", "1d"],
+        ["diff", "raises", request, "--io"],
         ["status"],
         ["deliveries"],
         ["audit"],
@@ -277,6 +279,9 @@ def run_every_command(lab: Lab) -> None:
     ):
         assert lab.ask(*command), command
         assert lab.ask(*command, "--json"), command
+    assert lab.ask("show", "raises", "--io")
+    assert lab.ask("share", "raises", "-", "--html")
+    assert lab.ask("share", "raises", "raises.md")
     for kind in ("otlp", "jsonl", "csv", "parquet"):
         lab.ask("export", f"export.{kind}", "--format", kind, "--since", "1d")
         lab.ask("export", f"spans.{kind}", "--format", kind, "--rows", "spans", "--since", "1d")
@@ -292,29 +297,36 @@ def ask_the_page(lab: Lab) -> None:
     with subprocess.Popen(
         command, env=lab.bench.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().strip()
-        with httpx.Client(base_url=url.partition("/login")[0], timeout=30.0) as page:
-            page.get(url)
-            paths = ["status", "deliveries?limit=500", "requests?limit=500", "facets", "stats", "sessions"]
-            for request in page.get("/api/requests", params={"limit": 500}).json()["requests"]:
-                place = f"requests/{quote(request['request_id'], safe='')}"
-                paths += [place, f"{place}/tree", *_spans(page, place)]
-            for path in paths:
-                answer = page.get(f"/api/{path}")
-                assert answer.status_code == 200, path
-                lab.told.append(answer.content)
-            with page.stream("GET", "/api/events") as events:
-                lab.told.append(next(text.encode() for text in events.iter_text() if "event: status" in text))
-        process.terminate()
+        try:
+            _ask(lab, process)
+        finally:
+            process.terminate()
         lab.told += process.communicate(timeout=30)
+
+
+def _ask(lab: Lab, process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    url = process.stdout.readline().decode().strip()
+    with httpx.Client(base_url=url.partition("/login")[0], timeout=30.0) as page:
+        page.get(url)
+        paths = ["status", "deliveries?limit=500", "requests?limit=500", "facets", "stats", "sessions"]
+        for request in page.get("/api/requests", params={"limit": 500}).json()["requests"]:
+            place = f"requests/{quote(request['request_id'], safe='')}"
+            paths += [place, f"{place}/tree", *_spans(page, place)]
+        for path in paths:
+            answer = page.get(f"/api/{path}")
+            assert answer.status_code == 200, path
+            lab.told.append(answer.content)
+        with page.stream("GET", "/api/events") as events:
+            lab.told.append(next(text.encode() for text in events.iter_text() if "event: status" in text))
 
 
 def _spans(page: httpx.Client, place: str) -> Iterator[str]:
     tree = page.get(f"/api/{place}/tree").json()
-    trace, span = tree["columns"].index("trace_id"), tree["columns"].index("span_id")
-    for row in tree["rows"]:
-        yield f"{place}/spans/{tree['strings'][row[trace]]}/{row[span]}"
+    columns = tree["columns"]
+    assert columns["trace_id"], "spans to ask for"
+    for trace, span in zip(columns["trace_id"], columns["span_id"], strict=True):
+        yield f"{place}/spans/{tree['strings'][trace]}/{span}"
 
 
 def look_into_files(bench: Bench) -> None:
