@@ -47,6 +47,14 @@ _SCROLL = """async (frames) => {
 }"""
 
 
+_LAST_BAR_PX = """() => {
+  const [bar] = [...document.querySelectorAll(".waterfall .row .span-bar")].slice(-1);
+  const [seen, drawn] = [bar.parentElement, bar].map((it) => it.getBoundingClientRect());
+  return Math.min(seen.right, drawn.right) - drawn.left;
+}"""
+"""How much of the last row's bar, which begins where the axis ends, is within the axis."""
+
+
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Say:
     """Print it, whatever the test comes to."""
@@ -75,6 +83,7 @@ def test_a_request_of_50000_spans_opens_and_scrolls(visitor: Visitor, say: Say) 
     visitor.sees(lambda: f"page {SPANS - 2}" in visitor.text(".waterfall .label"), "the last row")
     assert visitor.page.locator(".waterfall .row").count() < 120
     visitor.shot("many-light")
+    assert visitor.page.evaluate(_LAST_BAR_PX) > 1.9
     assert opened_s < OPEN_S
     assert frame_s < FRAME_S
 
