@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -21,6 +22,9 @@ from .reading import settings_to_read
 
 DUPLICATE: Final = "duplicate"
 """Reasons that begin with this are no losses: the same record came twice and was stored once."""
+LOST: Final = "bold red"
+CUT: Final = "cut"
+"""Nor is this: the record is there, with a part of its largest value."""
 
 
 @click.command("status")
@@ -84,9 +88,17 @@ def _amounts(amounts: Mapping[str, int]) -> Text:
 
 
 def _losses(losses: list[Loss]) -> Text:
-    lost = [Text(_loss(x), style="bold red") for x in losses if not x.reason.startswith(DUPLICATE)]
-    twice = [Text(_loss(x), style="bright_black") for x in losses if x.reason.startswith(DUPLICATE)]
-    return Text(" · ").join([*(lost or [Text("none", style="green")]), *twice])
+    words: dict[str, list[Text]] = {LOST: [], "yellow": [], "bright_black": []}
+    for loss in losses:
+        words[_style(loss)].append(Text(_loss(loss), style=_style(loss)))
+    lost = words.pop(LOST) or [Text("none", style="green")]
+    return Text(" · ").join([*lost, *itertools.chain.from_iterable(words.values())])
+
+
+def _style(loss: Loss) -> str:
+    if loss.reason.startswith(DUPLICATE):
+        return "bright_black"
+    return "yellow" if loss.reason == CUT else LOST
 
 
 def _search(search: Searching) -> Text:

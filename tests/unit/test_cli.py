@@ -201,6 +201,14 @@ def test_status_counts_everything(db: Path) -> None:
     assert report["losses"][1] == {"reason": "spool_full", "count": 12, "bytes": 4096}
 
 
+def test_what_was_cut_is_not_lost(tmp_path: Path) -> None:
+    """It stands beside: the record is there."""
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.loss("cut", 2, 4096)
+    out = run(tmp_path / "t.db", "status").stdout
+    assert "none · 2 cut (4.0 KiB)" in out
+
+
 def test_status_for_people(db: Path) -> None:
     """The page names what is paused, what was lost, and what of the spool is there."""
     pytest.importorskip("hush_otel.background.client")
