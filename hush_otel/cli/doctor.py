@@ -15,10 +15,17 @@ from hush_otel.errors import ConfigError
 from hush_otel.presentation import text
 
 from .health import configuration, delivery, installation, place, searching, spool, storage
-from .health.finding import Finding
+from .health.finding import Finding, wrong
 from .output import busy, console, print_json
 
-LOOKS: Final = (installation.look, place.look, spool.look, storage.look, searching.look, delivery.look)
+LOOKS: Final = (
+    ("versions", installation.look),
+    ("place", place.look),
+    ("spool", spool.look),
+    ("database", storage.look),
+    ("search", searching.look),
+    ("destinations", delivery.look),
+)
 STYLES: Final = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 EXIT_WRONG: Final = 1
 
@@ -49,8 +56,17 @@ def examine(db: str | None) -> Iterator[Finding]:
         yield configuration.mistake(exc)
         return
     yield from configuration.look(found)
-    for look in LOOKS:
-        yield from look(found.settings)
+    for subject, look in LOOKS:
+        try:
+            yield from look(found.settings)
+        except OSError as exc:
+            yield _unseen(subject, exc)
+
+
+def _unseen(subject: str, error: OSError) -> Finding:
+    """What may not be looked at, or cannot be there at all, keeps nobody from the rest."""
+    words = f"{error.filename or 'it'} cannot be looked at: {error.strerror or error}"
+    return wrong(subject, words, "give it to this user, or set HUSH_TRACES_DB or HUSH_SPOOL_DIR elsewhere")
 
 
 def _mended(finding: Finding) -> str:

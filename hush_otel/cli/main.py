@@ -156,6 +156,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except (_NobodyReadsError, BrokenPipeError):
         _silence_stdout()
         return EXIT_CLOSED_PIPE
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        return _fail(f"cannot use {exc.filename}: {exc.strerror} (`hush-otel doctor` says what mends it)")
     return result if isinstance(result, int) else 0
 
 

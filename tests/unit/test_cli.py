@@ -523,6 +523,19 @@ def test_errors_are_one_line_and_exit_1(tmp_path: Path) -> None:
     assert not missing.exists()
 
 
+@pytest.mark.parametrize("command", ["ls", "status", "audit"])
+def test_a_path_that_cannot_be_used_is_one_line(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the path, and who says more, instead of a traceback."""
+    path = tmp_path / ("x" * 300)
+    assert main.main(["--db", str(path), command]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: cannot use {path}")
+    assert "File name too long (`hush-otel doctor`" in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("args", [("nope",), ("ls", "--limit", "0"), ("ls", "--status", "odd"), ("show",)])
 def test_usage_errors_exit_2(args: tuple[str, ...]) -> None:
     """Click's own errors keep their exit code and show the usage."""

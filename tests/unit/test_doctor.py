@@ -161,6 +161,57 @@ def test_directories_that_others_may_enter_are_closed(app: App, capsys: Capture)
     assert (visit.code, visit.wrong()) == (0, {})
 
 
+def test_a_directory_that_its_owner_cannot_write_is_found_and_opened(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There every span is dropped; --fix gives the right back."""
+    spool = app.settings.spool_dir
+    # root may write anywhere, whatever the mode says
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).stat().st_mode & stat.S_IWUSR)
+    spool.chmod(0o500)
+    visit = Visit(app.db_path, capsys)
+    assert visit.code == 1
+    assert f"this user can make no files in {spool}" in visit.words("permissions")
+    assert Visit(app.db_path, capsys, "--fix").code == 0
+    assert stat.S_IMODE(spool.stat().st_mode) == 0o700
+    assert Visit(app.db_path, capsys).wrong() == {}
+
+
+def test_a_place_that_cannot_be_looked_at_is_a_finding(tmp_path: Path, capsys: Capture) -> None:
+    """Everything else is looked at all the same."""
+    visit = Visit(tmp_path / ("x" * 300), capsys)
+    assert visit.code == 1
+    assert "cannot be looked at: File name too long" in visit.words("database")
+    assert "hush-otel" in visit.words("versions")
+
+
+def test_a_segment_that_goes_meanwhile_is_no_illness(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever drains unlinks it between two looks."""
+    segment = app.settings.spool_dir / f"{'0' * 32}.seg"
+    look = Path.stat
+
+    def once(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        status = look(path, follow_symlinks=follow_symlinks)
+        if path == segment:
+            segment.unlink()
+        return status
+
+    segment.touch(mode=0o600)
+    monkeypatch.setattr(Path, "stat", once)
+    assert Visit(app.db_path, capsys).code == 0
+    assert not segment.exists()
+
+
+def test_a_python_that_is_no_program_is_wrong(
+    app: App, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory, or a file that cannot be run, starts no background process."""
+    monkeypatch.setenv("HUSH_PYTHON", str(tmp_path))
+    assert f"{tmp_path} is no program" in Visit(app.db_path, capsys).wrong()["HUSH_PYTHON"]["words"]
+
+
 def test_a_backlog_that_nobody_drains_is_wrong(app: App, capsys: Capture) -> None:
     """It names the two commands that store it."""
     app.tracer.start_span("two").end()

@@ -6,7 +6,6 @@ import platform
 import sqlite3
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from shutil import which
 
 from hush_otel.config import Settings, interpreter
@@ -27,10 +26,9 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield note(
             "HUSH_PYTHON", "no interpreter is known: the background process is a thread", "set HUSH_PYTHON"
         )
-    elif which(python) is None and not Path(python).exists():
-        yield wrong(
-            "HUSH_PYTHON", f"{python} does not exist", "set HUSH_PYTHON to a Python that has hush-otel"
-        )
+    elif which(python) is None:
+        words = f"{python} is no program that can be run: no background process is started"
+        yield wrong("HUSH_PYTHON", words, "set HUSH_PYTHON to a Python that has hush-otel")
 
 
 def _version(name: str) -> str:

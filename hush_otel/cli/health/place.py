@@ -6,6 +6,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +25,32 @@ OTHERS: Final = 0o077
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Filesystem, permissions, room."""
+    yield from _closed(settings)
     yield _filesystem(settings)
     yield from _permissions(settings)
     yield _room(settings)
+
+
+def _closed(settings: Settings) -> Iterator[Finding]:
+    """Directories in which this user can make nothing: spans would be dropped, or not be stored."""
+    for wanted in dict.fromkeys((settings.db_path.parent, settings.spool_dir)):
+        path = _nearest(wanted)
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            words = f"this user can make no files in {path}"
+            fix = partial(_open, path) if path == wanted and path.stat().st_uid == os.geteuid() else None
+            mend = "--fix gives its owner the right" if fix else "set HUSH_TRACES_DB, or HUSH_SPOOL_DIR"
+            yield wrong("permissions", words, f"{mend}; a read-only filesystem stays one", fix)
+
+
+def _nearest(path: Path) -> Path:
+    """The directory, or where it would be made."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _open(path: Path) -> str:
+    with suppress(OSError):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRWXU)
+    return f"{path} opened for its owner" if os.access(path, os.W_OK) else ""
 
 
 def _filesystem(settings: Settings) -> Finding:
@@ -39,13 +64,13 @@ def _filesystem(settings: Settings) -> Finding:
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:
-    paths = [path for path in _ours(settings) if not path.is_symlink()]
-    foreign = [path for path in paths if path.stat().st_uid != os.geteuid()]
+    found = dict(_ours(settings))
+    foreign = [path for path, status in found.items() if status.st_uid != os.geteuid()]
     for path in foreign:
         yield wrong(
             "permissions", f"{path} belongs to another user", "give it back, or set HUSH_TRACES_DB elsewhere"
         )
-    open_ones = [path for path in paths if path not in foreign and stat.S_IMODE(path.stat().st_mode) & OTHERS]
+    open_ones = [path for path in found if path not in foreign and found[path].st_mode & OTHERS]
     if open_ones:
         shown = ", ".join(str(path) for path in open_ones[:3]) + (" …" if len(open_ones) > 3 else "")  # noqa: PLR2004
         words = f"{text.plural(len(open_ones), 'path')} open to other users: {shown}"
@@ -54,22 +79,27 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
         yield ok("permissions", "private to this user")
 
 
-def _ours(settings: Settings) -> Iterator[Path]:
+def _ours(settings: Settings) -> Iterator[tuple[Path, os.stat_result]]:
+    """Each with its state, looked at once: segments come and go meanwhile. Links have no rights."""
     database, spool = settings.db_path, settings.spool_dir
     candidates = [database, Path(f"{database}-wal"), Path(f"{database}-shm"), spool]
     candidates += sorted(spool.rglob("*")) if spool.is_dir() else []
-    yield from (path for path in candidates if path.exists())
+    for path in candidates:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = path.lstat()
+            if not stat.S_ISLNK(status.st_mode):
+                yield path, status
 
 
 def _close(paths: list[Path]) -> str:
     for path in paths:
-        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+        with suppress(FileNotFoundError):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
     return f"{text.plural(len(paths), 'path')} made private"
 
 
 def _room(settings: Settings) -> Finding:
-    place = next(path for path in (settings.spool_dir, *settings.spool_dir.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_nearest(settings.spool_dir)).free
     if free < LITTLE_ROOM:
         return note(
             "room", f"{text.size(free)} are free", "make room, or bound the database: HUSH_MAX_DB_BYTES"
