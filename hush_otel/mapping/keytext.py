@@ -12,18 +12,23 @@ from typing import Final
 from hush_otel.rules import normal_key
 
 PAIR: Final = re.compile(
-    r"""(?:(?<![\w.$@/\\-])|(?<=\\[nrt]))(?P<key>[\w$@][\w.$@/-]*+)(?P<closed>\\{0,8}["'])?"""
-    r"""[ \t]{0,8}(?P<sign>[:=])[ \t]{0,8}(?P<quote>\\{0,8}["'])?"""
+    r"""(?:(?<![\w.$@/\\-])|(?<=\\[nrt]))(?:--?|/)?(?P<key>[\w$@][\w.$@/-]*+)(?P<closed>\\{0,8}["'])?"""
+    r"""(?:\[?\]|[*`]{1,2}){0,2}[ \t]{0,64}+(?P<sign>=>|[:=\uff1a])[ \t]{0,64}+"""
+    r"""(?:[BbFfRrUu]{1,2}(?=\\{0,8}["']))?(?P<quote>\"{3}|'{3}|\\{0,8}["'])?"""
 )
-"""A key and its sign; within JSON within JSON, quotes have backslashes in front."""
+"""A key and its sign; within JSON within JSON, quotes have backslashes in front. Options begin with dashes or
+a slash, forms and programs have the key in brackets, Markdown has signs around it; Python's texts a prefix.
+"""
 
 _SEPARATORS: Final = re.compile(r"[./:@$ ]")
 _QUOTED: Final = {
     '"': re.compile(r'(?:[^"\\]|\\.)*+', re.DOTALL),
     "'": re.compile(r"(?:[^'\\]|\\.)*+", re.DOTALL),
 }
+_COLONS: Final = (":", "\uff1a")
 _TO_DELIMITER: Final = re.compile(r"[^,}\]\n]*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
+_CALL: Final = re.compile(r"[A-Za-z_][\w.]{0,64}\(")
 _WORD: Final = re.compile(r"""[^\s&,;"'<>)}\]]*+""")
 
 
@@ -39,7 +44,8 @@ def end_of_value(text: str, pair: re.Match[str]) -> int:
         return len(text)
     if pair["closed"]:
         return _end(_TO_DELIMITER, text, start)
-    return _end(_TO_LINE_END if pair["sign"] == ":" else _WORD, text, start)
+    to_line_end = pair["sign"] in _COLONS or _CALL.match(text, start)
+    return _end(_TO_LINE_END if to_line_end else _WORD, text, start)
 
 
 def _end(expression: re.Pattern[str], text: str, start: int) -> int:

@@ -206,13 +206,14 @@ def api_key(text: str, _lower: str) -> list[Span]:
 
 # ------------------------------------------------------------------ names and passwords in URLs
 
-_USERINFO: Final = re.compile(r"""://((?:[^\s/?#@"'<>\\]*+@)++)""")
-"""RFC 3986, section 3.2.1. A password in which an @ is not encoded goes to the last one before the path."""
+_USERINFO: Final = re.compile(r""":\\{0,8}/\\{0,8}/((?:[^\s/?#@"'<>\\]*+@)++)""")
+"""RFC 3986, section 3.2.1. A password in which an @ is not encoded goes to the last one before the path.
+JSON may write the slashes with backslashes."""
 
 
 def userinfo(text: str, _lower: str) -> list[Span]:
     """What stands between ``://`` and ``@host``: user, password, token."""
-    if "://" not in text or "@" not in text:
+    if "@" not in text or not ("://" in text or ":\\" in text):
         return []
     spans = [match.span(1) for match in _USERINFO.finditer(text)]
     return [(start, at - 1) for start, at in spans if start < at - 1]

@@ -146,6 +146,23 @@ def test_the_mask_is_the_users() -> None:
         ("spin: 1", "spin: 1"),
         ("[INFO] all is well", "[INFO] all is well"),
         ('{"keep":   "my spaces"}', '{"keep":   "my spaces"}'),
+        # as command lines, forms and programs write a pair
+        ("run --pin=4711 -v", f"run --pin={MASK} -v"),
+        ("net use /pin:4711", f"net use /pin:{MASK}"),
+        ("user[pin]=4711&x=1", f"user[pin]={MASK}&x=1"),
+        ("pin[]=4711&x=1", f"pin[]={MASK}&x=1"),
+        ("x['pin'] = '4711'", f"x['pin'] = '{MASK}'"),
+        ("pin => '4711', x", f"pin => '{MASK}', x"),
+        ("pin" + " " * 20 + "= 4711", "pin" + " " * 20 + f"= {MASK}"),
+        ("**PIN**: 4711\nx", f"**PIN**: {MASK}\nx"),
+        ("`pin`: `4711`\nx", f"`pin`: {MASK}\nx"),
+        ("pin：4711\nx", f"pin：{MASK}\nx"),  # noqa: RUF001 - a colon of full width
+        ('pin = """47\n"11"""\nx', f'pin = """{MASK}"""\nx'),
+        # as Python's repr has them
+        ("User(pin=b'4711', x=1)", f"User(pin=b'{MASK}', x=1)"),
+        ("{'pin': b'47,11', 'x': 1}", f"{{'pin': b'{MASK}', 'x': 1}}"),
+        ("User(pin=Secret('4711', 4711))\nx", f"User(pin={MASK}\nx"),
+        ('pin = ask("4711")\nx = 1', f"pin = {MASK}\nx = 1"),
     ],
 )
 def test_texts_with_structure(text: str, shown: str) -> None:
