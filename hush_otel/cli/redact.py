@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import click
+import msgspec
 from rich.progress import Progress
 from rich.text import Text
 
@@ -66,9 +67,9 @@ def command(db: str | None, /, request_id: str | None, check: bool, as_json: boo
     """Show what the rules of [redaction] would hide of what is stored already.
 
     Of one request, by its id, the beginning of one or a trace id; else of those chosen. Looks at spans that
-    have ended. Without [redaction] in the configuration file the ready patterns are tried. Samples show the
-    first two characters at most. What is stored stays as it is: rules apply to what is recorded from now on.
-    Ends with exit code 1 when something would be hidden, 0 when nothing.
+    have ended, tags and attachments. Without [redaction] in the configuration file the ready patterns are
+    tried. Samples show the first two characters at most. What is stored stays as it is: rules apply to what
+    is recorded from now on. Ends with exit code 1 when something would be hidden, 0 when nothing.
     """
     if not check:
         raise click.UsageError("say --check: what is stored already cannot be rewritten")
@@ -85,6 +86,7 @@ def command(db: str | None, /, request_id: str | None, check: bool, as_json: boo
     ):
         for number in _numbers(reader, bar, request_id, options):
             looking.report.requests += 1
+            _look_beside_spans(looking, reader, number)
             for span in history.spans_of(number):
                 looking.at(span)
     report = looking.done()
@@ -119,6 +121,17 @@ def _numbers(reader: Reader, bar: Progress, request_id: str | None, options: dic
             bar.advance(task)
 
 
+def _look_beside_spans(looking: _Looking, reader: Reader, number: int) -> None:
+    """At the tags of a request's mark, and the files that its nodes have attached."""
+    row = reader.row("request_beside_spans", request=number)
+    if row is None:
+        return  # deleted meanwhile
+    looking.at_value("tags", msgspec.json.decode(row["marked_tags"] or "[]"))
+    for file in reader.rows("request_media", request_id=row["request_id"]):
+        found = reader.row("media", id=file["id"])
+        looking.at_value("attachment", found and found["data"])
+
+
 class _Looking(Redactor):
     """Notes what is found, and where."""
 
@@ -147,6 +160,12 @@ class _Looking(Redactor):
             self._origins.append(span.origin)
             self._origin(span.origin)
 
+    def at_value(self, place: str, value: object) -> None:
+        """What belongs to no span."""
+        self._place = place
+        self.value(value)
+        self._place = ""
+
     def done(self) -> Report:
         """The report, most frequent first."""
         self.report.findings = sorted(self._found.values(), key=lambda one: (-one.count, one.where, one.rule))
@@ -172,7 +191,8 @@ class _Looking(Redactor):
 
     def _origin(self, origin: Origin) -> None:
         self._mapping("resource ", origin.resource)
-        self._text("scope name", origin.scope_name)
+        for place in ("resource_schema_url", "scope_name", "scope_version", "scope_schema_url"):
+            self._text(place.replace("_", " ", 1), getattr(origin, place))
         self._mapping("scope ", origin.scope_attributes)
 
     def _text(self, place: str, value: str) -> None:

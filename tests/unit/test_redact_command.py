@@ -76,6 +76,27 @@ def test_those_chosen(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert found(capsys)["requests"] == 0
 
 
+def test_what_a_mark_an_attachment_and_a_scope_say_is_looked_at(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rules hide it when it is recorded: the check must not call it clean."""
+    media = {"__media__": {"note.txt": {"content_type": "text/plain", "bytes": f"to {MAIL}".encode()}}}
+    app.store.insert_node_trace("r3", "w", "n", None, None, 1, None, None, 1.0, media, None)
+    app.store.mark_request_complete("r3", "local", {}, ["prod", MAIL])
+    app.provider.get_tracer("lib", MAIL, MAIL).start_span("x", attributes={"hush.request_id": "r4"}).end()
+    app.drain()
+    assert check(app, "--json", "r3") == 1
+    assert {(f["where"], f["rule"]) for f in found(capsys)["findings"]} == {
+        ("tags", "email"),
+        ("attachment", "email"),
+    }
+    assert check(app, "--json", "r4") == 1
+    assert {(f["where"], f["rule"]) for f in found(capsys)["findings"]} == {
+        ("scope version", "email"),
+        ("scope schema_url", "email"),
+    }
+
+
 def test_people_get_a_table(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     """And a sentence; no secret, no escape sequence."""
     assert check(app) == 1
