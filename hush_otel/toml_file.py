@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .errors import ConfigError
 from .model import is_64_bit
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""A device has no end, and an application reads this while it starts."""
 
 
 def read_toml(path: Path) -> dict[str, Any] | None:
@@ -17,17 +20,27 @@ def read_toml(path: Path) -> dict[str, Any] | None:
         ConfigError: It cannot be read, or is no TOML.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(_read(path).decode("utf-8"))
         for key, value in content.items():
             _refuse_large_integers(key, value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as exc:  # no UTF-8, no TOML, a number of thousands of digits
+    except (OSError, ValueError) as exc:  # no UTF-8, no TOML, no end
         raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
     except RecursionError:
         raise ConfigError(
             f"cannot read the configuration file {path}: lists or tables in it are nested too deep"
         ) from None
+    return content
+
+
+def _read(path: Path) -> bytes:
+    if path.is_fifo():
+        raise ValueError("it is a pipe, and each process reads it anew")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is longer than {MAX_BYTES:,} bytes")
     return content
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +243,35 @@ def test_a_file_that_is_no_toml_is_named(text: str, home: Path) -> None:
         Settings.load()
 
 
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
 def test_a_file_that_is_no_text_is_named(home: Path) -> None:
     """So do bytes that are no UTF-8."""
     write(home, "")
     (home / ".hush/hush.toml").write_bytes(b'python = "\xff"')
     with pytest.raises(ConfigError, match=r"hush\.toml"):
         Settings.load()
+
+
+@pytest.mark.parametrize(("make", "why"), [(os.mkfifo, "a pipe"), (_endless, "longer than")])
+def test_a_file_without_end_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], why: str
+) -> None:
+    """Reading it would hang the application, or fill its memory."""
+    file = home / "odd.toml"
+    make(file)
+    monkeypatch.setenv("HUSH_CONFIG", str(file))
+    with pytest.raises(ConfigError, match=rf"odd\.toml: it is {why}"):
+        Settings.load()
+
+
+def test_a_device_that_is_empty_is_an_empty_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the file in the home directory can be left out."""
+    write(home, "live = false")
+    monkeypatch.setenv("HUSH_CONFIG", os.devnull)
+    assert Settings.load().live
 
 
 def test_a_path_in_code_that_no_file_can_have_is_named() -> None:
@@ -535,7 +559,7 @@ def test_a_wrong_name_is_told_with_its_place(home: Path, monkeypatch: pytest.Mon
 def test_a_wrong_value_is_told_with_the_file(home: Path) -> None:
     """Which file: there may be another one than the reader thinks of; and bounds are plain numbers."""
     write(home, "spool_max_bytes = 5\n")
-    said = rf"^spool_max_bytes in {home}/\.hush/hush\.toml is 5 \(a whole number of at least 1048576\)$"
+    said = rf"^spool_max_bytes in {home}/\.hush/hush\.toml is 5 \(a size of at least 1048576 bytes, for example 500MB or 2GiB\)$"
     with pytest.raises(ConfigError, match=said):
         Settings.load()
 
