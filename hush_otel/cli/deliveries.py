@@ -15,7 +15,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Row
 
 from .completing import destinations
-from .filters import moment, stored_destination
+from .filters import COUNT, moment, stored_destination
 from .output import STATUS_STYLES, console, cut, plain_table, print_json
 from .reading import settings_to_read
 
@@ -44,9 +44,7 @@ RIGHT: Final = frozenset({"id", "spans", "tries", "queued"})
 @click.option("--destination", metavar="NAME", shell_complete=destinations, help="Only to this destination.")
 @click.option("--since", callback=moment, metavar="AGE", help="Only queued since: 30m, 12h, 7d, or a time.")
 @click.option("--older-than", callback=moment, metavar="AGE", help="Only queued before that.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="How many."
-)
+@click.option("--limit", type=COUNT, default=DEFAULT_LIMIT, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the view `deliveries`.")
 @click.pass_obj
 def command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ from hush_otel.store.reading import Reader, Row
 from . import completing
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+COUNT: Final = click.IntRange(1, 1_000_000_000)
+"""How many at most; SQLite's integers end somewhere above."""
 
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:

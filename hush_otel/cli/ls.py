@@ -16,7 +16,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader
 from hush_otel.store.search import Search
 
-from .filters import filtering
+from .filters import COUNT, filtering
 from .output import STATUS_STYLES, awaits_spans, busy, console, cut, plain_table, print_json
 from .reading import settings_to_read
 
@@ -44,9 +44,7 @@ NARROW_CELLS: Final = 100
 
 
 @click.command("ls")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=DEFAULT_LIMIT, show_default=True, help="How many."
-)
+@click.option("--limit", type=COUNT, default=DEFAULT_LIMIT, show_default=True, help="How many.")
 @filtering
 @click.option(
     "--json", "as_json", is_flag=True,

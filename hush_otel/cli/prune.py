@@ -20,7 +20,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.prune_orders import Rule
 from hush_otel.store.reading import Reader, Row
 
-from .filters import moment, size
+from .filters import COUNT, moment, size
 from .history import PAGE, progress
 from .output import busy, print_json
 
@@ -52,7 +52,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.command("prune")
 @click.option("--older-than", callback=moment, metavar="AGE", help="What had no record for: 12h, 30d, 8w.")
 @click.option("--to-size", callback=_size, metavar="SIZE", help="The oldest, down to: 500MB, 2GiB, bytes.")
-@click.option("--per-workflow", type=click.IntRange(min=1), metavar="N", help="All but the N newest of each.")
+@click.option("--per-workflow", type=COUNT, metavar="N", help="All but the N newest of each.")
 @click.option("--undelivered", is_flag=True, help="Also what a destination has not accepted.")
 @click.option("--dry-run", is_flag=True, help="Say how many, and delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="{requests, spans, kept, size_bytes} on one line.")

@@ -536,7 +536,17 @@ def test_a_path_that_cannot_be_used_is_one_line(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("args", [("nope",), ("ls", "--limit", "0"), ("ls", "--status", "odd"), ("show",)])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nope",),
+        ("ls", "--limit", "0"),
+        ("ls", "--status", "odd"),
+        ("show",),
+        ("ls", "--limit", str(2**63)),
+        ("deliveries", "--limit", str(2**63)),
+    ],
+)
 def test_usage_errors_exit_2(args: tuple[str, ...]) -> None:
     """Click's own errors keep their exit code and show the usage."""
     done = process(*args)

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +288,36 @@ def test_a_damaged_index_is_found_and_made_anew(app: App, capsys: Capture) -> No
     app.drain()
     assert Visit(app.db_path, capsys).wrong() == {}
     assert_whole(app.db_path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/hosts")])
+def test_what_cannot_be_opened_as_a_segment_is_moved_to_salvage(
+    app: App, capsys: Capture, make: Callable[[Path], None]
+) -> None:
+    """A link is moved itself, and never followed; whoever drains tries it again and again."""
+    strange = app.settings.spool_dir / f"{'ab' * 16}.seg"
+    make(strange)
+    assert strange.name in Visit(app.db_path, capsys).wrong()["spool"]["words"]
+    Visit(app.db_path, capsys, "--fix")
+    assert not strange.exists()
+    assert Visit(app.db_path, capsys).wrong() == {}
+    assert Path("/etc/hosts").exists()
+
+
+def test_a_host_that_is_no_name_is_wrong(tmp_path: Path, capsys: Capture) -> None:
+    """As one that cannot be reached: what comes behind it is looked at all the same."""
+    app = App(
+        tmp_path / "t.db",
+        destinations=[
+            Destination("otlp", name="lab", endpoint="http://a..b:4318"),
+            Destination("otlp", name="other", endpoint="http://127.0.0.1:9"),
+        ],
+    )
+    app.tracer.start_span("one").end()
+    app.drain()
+    wrong = Visit(app.db_path, capsys).wrong()
+    assert "a..b:4318 cannot be reached from here" in wrong["destination lab"]["words"]
+    assert "destination other" in wrong
 
 
 def test_a_receiver_that_is_not_there_is_wrong(app: App, receiver: OtlpReceiver, capsys: Capture) -> None:

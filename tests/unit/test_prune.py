@@ -128,6 +128,7 @@ def test_it_goes_on_without_whoever_asked(owner: Owner, settings: Settings) -> N
         (("--older-than", "long"), "'long' is neither an age"),
         (("--per-workflow", "-1"), "-1"),
         (("--per-workflow", "0"), "0"),
+        (("--per-workflow", str(2**63)), "--per-workflow"),
         (("--to-size", "0"), "0 is everything: --older-than 0s says that"),
     ],
 )

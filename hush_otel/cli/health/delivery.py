@@ -69,11 +69,15 @@ def _reached(name: str, kind: str, config: dict[str, Any]) -> Iterator[Finding]:
         yield wrong(
             subject, f"{host}:{port} has no certificate that is trusted here: {exc.reason}", "certificate"
         )
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # the latter of a host that is no name
         mend = "is it running, is the address right, does a proxy or firewall stand between"
-        yield wrong(subject, f"{host}:{port} cannot be reached from here: {exc.strerror or exc}", mend)
+        yield wrong(subject, f"{host}:{port} cannot be reached from here: {_reason(exc)}", mend)
     else:
         yield ok(subject, f"{host}:{port} answers")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or str(error.__cause__ or error)
 
 
 def _place(kind: str, config: dict[str, Any]) -> tuple[str, str, int] | None:

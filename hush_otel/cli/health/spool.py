@@ -77,7 +77,7 @@ def _is_strange(path: Path) -> bool:
     except SpoolError as exc:
         return "version" not in exc.message
     except OSError:
-        return False
+        return path.is_symlink() or path.is_dir()
     return False
 
 
