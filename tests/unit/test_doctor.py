@@ -212,6 +212,20 @@ def test_a_python_that_is_no_program_is_wrong(
     assert f"{tmp_path} is no program" in Visit(app.db_path, capsys).wrong()["HUSH_PYTHON"]["words"]
 
 
+@pytest.mark.parametrize(
+    ("free", "files", "level"), [(0, 9, "wrong"), (9, 0, "wrong"), (10_000, 9, "note"), (10**6, 9, "ok")]
+)
+def test_a_full_disk_is_wrong(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch, free: int, files: int, level: str
+) -> None:
+    """Spans are dropped there; a disk with little room is only noted."""
+    there = os.statvfs_result((4096, 4096, 10**6, free, free, 10, files, files, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: there)
+    visit = Visit(app.db_path, capsys)
+    assert [one["level"] for one in visit.findings if one["subject"] == "room"] == [level]
+    assert visit.code == (level == "wrong")
+
+
 def test_a_backlog_that_nobody_drains_is_wrong(app: App, capsys: Capture) -> None:
     """It names the two commands that store it."""
     app.tracer.start_span("two").end()

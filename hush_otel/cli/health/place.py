@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +19,8 @@ from .finding import Finding, note, ok, wrong
 
 LITTLE_ROOM: Final = 256 * 1024 * 1024
 """Free bytes below which a burst or a vacuum may meet a full disk."""
+NO_ROOM: Final = 1024 * 1024
+"""Below that neither a segment of the spool nor a write of the store may find any."""
 OTHERS: Final = 0o077
 
 
@@ -99,9 +100,13 @@ def _close(paths: list[Path]) -> str:
 
 
 def _room(settings: Settings) -> Finding:
-    free = shutil.disk_usage(_nearest(settings.spool_dir)).free
+    disk = os.statvfs(_nearest(settings.spool_dir))
+    free = disk.f_bavail * disk.f_frsize
+    mend = "make room, or bound the database: HUSH_MAX_DB_BYTES"
+    if free < NO_ROOM:
+        return wrong("room", f"{text.size(free)} are free: spans are dropped, or will be", mend)
+    if disk.f_files and not disk.f_favail:
+        return wrong("room", "no file can be made: the filesystem has no inode left", "delete some files")
     if free < LITTLE_ROOM:
-        return note(
-            "room", f"{text.size(free)} are free", "make room, or bound the database: HUSH_MAX_DB_BYTES"
-        )
+        return note("room", f"{text.size(free)} are free", mend)
     return ok("room", f"{text.size(free)} are free")
