@@ -334,6 +334,17 @@ def test_a_host_that_is_no_name_is_wrong(tmp_path: Path, capsys: Capture) -> Non
     assert "destination other" in wrong
 
 
+def test_an_address_that_is_none_ends_nothing(tmp_path: Path, capsys: Capture) -> None:
+    """A mark may bring it: its delivery says what is wrong, and the other destinations are looked at."""
+    app = App(tmp_path / "t.db")
+    for number, (kind, port) in enumerate((("MyTracer", "[bad"), ("otlp", "127.0.0.1:9"))):
+        app.store.insert_node_trace(f"r{number}", "flow", "a", None, None, 1, None, None, 1.0, {}, {})
+        app.store.mark_request_complete(f"r{number}", kind, {"endpoint": f"http://{port}"})
+    app.drain()
+    (wrong,) = Visit(app.db_path, capsys).wrong().values()
+    assert "127.0.0.1:9 cannot be reached" in wrong["words"]
+
+
 def test_a_receiver_that_is_not_there_is_wrong(app: App, receiver: OtlpReceiver, capsys: Capture) -> None:
     """Host, port and the system's word."""
     receiver.close()

@@ -42,7 +42,8 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _state(row: Row) -> Iterator[Finding]:
     subject = f"destination {row['name']}"
     if row["paused"]:
-        yield wrong(subject, f"paused: {row['paused']}", "mend that, then hush-otel retry --destination NAME")
+        mend = f"mend that, then hush-otel retry --destination {row['name']}"
+        yield wrong(subject, f"paused: {row['paused']}", mend)
     if row["dead"]:
         words = f"dead deliveries: {row['dead']:,}; the last error: {row['last_error']}"
         yield note(subject, words, "hush-otel deliveries --state dead")
@@ -69,14 +70,14 @@ def _reached(name: str, kind: str, config: dict[str, Any]) -> Iterator[Finding]:
         yield wrong(
             subject, f"{host}:{port} has no certificate that is trusted here: {exc.reason}", "certificate"
         )
-    except (OSError, UnicodeError) as exc:  # the latter of a host that is no name
+    except (OSError, ValueError) as exc:  # the latter of a host that is no name
         mend = "is it running, is the address right, does a proxy or firewall stand between"
         yield wrong(subject, f"{host}:{port} cannot be reached from here: {_reason(exc)}", mend)
     else:
         yield ok(subject, f"{host}:{port} answers")
 
 
-def _reason(error: OSError | UnicodeError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error.__cause__ or error)
 
 
@@ -93,8 +94,8 @@ def _place(kind: str, config: dict[str, Any]) -> tuple[str, str, int] | None:
         endpoint = DEFAULT_GRPC_ENDPOINT if grpc else preset.endpoint if preset else DEFAULT_ENDPOINT
     if not isinstance(endpoint, str) or "{" in endpoint or endpoint.startswith("unix:"):
         return None
-    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
         port = parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None
