@@ -21,14 +21,16 @@ SEEN: Final = "retention_seen"
 LEAPT: Final = "retention_leapt"
 
 
-def is_believed(db: sqlite3.Connection, now: float) -> bool:
+def is_believed(db: sqlite3.Connection, now: float, newest: float | None) -> bool:
     """Whether `now`, in unix seconds, is a time by which requests may be too old.
 
     Args:
         db: In a transaction.
         now: What the clock on the wall says.
+        newest: When the newest request was begun that was stored before this process came, if any: it stands
+            for the last look where there was none. Later ones have the time that is in question.
     """
-    seen = notes.number(db, SEEN) or notes.newest(db) or now
+    seen = notes.number(db, SEEN) or newest or now
     leapt = notes.number(db, LEAPT)
     if now > seen + (LEAP_S if leapt is None else ABSENT_S):
         leapt = now

@@ -428,6 +428,21 @@ def test_f30_a_clock_that_is_set_right_again_has_deleted_nothing(
     balanced(settings)
 
 
+def test_f30_records_of_a_wrong_time_do_not_confirm_it(owner: Owner, app: App, settings: Settings) -> None:
+    """F30: nor where retention has never looked before, and they are stored before it does."""
+    record(app, "a")
+    owner.drain()
+    wrong = 3650 * DAY_S
+    retention = retention_of(owner, Day(time.time() + wrong), retention_days=30)
+    record(app, "b")
+    owner.drain()
+    with sqlite3.connect(settings.db_path) as db:
+        moved = "UPDATE hush_requests SET created_at = created_at + ?1, last_at = last_at + ?1"
+        db.execute(f"{moved} WHERE request_id = 'b'", (wrong,))
+    a_round(retention)
+    assert request_ids(settings.db_path) == ["a", "b"]
+
+
 # ------------------------------------------------------------------ bounds without room
 
 
