@@ -369,7 +369,8 @@ def test_f31_others_do_not_wait_for_a_tracer_that_hangs(yard: Yard, out: Path, t
         states = rows(yard.path, "SELECT destination, state FROM deliveries ORDER BY destination")
         assert ("lab", "sending") in states
         assert rows(yard.path, "SELECT count(*) FROM spans") == [(2,)]
-        hung = eventually((tmp_path / "pid").exists) and (tmp_path / "pid").read_text("ascii")
+        pid = tmp_path / "pid"
+        hung = eventually(lambda: pid.exists() and pid.read_text("ascii"), what="the tracer's process")
         os.kill(int(hung), signal.SIGKILL)  # else the test waits for a minute
 
 

@@ -47,6 +47,8 @@ class User:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "HUSH_IDLE_EXIT_S": "0.5",
             "NO_PROXY": "127.0.0.1,localhost",
+            # They are here for other tests, and take three seconds of each `opentelemetry-instrument`.
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "langchain,openai",
         }
 
     def run(self, *command: str | Path, cwd: Path | None = None, **environment: str) -> str:

@@ -101,6 +101,7 @@ def run_gunicorn(database: Path, agent: AgentSession, tmp_path: Path) -> Iterato
         "OTEL_SERVICE_NAME": "web",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "langchain,openai",  # here for other tests; slow to import
     }
     running: list[Gunicorn] = []
 

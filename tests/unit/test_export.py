@@ -225,7 +225,7 @@ def test_standard_output_can_be_cut_off(app: App) -> None:
         done = subprocess.run(
             [*command, "--format", form], stdout=writing, stderr=subprocess.PIPE, check=False
         )
-        assert (done.returncode, done.stderr) == (1, b"")
+        assert (done.returncode, done.stderr) == (141, b"")
     os.close(writing)
 
 
