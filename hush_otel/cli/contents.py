@@ -54,6 +54,15 @@ class Pen:
         if not self.whole and (len(readable) > CHARS or len(lines) > LINES):
             self.label(f"… of {len(readable):,} characters{self.how_to_see_all}", "yellow", indent)
 
+    def ending(self, value: str, indent: int = 2) -> None:
+        """A text of which the end matters, as of a stack: the innermost call, and what it raised."""
+        lines = text.lines(value if self.whole else value[-CHARS:])
+        shown = lines if self.whole else lines[-LINES:]
+        if not self.whole and (len(value) > CHARS or len(lines) > LINES):
+            self.label(f"… the end of {len(value):,} characters{self.how_to_see_all}", "yellow", indent)
+        for line in shown:
+            self._line(line, indent)
+
     def _line(self, line: str, indent: int) -> None:
         if self.out.is_terminal:
             self.out.print(Padding(Text(line, overflow="fold"), (0, 0, 0, 2 * indent)))
@@ -69,7 +78,7 @@ def print_io(out: Console, span: Detail, how_to_see_all: str) -> None:
     for exception in span.exceptions if span.columns["error"] is not None else ():
         if exception.stack:
             pen.label("stack", "bright_black")
-            pen.text(exception.stack)
+            pen.ending(exception.stack)
     _print_io(pen, span)
 
 
@@ -123,18 +132,13 @@ def _print_error(pen: Pen, span: Detail) -> None:
 
 def _print_io(pen: Pen, span: Detail) -> None:
     if span.conversation:
-        _print_messages(pen, span.input_messages or as_message("user", span.input))
-        _print_messages(pen, span.output_messages or as_message("assistant", span.output))
+        for messages in span.dialogue:
+            _print_messages(pen, messages)
         return
     for word, value in (("input", span.input), ("output", span.output)):
         if value is not None:
             pen.label(word, "bright_black")
             pen.text(value)
-
-
-def as_message(role: str, content: str | None) -> list[Message]:
-    """A text as the one message of a conversation; nothing as none."""
-    return [] if content is None else [Message(role, content)]
 
 
 def _print_messages(pen: Pen, messages: Iterable[Message]) -> None:

@@ -22,7 +22,7 @@ from hush_otel.presentation.sharing import Shared
 from hush_otel.version import __version__
 
 from .bars import Scale, scale_of
-from .contents import as_message, others
+from .contents import others
 from .output import totals
 from .tree import MARKS, Line, walk
 
@@ -125,8 +125,8 @@ def _contents(span: Detail) -> Iterator[str]:
     if span.columns["model"]:
         yield f"<p>model {_escaped(span.columns['model'])}</p>\n"
     if span.conversation:
-        yield from _messages(span.input_messages or as_message("user", span.input))
-        yield from _messages(span.output_messages or as_message("assistant", span.output))
+        for messages in span.dialogue:
+            yield from _messages(messages)
     else:
         yield from _text("input", span.input)
         yield from _text("output", span.output)

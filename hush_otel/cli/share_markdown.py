@@ -11,7 +11,6 @@ from hush_otel.presentation import text
 from hush_otel.presentation.detail import Detail
 from hush_otel.presentation.sharing import Shared
 
-from .contents import as_message
 from .output import totals
 from .tree import MARKS, Line, walk
 
@@ -69,9 +68,11 @@ def _step(number: int, line: Line, span: Detail) -> Iterator[str]:
     yield f"\n### {number}. {_code(line.node.row['name'])}\n"
     if span.columns["error"]:
         yield from _text("error", span.columns["error"])
+        for exception in span.exceptions:
+            yield from _text("stack", exception.stack[-MOST_CHARS:] or None)
     if span.conversation:
-        yield from _messages(span.input_messages or as_message("user", span.input))
-        yield from _messages(span.output_messages or as_message("assistant", span.output))
+        for messages in span.dialogue:
+            yield from _messages(messages)
     else:
         yield from _text("input", span.input)
         yield from _text("output", span.output)

@@ -184,7 +184,7 @@ def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
     yield "tags", text.clean(text.tags(request["tags"]), limit=1000), ""
     if request["trace_id"] != request["request_id"]:
         yield "trace", text.clean(request["trace_id"] or ""), ""
-    yield "error", text.clean(request["error_message"] or "", limit=1000), "red"
+    yield "error", text.clean(text.headline(request["error_message"] or ""), limit=1000), "red"
     yield (
         "spans",
         "none has arrived since it was marked complete" if awaits_spans(dict(request)) else "",

@@ -132,7 +132,7 @@ def _print(out: Console, event: Event) -> None:
     out.print(line, no_wrap=True, overflow="ellipsis", crop=out.is_terminal)
     if event.kind in {"failed", "interrupted"} and event.row["error"]:
         message = Text(f"{'':{TIME_CELLS}}  │ ", style="bright_black")
-        message.append(text.clean(event.row["error"], limit=300), style="red")
+        message.append(text.clean(text.headline(event.row["error"]), limit=300), style="red")
         out.print(message, no_wrap=True, overflow="ellipsis", crop=out.is_terminal)
 
 

@@ -151,7 +151,7 @@ class _Columns:
     def _error(self, line: Line) -> Iterator[Segment]:
         indent = line.below + ("│ " if line.node.children else "  ")
         room = max(NAME_MIN_CELLS, self.width - cell_len(indent) - 2)
-        message = text.clean(line.node.row["error"], limit=300)
+        message = text.clean(text.headline(str(line.node.row["error"])), limit=300)
         if self.clip and cell_len(message) > room:
             message = set_cell_size(message, room - 1) + "…"
         yield Segment(indent, _style("bright_black"))

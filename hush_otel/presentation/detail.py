@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT, parsed
-from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to
+from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.redactor import Redactor
 from hush_otel.store.reading import Reader
@@ -77,6 +77,11 @@ class Detail:
         if self.columns["node_type"] in CALLS:
             return True
         return _says_who(self.input_messages, self.input) or _says_who(self.output_messages, self.output)
+
+    @property
+    def dialogue(self) -> tuple[list[Message], list[Message]]:
+        """Both sides of a conversation."""
+        return with_both_sides(self.input_messages, self.output_messages, (self.input, self.output))
 
     @property
     def says_something(self) -> bool:

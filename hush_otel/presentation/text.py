@@ -180,6 +180,16 @@ def age(since_s: object, now_s: float) -> str:
     return DASH if value is None else duration(max(0.0, now_s - value) * 1000)
 
 
+_TRACEBACK: Final = "Traceback (most recent call last):"
+
+
+def headline(error: str) -> str:
+    """What went wrong, of an error that may be a whole traceback: that says it in its last line."""
+    if not error.lstrip().startswith(_TRACEBACK):
+        return error
+    return error.rstrip().rpartition("\n")[2].strip() or error
+
+
 def lines(value: str, *, keep_end: bool = False) -> list[str]:
     """Text as lines that can do nothing to a terminal.
 

@@ -185,16 +185,12 @@ class Reader:
 def find_request(reader: Reader, text: str) -> str:
     """The request_id that a person means by its id, the unique beginning of it, or a trace id in hex.
 
+    A beginning may end in the ``…`` with which lists cut what is too long for them.
+
     Raises:
         StoreError: No request matches, or several do; the message lists some.
     """
-    found = reader.rows(
-        "find_request",
-        id=text,
-        id_end=text + "\U0010ffff",
-        trace_id=_trace_id(text),
-        limit=PREFIX_CANDIDATES,
-    )
+    found = _candidates(reader, text) or _candidates(reader, text.removesuffix("…"))
     if not found or not text:
         raise StoreError(f"no request {text!r} in {reader.path}", hint="hush-otel ls shows the newest")
     ids: list[str] = [row["request_id"] for row in found]
@@ -204,6 +200,16 @@ def find_request(reader: Reader, text: str) -> str:
             hint="give more of the id",
         )
     return ids[0]
+
+
+def _candidates(reader: Reader, text: str) -> list[Row]:
+    return reader.rows(
+        "find_request",
+        id=text,
+        id_end=text + "\U0010ffff",
+        trace_id=_trace_id(text),
+        limit=PREFIX_CANDIDATES,
+    )
 
 
 def _open(path: Path, busy_timeout_s: float) -> sqlite3.Connection:

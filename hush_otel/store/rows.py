@@ -48,6 +48,7 @@ START_NS: Final = 11
 END_NS: Final = 12
 STATUS_CODE: Final = 13
 STATUS_MESSAGE: Final = 14
+EVENTS: Final = 17
 COST: Final = 25
 REPEATS: Final = 30
 NODE: Final = 31

@@ -392,7 +392,15 @@ SELECT s.id,
             ELSE s.attributes ->> '$.metadata' END AS metadata,
        CASE s.state WHEN 0 THEN 'running' WHEN 2 THEN 'interrupted'
             ELSE CASE s.status_code WHEN 2 THEN 'error' ELSE 'ok' END END AS status,
-       CASE WHEN s.status_code = 2 OR s.state = 2 THEN coalesce(s.status_message, '') END AS error,
+       CASE WHEN s.status_code = 2 OR s.state = 2 THEN coalesce(
+           s.status_message,
+           -- Some instrumentations say it by the exception alone.
+           (SELECT coalesce(nullif(type, '') || iif(message <> '', ': ' || message, ''), message)
+            FROM (SELECT value ->> '$.attributes."exception.type"' AS type,
+                         coalesce(value ->> '$.attributes."exception.message"', '') AS message
+                  FROM json_each(s.events)
+                  WHERE value ->> 'name' = 'exception' LIMIT 1)),
+           '') END AS error,
        lower(hex(t.trace_id)) AS trace_id,
        lower(hex(s.span_id)) AS span_id,
        s.created_at

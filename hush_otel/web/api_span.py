@@ -11,7 +11,7 @@ import msgspec
 
 from hush_otel.errors import PageError, StoreError
 from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT
-from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to
+from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.presentation.flow import flow
 from hush_otel.store.reading import Reader, Row
@@ -49,13 +49,17 @@ def span(question: Question) -> Answer:
         attributes = payloads.attributes_of(reader, row["id"])
         to_model = _whole(reader, row["id"], attributes, _MESSAGES_TO)
         from_model = _whole(reader, row["id"], attributes, _MESSAGES_FROM)
+        given, answered = messages_to(*to_model), messages_from(*from_model)
+        # A text that any step gives back is no conversation; what a model was sent, or has answered, is one.
+        if given or row["model"]:
+            given, answered = with_both_sides(given, answered, (to_model[1], from_model[1]))
         found_id = request_id(reader, question)
         return {
             "span": _own(row),
             "input": content(reader, row["id"], attributes, "input"),
             "output": content(reader, row["id"], attributes, "output"),
-            "input_messages": _shown(messages_to(*to_model)),
-            "output_messages": _shown(messages_from(*from_model)),
+            "input_messages": _shown(given),
+            "output_messages": _shown(answered),
             "metadata": payloads.optional_payload(row["metadata"], row["metadata_size"]),
             "attributes": _pairs(attributes),
             "events": [_event(each) for each in _listed(reader, "span_events", row["id"])],

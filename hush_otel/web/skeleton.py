@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hush_otel.presentation.critical_path import critical_path
 from hush_otel.presentation.placing import Columns, place
-from hush_otel.presentation.text import numbers
+from hush_otel.presentation.text import headline, numbers
 
 COLUMNS: Final = (
     "depth",
@@ -117,7 +117,7 @@ def _columns(read: Mapping[str, Sequence[Any] | None]) -> dict[str, Sequence[Any
         "computed": _of_each(
             read["cost_source"] or [None] * len(spans), lambda source: int(source is not None)
         ),
-        "error": [None if error is None else str(error)[:ERROR_CHARS] for error in errors] or None,
+        "error": [None if error is None else headline(str(error))[:ERROR_CHARS] for error in errors] or None,
     }
 
 

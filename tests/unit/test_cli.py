@@ -20,6 +20,7 @@ from store_rows import START_NS, START_S, StoreRows
 
 from hush_otel.cli import ls, main, status, tree
 from hush_otel.cli.output import program, to_json
+from hush_otel.errors import StoreError
 from hush_otel.presentation import text, waiting
 from hush_otel.presentation.listing import shown
 from hush_otel.store.reading import Reader
@@ -207,6 +208,13 @@ def test_what_was_cut_is_not_lost(tmp_path: Path) -> None:
         rows.loss("cut", 2, 4096)
     out = run(tmp_path / "t.db", "status").stdout
     assert "none · 2 cut (4.0 KiB)" in out
+
+
+def test_an_id_as_a_list_has_cut_it_is_one(db: Path) -> None:
+    """With the `…` at its end; an id that ends so by itself is found first."""
+    assert run(db, "show", "live…").stdout.startswith("live-1")
+    with pytest.raises(StoreError, match="no request 'dead…'"):
+        run(db, "show", "dead…")
 
 
 def test_status_for_people(db: Path) -> None:

@@ -58,3 +58,20 @@ def test_sizes_and_tokens() -> None:
     assert text.tokens(1, None, 3) == "1→?"
     assert text.tokens(None, None, 3) == "3"
     assert text.tokens(None, None, "x") == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (
+            'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\nValueError: broke\n',
+            "ValueError: broke",
+        ),
+        ("ValueError: broke\nin two lines", "ValueError: broke\nin two lines"),
+        ("Traceback (most recent call last):", "Traceback (most recent call last):"),
+        ("", ""),
+    ],
+)
+def test_a_traceback_says_what_went_wrong_in_its_last_line(error: str, shown: str) -> None:
+    """Where one line has to do."""
+    assert text.headline(error) == shown

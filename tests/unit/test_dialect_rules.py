@@ -208,12 +208,16 @@ def test_openinference_genai_messages_become_flat_keys() -> None:
 
 
 def test_openinference_a_nodes_messages_are_messages() -> None:
-    """{"messages": […]} as input, one message or a text as output."""
+    """{"messages": […]} as input; one message, a text, or an object with the text as its content, as output."""
     found = sent("openinference", SAMPLES["node: model call"])
     assert found["llm.input_messages.1.message.content"] == "Why?"
     assert found["llm.output_messages.0.message.role"] == "assistant"
     found = sent("openinference", node(node_type="llm", input_data="Why?", output_data="Because."))
     assert found["llm.input_messages.0.message.content"] == "Why?"
+    assert found["llm.output_messages.0.message.content"] == "Because."
+    content = {"content": "Because.", "model": "m"}
+    found = sent("openinference", node(node_type="llm", input_data="Why?", output_data=content))
+    assert found["llm.output_messages.0.message.role"] == "assistant"
     assert found["llm.output_messages.0.message.content"] == "Because."
 
 

@@ -55,7 +55,9 @@ def db(tmp_path: Path) -> Path:
             attributes=json.dumps({HOSTILE: HOSTILE, "input.value": HOSTILE}),
         )  # fmt: skip
         failed, said = rows.request("failed"), {"exception.type": "KeyError", "exception.message": "'sku'"}
-        stack = "Traceback (most recent call last):\n" + '  File "shop.py", line 1\n' * 40
+        stack = (
+            "Traceback (most recent call last):\n" + '  File "shop.py", line 1\n' * 40 + "KeyError: 'sku'\n"
+        )
         for n, name, message, exception in (
             (11, "lookup", "no such item", said | {"exception.stacktrace": stack}),
             (12, "same", "KeyError: 'sku'", said),
@@ -119,18 +121,19 @@ def test_json_is_indented_and_quoted_text_is_text(db: Path) -> None:
 
 
 def test_failed_steps_without_contents_are_shown_with_what_went_wrong(db: Path) -> None:
-    """Type, message and the first lines of the stack; of a step that says nothing at all its mark."""
+    """Type, message and the last lines of the stack; of a step that says nothing at all its mark."""
     *_, lookup, same, silent = run(db, "failed", "--io").stdout.split("\n\n")
     lines = lookup.splitlines()
-    assert lines[:6] == [
+    assert lines[:5] == [
         "✗ lookup  12.3 ms",
         "  error",
         "    no such item",
         "    KeyError: 'sku'",
         "  stack",
-        "    Traceback (most recent call last):",
     ]
-    assert "characters; all: " in lines[-1]
+    assert "… the end of 1,051 characters; all: " in lines[5]
+    assert len(lines) == 6 + contents.LINES
+    assert lines[-1] == "    KeyError: 'sku'", "what was raised, and where: a stack ends with both"
     assert same == "✗ same  12.3 ms\n  error\n    KeyError: 'sku'", "what the SDK writes twice"
     assert silent == "✗ silent  12.3 ms\n"
 

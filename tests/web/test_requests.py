@@ -185,6 +185,17 @@ def test_a_span_comes_with_everything_that_it_has(tmp_path: Path) -> None:
     assert found["resource"] == {"service.name": "shop"}
 
 
+def test_an_answer_that_is_no_message_stands_in_the_conversation(tmp_path: Path) -> None:
+    """Beside what the model was sent."""
+    said = {"input.value": '{"messages":[{"role":"user","content":"Why?"}]}', "output.value": '{"n":1}'}
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.span(rows.request("r"), 1, attributes=json.dumps(said))
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}").json()
+    assert [(one["role"], one["content"]) for one in found["input_messages"]] == [("user", "Why?")]
+    assert [(one["role"], one["content"]) for one in found["output_messages"]] == [("assistant", '{"n":1}')]
+
+
 LONG = ["x" * 200_000, '"\n' * 100_000, "\U0001f600" * 100_000, "\0" * 100_000, "ab\u00e4" * 50_000]
 
 

@@ -66,6 +66,17 @@ def messages_from(attributes: Mapping[str, AttributeValue], content: str | None)
     return _messages(attributes, keys, content, "assistant")
 
 
+def with_both_sides(
+    given: list[Message], answered: list[Message], content: tuple[str | None, str | None]
+) -> tuple[list[Message], list[Message]]:
+    """Both sides of a conversation: what is no messages is the one message of its side."""
+    to_model, from_model = content
+    return (
+        given or ([] if to_model is None else [Message("user", to_model)]),
+        answered or ([] if from_model is None else [Message("assistant", from_model)]),
+    )
+
+
 def _messages(
     attributes: Mapping[str, AttributeValue], keys: tuple[str, str, str], content: str | None, role: str
 ) -> list[Message]:
@@ -80,7 +91,8 @@ def _messages(
         return []
     value = parsed(content)
     found = _from_value(value)
-    return found or ([Message(role, value)] if isinstance(value, str) else [])
+    said = value.get("content") if isinstance(value, Mapping) else value
+    return found or ([Message(role, said)] if isinstance(said, str) else [])
 
 
 def _from_flat(attributes: Mapping[str, AttributeValue], prefix: str) -> list[Message]:

@@ -301,8 +301,8 @@ WHERE id = :request
 UPDATE hush_requests SET
     start_ns = (SELECT min(start_ns) FROM hush_spans WHERE request = :request),
     end_ns = (SELECT max(end_ns) FROM hush_spans WHERE request = :request),
-    error_message = (SELECT coalesce(status_message, '') FROM hush_spans
-                     WHERE request = :request AND status_code = 2 ORDER BY end_seq LIMIT 1)
+    error_message = (SELECT n.error FROM hush_spans s JOIN node_traces n ON n.id = s.id
+                     WHERE s.request = :request AND s.status_code = 2 ORDER BY s.end_seq LIMIT 1)
 WHERE id = :request
 
 -- name: forget_models
