@@ -23,6 +23,8 @@ AUDIT := .venv-audit
 # What writes ci/requirements-*.txt.
 LOCK := .venv-lock
 JOBS ?= 4
+# Files with tests that run when no other does: to collect all the others for these takes a while.
+ALONE := $(shell grep -rlF 'mark.alone' --include='test_*.py' tests)
 
 # With LOCKED=1, as .ci/run has it, exactly what ci/requirements-$(2).txt names, by its hashes; else what
 # $(3) asks for, as new as it comes. In the environment $(1).
@@ -46,7 +48,7 @@ demo: $(VENV)/.installed
 	$(BIN)/hush-otel demo
 
 test: $(VENV)/.installed $(RECEIVERS)/.installed
-	$(BIN)/python -m pytest -m alone tests
+	$(BIN)/python -m pytest -m alone $(ALONE)
 	$(BIN)/python -m pytest -m 'not alone and not browser' -n $(JOBS) --dist worksteal tests
 
 # The page alone, in Chromium: $$CHROMIUM, or `chromium`. Pictures of it are left in build/screenshots.
@@ -65,7 +67,7 @@ test-peers: $(VENV)/.installed $(RECEIVERS)/.installed $(PHOENIX)/.installed $(M
 peers-go: $(PEERS_GO)/.installed
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone tests/unit tests/recovery
+	$(OLDEST)/bin/python -m pytest -q -p no:cacheprovider -m alone $(filter tests/unit/% tests/recovery/%,$(ALONE))
 	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider -m 'not alone' tests/unit tests/recovery
 
 # Everything is killed at random, and nothing may be lost: `make soak MINUTES=20`.
