@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from . import text
 
 READ_BYTES: Final = 1024 * 1024
 """Of a segment at once."""
+
+LOOK_S: Final = 0.05
+"""Between two looks at a spool that should be drained."""
 
 LOG_TAIL_BYTES: Final = 16 * 1024
 """Of background.log: more than its longest traceback."""
@@ -80,6 +84,26 @@ def look(spool_dir: Path) -> Waiting:
     """Look at a spool without touching it."""
     segments = SpoolDirectory(spool_dir).segments()
     return Waiting(size_bytes=sum(map(_unread_bytes, segments)), error=last_error(spool_dir))
+
+
+def is_drained(spool_dir: Path, within_s: float) -> bool:
+    """Whether something of what waits is stored within so long, or nothing waits."""
+    before, deadline = _positions(spool_dir), time.monotonic() + within_s
+    while before and before.items() <= _positions(spool_dir).items():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK_S)
+    return True
+
+
+def _positions(spool_dir: Path) -> dict[Path, int]:
+    """How far each segment is drained of which something waits."""
+    found = dict[Path, int]()
+    for path in SpoolDirectory(spool_dir).segments():
+        for begin, read in _unread(path, _drained_upto):
+            if read.position > begin:
+                found.setdefault(path, begin)
+    return found
 
 
 def count_spans(spool_dir: Path, positions: Mapping[bytes, int]) -> int:

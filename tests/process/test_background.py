@@ -80,6 +80,25 @@ def test_f11_the_next_process_that_uses_the_database_stores_what_the_dead_left(b
     bench.expect(left | {"next-0"})
 
 
+def test_f14_doctor_says_that_a_background_process_stores_nothing(bench: Bench) -> None:
+    """It is stopped: somebody holds the lock, and records wait. SIGCONT, and nothing is wrong."""
+    app = bench.obedient()
+    app.ask("end a 1")
+    app.ask("flush 20000")
+    owner = bench.signal_owner(signal.SIGSTOP)
+    app.ask("end b 10")
+    stopped = bench.hush("doctor")
+    said = stopped.read_all().decode()
+    assert f"{owner} has stored nothing for 3 s" in said
+    assert f"kill -CONT {owner}" in said
+    assert stopped.wait() == 1
+    os.kill(owner, signal.SIGCONT)
+    app.ask("flush 20000")
+    again = bench.hush("doctor")
+    assert "has stored nothing" not in again.read_all().decode()
+    assert again.wait() == 0
+
+
 def test_f17_drain_alone_stores_everything_when_all_were_killed(bench: Bench) -> None:
     """`hush-otel drain` needs nobody, and says what it stored."""
     left = leave_in_spool(bench)

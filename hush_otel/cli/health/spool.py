@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from hush_otel.background.client import owner_of_another_spool, owner_pid
 from hush_otel.config import Settings
@@ -15,6 +16,9 @@ from hush_otel.spool.reader import SegmentReader
 from hush_otel.version import __version__
 
 from .finding import Finding, note, ok, wrong
+
+PATIENCE_S: Final = 3.0
+"""Records are stored in milliseconds; on a machine full of other work, in a second."""
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -38,7 +42,13 @@ def _owner(settings: Settings, directory: SpoolDirectory) -> Iterator[Finding]:
             "let all applications have one HUSH_SPOOL_DIR",
         )
     waits = f"{text.size(found.size_bytes)} wait" if found.size_bytes else "nothing waits"
-    if pid is not None:
+    if pid is not None and found.size_bytes and not waiting.is_drained(settings.spool_dir, PATIENCE_S):
+        yield wrong(
+            "background process",
+            f"{pid} has stored nothing for {PATIENCE_S:g} s; {waits} in the spool",
+            f"kill -CONT {pid} if it was stopped; else kill -KILL {pid}, and the next record starts another",
+        )
+    elif pid is not None:
         version = LockFile(directory.lock).read_text()
         yield ok("background process", f"{pid} is at work (version {version}); {waits} in the spool")
         if version.partition(" ")[0] != __version__:
