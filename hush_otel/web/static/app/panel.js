@@ -38,15 +38,17 @@ function RowFacts({ tree, row, now }) {
   const parent = hasChildren(tree, i);
   const took = row.duration_ms ?? (row.status === "running" ? Math.max(0, now - tree.originMs - row.start_ms) : null);
   const sums = tree.sums;
+  const used = tokens(row.prompt_tokens, row.completion_tokens, row.total_tokens);
+  const usedBelow = parent && tokens(sums.prompt_tokens[i], sums.completion_tokens[i], sums.total_tokens[i]);
   return html`<dl class="facts">
     <div><dt>Status</dt><dd class=${`state state-${row.status}`}><${StatusIcon} status=${row.status} />${row.status === "error" ? "failed" : row.status}</dd></div>
     <div><dt>Duration</dt><dd class="strong">${duration(took)}</dd></div>
     <div><dt>Started</dt><dd title=${fullMoment((tree.originMs + row.start_ms) / 1000)}>+${duration(row.start_ms)}</dd></div>
     ${row.model && html`<div><dt>Model</dt><dd>${name(row.model, 80)}</dd></div>`}
-    ${row.total_tokens !== null && html`<div><dt>Tokens</dt><dd>${tokens(row.prompt_tokens, row.completion_tokens, row.total_tokens)}</dd></div>`}
+    ${used && html`<div><dt>Tokens</dt><dd>${used}</dd></div>`}
     ${row.cost_usd !== null && html`<div><dt>Cost</dt><dd>${cost(row.cost_usd, row.computed)}</dd></div>`}
     ${parent && html`<div><dt>Below it</dt><dd>${count(below(tree, i))} rows${failedBelow(tree, i) > 0 && html`, <span class="bad">${failedBelow(tree, i)} failed</span>`}</dd></div>`}
-    ${parent && sums.total_tokens[i] !== null && html`<div><dt>Tokens in all</dt><dd>${tokens(sums.prompt_tokens[i], sums.completion_tokens[i], sums.total_tokens[i])}</dd></div>`}
+    ${usedBelow && html`<div><dt>Tokens in all</dt><dd>${usedBelow}</dd></div>`}
     ${parent && sums.cost_usd[i] !== null && html`<div><dt>Cost in all</dt><dd>${cost(sums.cost_usd[i], sums.computed[i])}</dd></div>`}
   </dl>`;
 }
