@@ -34,7 +34,10 @@ COLUMNS: Final = (
     "then",
     "last error",
 )
-RIGHT: Final = frozenset({"id", "spans", "tries", "queued"})
+RIGHT: Final = frozenset({"id", "spans", "attempts", "queued"})
+ALL_CELLS: Final = 120
+"""A terminal that is narrower leaves columns out, so that destination and error can be read."""
+LEFT_OUT: Final = frozenset({"spans", "attempts", "queued"})
 
 
 @click.command("deliveries")
@@ -70,19 +73,22 @@ def command(
         for delivery in found:
             print_json(dict(delivery))
     elif found:
-        console().print(_table(found, time.time()))
+        out = console()
+        out.print(_table(found, time.time(), out.width))
     else:
         filtered = states or destination or since or older_than
         click.echo("no deliveries" + (" match" if filtered else " yet"))
 
 
-def _table(deliveries: list[Row], now_s: float) -> Table:
+def _table(deliveries: list[Row], now_s: float, width: int) -> Table:
+    shown = [name for name in COLUMNS if width >= ALL_CELLS or name not in LEFT_OUT]
     table = plain_table()
-    for name in COLUMNS:
+    for name in shown:
         gives_way = name in {"request", "destination", "last error"}
         table.add_column(name, no_wrap=not gives_way, justify="right" if name in RIGHT else "left")
     for delivery in deliveries:
-        table.add_row(*_cells(delivery, now_s))
+        cells = dict(zip(COLUMNS, _cells(delivery, now_s), strict=True))
+        table.add_row(*(cells[name] for name in shown))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 from store_rows import StoreRows
 
 from hush_otel.cli import deliveries, main
 from hush_otel.cli.filters import moment
 from hush_otel.errors import HushError
+from hush_otel.presentation.deliveries import newest
 from hush_otel.store.reading import Reader
 
 
@@ -86,6 +89,18 @@ def test_for_people(db: Path) -> None:
     assert "next try in 1m " in lines[0]
     assert lines[4].rstrip().endswith("400 no↵more")
     assert "settled 3h 58m ago" in lines[4]
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, False), (120, True)])
+def test_a_narrow_terminal_shows_fewer_columns(db: Path, width: int, whole: bool) -> None:
+    """Where it is sent and why it failed can be read; how often and since when is left out."""
+    with Reader(db) as reader:
+        table = deliveries._table(newest(reader, limit=10), time.time(), width)
+    assert table.columns[2].header == "destination"
+    assert ("attempts" in [column.header for column in table.columns]) == whole
+    shown = io.StringIO()
+    Console(width=width, file=shown).print(table)
+    assert "400 no↵more" in shown.getvalue()
 
 
 def test_nothing_to_list(db: Path, tmp_path: Path) -> None:
