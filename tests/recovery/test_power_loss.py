@@ -71,7 +71,10 @@ def record(
 
     def look() -> None:
         for path in settings.spool_dir.glob("*.seg"):
-            copy = path.read_bytes()
+            try:
+                copy = path.read_bytes()
+            except FileNotFoundError:
+                continue  # stored whole, and removed since it was listed
             seen.setdefault(str(path), Seen()).copies.append((time.time(), copy))
         if settings.db_path.exists():
             names = set(stored(settings.db_path))
