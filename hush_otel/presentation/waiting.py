@@ -88,22 +88,19 @@ def look(spool_dir: Path) -> Waiting:
 
 def is_drained(spool_dir: Path, within_s: float) -> bool:
     """Whether something of what waits is stored within so long, or nothing waits."""
-    before, deadline = _positions(spool_dir), time.monotonic() + within_s
-    while before and before.items() <= _positions(spool_dir).items():
+    deadline = time.monotonic() + within_s
+    before = {path: at for path in SpoolDirectory(spool_dir).segments() if (at := _begins_to_wait(path))}
+    while before and all(_begins_to_wait(path) == at for path, at in before.items()):
         if time.monotonic() >= deadline:
             return False
         time.sleep(LOOK_S)
     return True
 
 
-def _positions(spool_dir: Path) -> dict[Path, int]:
-    """How far each segment is drained of which something waits."""
-    found = dict[Path, int]()
-    for path in SpoolDirectory(spool_dir).segments():
-        for begin, read in _unread(path, _drained_upto):
-            if read.position > begin:
-                found.setdefault(path, begin)
-    return found
+def _begins_to_wait(path: Path) -> int | None:
+    """From where on a segment holds what is not stored; None where all of it is."""
+    begin, found = next(_unread(path, _drained_upto), (0, None))
+    return begin if found is not None and found.position > begin else None
 
 
 def count_spans(spool_dir: Path, positions: Mapping[bytes, int]) -> int:
