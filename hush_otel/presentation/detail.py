@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from hush_otel.mapping import exceptions
 from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT, parsed
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.jsontext import json_text
@@ -36,18 +37,11 @@ _DECODED: Final = ("attributes", "events", "links", "resource", "scope")
 class ExceptionSeen(NamedTuple):
     """An exception that was recorded on a span; empty is what nobody said."""
 
-    type: str
-    message: str
+    words: str
     stack: str
-
-    @property
-    def words(self) -> str:
-        """``KeyError: 'sku'``."""
-        return ": ".join(filter(None, (self.type, self.message)))
 
 
 INVALID: Final = "hush.invalid."
-EXCEPTION: Final = ("type", "message", "stacktrace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +93,10 @@ class Detail:
 
     @property
     def exceptions(self) -> list[ExceptionSeen]:
-        """Those recorded on it, in their order (semantic conventions, exceptions/exceptions-spans.md)."""
-        recorded = [event["attributes"] for event in self.events if event["name"] == "exception"]
+        """Those recorded on it, in their order."""
+        recorded = [event["attributes"] for event in self.events if event["name"] == exceptions.EVENT]
         return [
-            ExceptionSeen(*(_words(found.get(f"exception.{part}")) for part in EXCEPTION))
+            ExceptionSeen(exceptions.words_of(found), exceptions.part_of(found, "stacktrace"))
             for found in recorded
         ]
 
@@ -172,10 +166,6 @@ def _first(attributes: dict[str, Any], keys: tuple[str, ...]) -> str | None:
         if value is not None:
             return value if isinstance(value, str) else json_text(value)
     return None
-
-
-def _words(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else json_text(value)
 
 
 def _redacted(redactor: Redactor, values: dict[str, Any]) -> dict[str, Any]:

@@ -6,24 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
+from hush_otel.mapping import exceptions
 from hush_otel.mapping.semconv import MAX_INT, NOTHING, Promoted, countable
 
 from . import search_index
 from .pruning import settle_traces
-from .rows import (
-    END_NS,
-    END_SEQ,
-    EVENTS,
-    NODE,
-    START_NS,
-    STATE,
-    STATUS_CODE,
-    STATUS_MESSAGE,
-    SpanRow,
-    as_text,
-)
+from .rows import END_NS, END_SEQ, EVENTS, NODE, START_NS, STATE, STATUS_CODE, STATUS_MESSAGE, SpanRow
 from .statements import load_statements
 from .tags import MAX_SPAN_TAGS, join_tags
 
@@ -381,16 +369,7 @@ class RollUp:
     def _add_error(self, values: tuple[Any, ...], *, was_error: bool) -> None:
         self.errors += (values[STATUS_CODE] == ERROR) - was_error
         if values[STATUS_CODE] == ERROR and self.error_message is None:
-            self.error_message = values[STATUS_MESSAGE] or _words_of_exception(values[EVENTS])
-
-
-def _words_of_exception(events: str | None) -> str:
-    """Some instrumentations say what failed by the exception alone. As the view `node_traces` has it."""
-    for event in msgspec.json.decode(events) if events else ():
-        if event["name"] == "exception":
-            said = (event["attributes"].get(f"exception.{part}") for part in ("type", "message"))
-            return ": ".join(filter(None, map(as_text, said)))
-    return ""
+            self.error_message = values[STATUS_MESSAGE] or exceptions.words_in(values[EVENTS])
 
 
 def _held(tokens: int | None) -> int | None:

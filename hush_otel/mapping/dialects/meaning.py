@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hush_otel.mapping import exceptions
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.semconv import Promoted, countable, promote, tags_of
 from hush_otel.mapping.usage import Usage, usage_of
-from hush_otel.model import NO_FACTS, AttributeValue, EventData, SpanData, SpanFacts
+from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
 
 _KINDS: Final = frozenset(
     {
@@ -243,17 +244,10 @@ def _node(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]
 def _error(span: SpanData) -> str | None:
     if span.status_code != ERROR:
         return None
-    return span.status_message or next(map(_said, filter(_is_exception, span.events)), "")
-
-
-def _is_exception(event: EventData) -> bool:
-    return event.name == "exception"
-
-
-def _said(event: EventData) -> str:
-    """Some instrumentations say what failed by the exception alone."""
-    parts = (event.attributes.get(f"exception.{part}") for part in ("type", "message"))
-    return ": ".join(part for part in parts if isinstance(part, str) and part)
+    recorded = (
+        exceptions.words_of(event.attributes) for event in span.events if event.name == exceptions.EVENT
+    )
+    return span.status_message or next(recorded, "")
 
 
 ERROR: Final = 2
