@@ -349,7 +349,7 @@ def pictures(database: Path, request_id: str) -> None:
                 "scan": {"path": str(database.with_name("no-such-file.png"))},
             }
         },
-        output_data={"total": 12.5},
+        output_data={"total": 12.5, "shop": "\U0001f950\U0001f370 Backhaus"},
     )
     store.mark_request_complete(request_id, "local", {})
     store.force_flush()

@@ -55,6 +55,23 @@ def test_text_is_searched_for_in_names_inputs_and_outputs(visitor: Visitor) -> N
     )
 
 
+def test_a_search_shows_where_the_words_stand(visitor: Visitor) -> None:
+    """Below each request: the span, which it leads to, and the words, marked, whatever stands before them."""
+    visitor.open("/?text=backhaus", ".r-hit mark")
+    assert visitor.text(".r-hit") == ["receipts.read \U0001f950\U0001f370 Backhaus"]
+    assert visitor.text(".r-hit mark") == ["Backhaus"]
+    visitor.page.locator(".r-hit a").click()
+    visitor.sees(lambda: visitor.text(".panel h2") == ["receipts.read"], "the span with the words")
+
+
+def test_rows_without_a_search_have_no_line_for_it(visitor: Visitor) -> None:
+    """They are as high as ever, and those of a search do not overlap."""
+    for path, height_px in (("/?workflow=search.rank", 36), ("/?text=packed", 58)):
+        visitor.open(path, ".requests .row")
+        heights = "(rows) => rows.map((it) => it.getBoundingClientRect().height)"
+        assert set(visitor.page.eval_on_selector_all(".requests .row", heights)) == {height_px}
+
+
 def test_a_link_to_a_span_opens_it(visitor: Visitor) -> None:
     """The URL that selecting a span makes shows the same span again."""
     visitor.open("/requests/support-ok", ".waterfall .row")

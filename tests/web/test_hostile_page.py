@@ -55,6 +55,15 @@ def test_b13_hostile_spans_are_inert_in_the_panel(visitor: Visitor) -> None:
     nothing_ran(visitor)
 
 
+def test_b13_hostile_texts_are_inert_where_words_were_found(visitor: Visitor) -> None:
+    """What stands around the words is text, as they are."""
+    visitor.open("/?text=onerror", ".r-hit mark")
+    assert visitor.text(".r-hit mark") == ["onerror"]
+    assert "<img src=x onerror=" in visitor.text(".r-hit")[0]
+    assert visitor.page.locator(".requests img").count() == 0
+    nothing_ran(visitor)
+
+
 def test_b13_links_lead_nowhere_else(visitor: Visitor) -> None:
     """No link of the page has another scheme or host than its own, whatever a session calls itself."""
     visitor.open("/requests/hostile-1", ".waterfall .row")

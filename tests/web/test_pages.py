@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = {
     "list": ("/", ".requests .row"),
+    "search": ("/?text=packed", ".r-hit mark"),
     "request": ("/requests/support-ok", ".waterfall .row"),
     "span": ("/requests/support-failing", ".waterfall .row"),
     "loop": ("/requests/digest-1", ".waterfall .row"),

@@ -93,15 +93,18 @@ const UNSEEN =
 /** A name on one line, without anything that could move or hide what stands beside it. */
 export function name(value, limit = 300) {
   const whole = String(value ?? "");
-  const text = whole
-    .slice(0, limit * 4)
-    .replace(ANSI, "")
-    .trim()
+  const text = oneLine(whole.slice(0, limit * 4).replace(ANSI, "").trim());
+  return text.length <= limit && whole.length <= limit * 4 ? text : `${text.slice(0, limit - 1)}…`;
+}
+
+/** The same of a piece of a text: blanks at its ends stay, and nothing is cut. */
+export const piece = (text) => oneLine(text.replace(ANSI, ""));
+
+const oneLine = (text) =>
+  text
     .replace(/\r\n|[\n\r\v\f\x85\u2028\u2029]/g, "↵")
     .replace(/\t/g, " ")
     .replace(UNSEEN, "");
-  return text.length <= limit && whole.length <= limit * 4 ? text : `${text.slice(0, limit - 1)}…`;
-}
 
 /** A text of several lines, in which the same characters are written out, so that they can be seen. */
 export function exact(value) {

@@ -1,7 +1,7 @@
 // Requests as rows: on the list, and on a session's page. Only the rows in sight are in the document.
 import { html, useRef, useState } from "./dom.js";
 import { useNow } from "./clock.js";
-import { cost, count, duration, fullMoment, moment, name, tokens } from "./format.js";
+import { cost, count, duration, fullMoment, moment, name, piece, tokens } from "./format.js";
 import { useKeys } from "./keys.js";
 import { DeliveryState, OutcomeIcon, elapsed, outcome } from "./request_facts.js";
 import { navigate, requestPath, sessionPath } from "./router.js";
@@ -9,6 +9,10 @@ import { reveal, useWindow } from "./virtual.js";
 
 const ROW_PX = 36;
 const NARROW_ROW_PX = 56;
+/** What a line below the row takes: where the words stand that were searched for. */
+const HIT_PX = 22;
+/** Characters in front of these words, so that they themselves are in sight. */
+const NARROW_LEAD = 14;
 const HEAD_PX = 30;
 const NEAR_END = 10;
 
@@ -29,7 +33,9 @@ const COLUMNS = [
 
 export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   const box = useRef(null);
-  const rowPx = narrow.matches ? NARROW_ROW_PX : ROW_PX;
+  const searched = rows.some((it) => "hit" in it);
+  const rowPx = (narrow.matches ? NARROW_ROW_PX : ROW_PX) + (searched ? HIT_PX : 0);
+  const headPx = narrow.matches ? 0 : HEAD_PX;
   const [at, setAt] = useState(null);
   // Ahead of what is drawn: keys come faster than frames when one of them is held down.
   const current = useRef(at);
@@ -37,14 +43,14 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   const [first, last] = useWindow(box, rows.length, rowPx);
   const now = useNow(rows.slice(first, last).some((it) => outcome(it) === "running"), 250);
   const longest = Math.max(1, ...rows.slice(first, last).map((it) => elapsed(it, now) ?? 0));
-  useListKeys({ box, rows, rowPx, current, setAt, onMark });
+  useListKeys({ box, rows, rowPx, headPx, current, setAt, onMark });
   const onScroll = () => {
     const { scrollTop, clientHeight } = box.current;
     if (onEnd && scrollTop + clientHeight > (rows.length - NEAR_END) * rowPx) onEnd();
   };
-  return html`<div class="table requests" ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0"
-      style=${{ flexBasis: `${rows.length * rowPx + HEAD_PX + 2}px` }} onScroll=${onScroll}>
-    <div class="thead" role="row">${COLUMNS.map(([label, css]) => html`<span role="columnheader" class=${css}>${label}</span>`)}</div>
+  return html`<div class=${searched ? "table requests searched" : "table requests"} ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0"
+      style=${{ flexBasis: `${rows.length * rowPx + headPx + 2}px` }} onScroll=${onScroll}>
+    <div class="thead" role="row">${COLUMNS.map(([label, css]) => html`<span role="columnheader" class=${css}>${label}</span>`)}${searched && html`<span role="columnheader" class="unseen">Found</span>`}</div>
     <div class="rows" role="rowgroup" style=${{ height: `${rows.length * rowPx}px` }}>
       ${rows.slice(first, last).map((request, i) => html`<${RequestRow} key=${request.request_id} request=${request} index=${first + i}
         top=${(first + i) * rowPx} now=${now} longest=${longest} isAt=${request.request_id === at} isMarked=${marked.includes(request.request_id)} />`)}
@@ -52,14 +58,14 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   </div>`;
 }
 
-function useListKeys({ box, rows, rowPx, current, setAt, onMark }) {
+function useListKeys({ box, rows, rowPx, headPx, current, setAt, onMark }) {
   const index = () => rows.findIndex((it) => it.request_id === current.current);
   const move = (step) => {
     if (!rows.length) return false;
     const next = index() < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, index() + step));
     current.current = rows[next].request_id;
     setAt(current.current);
-    reveal(box.current, next, rowPx, HEAD_PX);
+    reveal(box.current, next, rowPx, headPx);
     return true;
   };
   const bindings = [
@@ -91,5 +97,14 @@ function RequestRow({ request, index, top, now, longest, isAt, isMarked }) {
     <span role="cell" class="r-model" title=${name((request.models ?? []).join(", "))}>${name((request.models ?? []).join(", "), 60)}</span>
     <span role="cell" class="r-user">${request.user_id && html`<span title=${name(request.user_id)}>${name(request.user_id, 40)}</span>`}${request.session_id && html`<a href=${sessionPath(request.session_id)} title=${name(request.session_id)}>${name(request.session_id, 40)}</a>`}</span>
     <span role="cell" class="r-state"><${DeliveryState} status=${request.status} /></span>
+    ${"hit" in request && html`<span role="cell" class="r-hit">${request.hit && html`<${Hit} path=${path} ...${request.hit} />`}</span>`}
   </div>`;
+}
+
+// The name of the span, which it leads to, and the words among what stands around them.
+function Hit({ path, trace_id, span_id, name: called, text, start, end }) {
+  const letters = [...text]; // the server counts characters, of which some are two in a string here
+  const [before, words, after] = [[0, start], [start, end], [end]].map((part) => piece(letters.slice(...part).join("")));
+  const lead = narrow.matches && before.length > NARROW_LEAD ? `…${before.slice(-NARROW_LEAD)}` : before;
+  return html`<a href=${`${path}?span=${trace_id}-${span_id}`} title=${name(called)}>${name(called, narrow.matches ? 18 : 30)}</a> ${lead}<mark>${words}</mark>${after}`;
 }
