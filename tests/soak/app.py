@@ -31,7 +31,7 @@ WAITS = 1 / 4
 
 
 class Log:
-    """A file of acknowledgements. One write a line: a kill leaves whole lines."""
+    """A file of acknowledgements. One write a line: a kill cuts the last one at most (reckoning.py)."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

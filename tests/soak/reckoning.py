@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,13 @@ from receiver import Receiver
 SPANS = "SELECT trace_id, span_id FROM spans"
 PRUNED = "SELECT coalesce(sum(count), 0) FROM hush_ledger WHERE name = 'pruned'"
 NODES = "SELECT request_id, node_name FROM node_traces WHERE workflow_name = 'flow'"
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+WHOLE_LINE = re.compile(
+    "span (?P<trace>[0-9a-f]{32}) (?P<span>[0-9a-f]{16})\n"
+    f"|node (?P<request>{UUID}) (?P<node>[a-z.]+)\n"
+    f"|mark (?P<marked>{UUID}) -\n"
+)
+"""What app.py writes (class Log), whole."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +42,20 @@ class Acknowledged:
 
     @classmethod
     def read(cls, directory: Path) -> Acknowledged:
-        """From the logs of all applications that have run. A kill leaves whole lines."""
+        """From the logs of all applications that have run.
+
+        A kill may cut the line that is being written, even where it is one `write`: at a page of the file. What
+        a line lost its end from was told to nobody; the next line of another thread or a child stands behind it.
+        """
         spans, nodes, marked = set(), set(), set()
         for log in directory.glob("app-*.log"):
-            for line in log.read_text().splitlines():
-                kind, one, other = line.split()
-                if kind == "span":
-                    spans.add(bytes.fromhex(one + other))
-                elif kind == "node":
-                    nodes.add((one, other))
+            for line in WHOLE_LINE.finditer(log.read_text()):
+                if line["span"]:
+                    spans.add(bytes.fromhex(line["trace"] + line["span"]))
+                elif line["node"]:
+                    nodes.add((line["request"], line["node"]))
                 else:
-                    marked.add(one)
+                    marked.add(line["marked"])
         unmarked = {uuid.UUID(request).bytes for request, _ in nodes if request not in marked}
         return cls(spans, nodes, unmarked)
 

@@ -1,0 +1,35 @@
+"""The oracle of the soak: what it takes for acknowledged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reckoning import Acknowledged
+
+REQUEST = "6f0c2a7e-3f0a-4a66-9d0a-0c7d0a9f4b11"
+LINES = (
+    "span 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331\n",
+    f"node {REQUEST} flow.search\n",
+    f"mark {REQUEST} -\n",
+)
+
+
+def test_a_line_that_a_kill_has_cut_acknowledges_nothing_and_hides_nothing(tmp_path: Path) -> None:
+    """Cut at any byte, it is no line; the one that another thread or a child has put behind it is one."""
+    log = tmp_path / "app-1.log"
+    for line in LINES:
+        log.write_text(line)
+        told = Acknowledged.read(tmp_path)
+        for cut in range(len(line)):
+            log.write_text(line[:cut])
+            assert Acknowledged.read(tmp_path) == Acknowledged(set(), set(), set())
+            log.write_text(line[:cut] + line)
+            assert Acknowledged.read(tmp_path) == told
+
+
+def test_nodes_of_a_request_without_a_mark_are_owed_to_nobody(tmp_path: Path) -> None:
+    """The mark may stand in the log of another application."""
+    (tmp_path / "app-1.log").write_text(LINES[1])
+    assert len(Acknowledged.read(tmp_path).unmarked) == 1
+    (tmp_path / "app-2.log").write_text(LINES[2])
+    assert Acknowledged.read(tmp_path).unmarked == set()
