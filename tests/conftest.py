@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,8 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 from processes import processes_naming, stop_background
 from support import eventually
+
+# How long an example takes is the machine's affair. CI tries the same examples each time, others new ones.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("patient"), derandomize=True, print_blob=True)
+settings.load_profile("repeatable" if os.environ.get("CI") else "patient")
 
 LEAVING_S: Final = 15.0
 """How long a background process that was asked to leave may take on a busy machine; it takes some 10 ms."""
