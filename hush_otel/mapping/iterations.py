@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .counted import counted, held_tokens, held_usd
+
 _CONTEXT: Final = re.compile(r"\[[0-9]+\](?:\.\[[0-9]+\])*")
 _ONE_LEVEL: Final = re.compile(r"\[([0-9]{1,18})\]")
 
@@ -160,10 +162,7 @@ def _rolled_up(nodes: Sequence[IterationNode], by_id: Mapping[bytes, IterationNo
         node.span_id: _Rolled(
             node.start_ns,
             node.end_ns,
-            node.prompt_tokens,
-            node.completion_tokens,
-            node.total_tokens,
-            node.cost_usd,
+            *counted(node.prompt_tokens, node.completion_tokens, node.total_tokens, node.cost_usd),
         )
         for node in nodes
     }
@@ -191,11 +190,11 @@ def _add(target: _Rolled | Iteration, part: _Rolled) -> None:
     target.completion_tokens = _sum(target.completion_tokens, part.completion_tokens)
     target.total_tokens = _sum(target.total_tokens, part.total_tokens)
     if part.cost_usd is not None:
-        target.cost_usd = (target.cost_usd or 0.0) + part.cost_usd
+        target.cost_usd = held_usd((target.cost_usd or 0.0) + part.cost_usd)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:
-    return one if other is None else (one or 0) + other
+    return one if other is None else held_tokens((one or 0) + other)
 
 
 # ------------------------------------------------------------------ what went in and out

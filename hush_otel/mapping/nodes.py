@@ -389,10 +389,12 @@ def _content(data: object) -> tuple[str, str]:
 
 
 def _add_generation(attributes: dict[str, AttributeValue], node: NodeTrace) -> None:
-    """User, kind, model, tokens and cost, as OpenInference and the GenAI conventions name them."""
+    """User, kind, model, tokens and cost by the conventions' keys; what is no count by another."""
     attributes["openinference.span.kind"] = _openinference_kind(node)
     for field, keys in _GENERATION_FIELDS:
         value = getattr(node, field)
-        if value is not None:
+        if type(value) in (int, float) and value < 0:
+            attributes[f"hush.invalid.{field}"] = value
+        elif value is not None:
             for key in keys:
                 attributes[key] = value

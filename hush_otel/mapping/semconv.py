@@ -1,7 +1,7 @@
 """Span attributes of any instrumentation → the columns that rows are listed and summed by.
 
 For each column the first convention that is present with a usable value wins; conventions are never added
-up. Usable: non-empty text; integers from 0 to 2**63 - 1 that are no bool; finite amounts from 0. Anything
+up. Usable: non-empty text; integers from 0 to 2**63 - 1 that are no bool; amounts from 0 to 1e308. Anything
 else is treated as absent; text with digits in it is no number.
 
 Conventions (each key names its source): Hush's own; OpenTelemetry GenAI semantic conventions, also their
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from math import isfinite
 from typing import Final
 
 import msgspec
@@ -22,6 +21,8 @@ from hush_otel.model import AttributeValue
 
 MAX_INT: Final = 2**63 - 1
 """SQLite's and OTLP's integers are signed 64 bit."""
+MAX_USD: Final = 1e308
+"""Amounts beyond it are none: no column could hold the sum of two."""
 
 
 class Promoted(msgspec.Struct, frozen=True):
@@ -294,9 +295,10 @@ def token_count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_INT else None
 
 
-def _amount(value: object) -> float | None:
+def amount(value: object) -> float | None:
+    """The value, where it can be a number of dollars: from 0 to `MAX_USD`, no bool."""
     if type(value) is float:
-        return value if value >= 0 and isfinite(value) else None
+        return value if 0 <= value <= MAX_USD else None
     count = token_count(value)
     return None if count is None else float(count)
 
@@ -349,21 +351,21 @@ def _bucket_sum(usage: dict[str, object], word: str, openai_name: str) -> int | 
 def _cost(attributes: Mapping[str, AttributeValue]) -> float | None:
     """US dollars by the first convention that says a total, else the parts' sum."""
     for key in _COST:
-        amount = _amount(attributes.get(key))
-        if amount is not None:
-            return amount
+        usd = amount(attributes.get(key))
+        if usd is not None:
+            return usd
     parts = _sum_of_amounts(attributes.get(key) for key in _COST_PARTS)
     return _langfuse_cost(json_details(attributes.get(_LANGFUSE_COST))) if parts is None else parts
 
 
 def _langfuse_cost(details: dict[str, object]) -> float | None:
-    total = _amount(details.pop("total", None))
+    total = amount(details.pop("total", None))
     return _sum_of_amounts(details.values()) if total is None else total
 
 
 def _sum_of_amounts(values: Iterable[object]) -> float | None:
-    known = [amount for value in values if (amount := _amount(value)) is not None]
-    return _amount(sum(known)) if known else None
+    known = [usd for value in values if (usd := amount(value)) is not None]
+    return amount(sum(known)) if known else None
 
 
 def json_details(value: object) -> dict[str, object]:

@@ -24,6 +24,9 @@ SECONDS_FROM_MS: Final = 999.5
 MINUTES_FROM_MS: Final = 59_950
 """Where three digits would round up into the next unit."""
 
+ABSURD_USD: Final = 1e12
+"""From here on nobody reads an amount digit by digit."""
+
 _ANSI: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS and their kin
@@ -112,7 +115,7 @@ def _clock(seconds: int) -> str:
 
 
 def cost(usd: object, computed: object = None) -> str:
-    """Dollars with three significant digits, at least cents: ``$0.00123``, ``$1.50``.
+    """Dollars with three significant digits, at least cents: ``$0.00123``, ``$1.50``; absurd: ``$1e+308``.
 
     With ``~`` in front where anything of it was computed by a price table.
     """
@@ -123,6 +126,8 @@ def cost(usd: object, computed: object = None) -> str:
         return f"~{cost(value)}"
     if value == 0:
         return "$0"
+    if abs(value) >= ABSURD_USD:
+        return f"{'-' if value < 0 else ''}${abs(value):.0e}"
     places = max(2, 2 - math.floor(math.log10(abs(value))))
     whole, _, decimals = f"{abs(value):.{places}f}".partition(".")
     return f"{'-' if value < 0 else ''}${whole}.{decimals.rstrip('0').ljust(2, '0')}"

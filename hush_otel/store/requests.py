@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from hush_otel.mapping import exceptions
-from hush_otel.mapping.semconv import MAX_INT, NOTHING, Promoted, countable
+from hush_otel.mapping.counted import Counted, counted, held_tokens, held_usd
+from hush_otel.mapping.semconv import NOTHING, Promoted, countable
 
 from . import search_index
 from .pruning import settle_traces
@@ -239,6 +240,7 @@ def _find_traces(db: sqlite3.Connection, trace_ids: Sequence[bytes]) -> list[tup
 
 
 _TOKENS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_AMOUNTS: Final = ("cost_usd", "computed_usd")
 
 
 class RollUp:
@@ -296,7 +298,9 @@ class RollUp:
         """The parameters of the statements `roll_up` and `insert_new_request`."""
         found = {name: getattr(self, name) for name in self.__slots__}
         for name in _TOKENS:
-            found[name] = _held(found[name])
+            found[name] = held_tokens(found[name])
+        for name in _AMOUNTS:
+            found[name] = held_usd(found[name])
         return found
 
     def add(self, row: SpanRow, *, was_running: bool = False, was_error: bool = False) -> None:
@@ -339,26 +343,26 @@ class RollUp:
             self.session_id, self.session_seq = promoted.session_id, turn
 
     def _add_usage(self, promoted: Promoted) -> None:
-        if promoted.prompt_tokens is not None:
-            self.prompt_tokens = (self.prompt_tokens or 0) + promoted.prompt_tokens
-        if promoted.completion_tokens is not None:
-            self.completion_tokens = (self.completion_tokens or 0) + promoted.completion_tokens
-        if (total := _total_tokens(promoted)) is not None:
+        prompt, completion, total, usd = _counted(promoted)
+        if prompt is not None:
+            self.prompt_tokens = (self.prompt_tokens or 0) + prompt
+        if completion is not None:
+            self.completion_tokens = (self.completion_tokens or 0) + completion
+        if total is not None:
             self.total_tokens = (self.total_tokens or 0) + total
-        if promoted.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + promoted.cost_usd
+        if usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + usd
             if promoted.cost_source is not None:
-                self.computed_usd = (self.computed_usd or 0.0) + promoted.cost_usd
+                self.computed_usd = (self.computed_usd or 0.0) + usd
 
     def take_back(self, usage: Promoted) -> None:
         """What `add` has added of it, also in an earlier batch."""
-        for name in ("prompt_tokens", "completion_tokens", "cost_usd"):
-            if (amount := getattr(usage, name)) is not None:
+        added = _counted(usage)
+        for name, amount in zip(Counted._fields, added, strict=True):
+            if amount is not None:
                 setattr(self, name, (getattr(self, name) or 0) - amount)
-        if (total := _total_tokens(usage)) is not None:
-            self.total_tokens = (self.total_tokens or 0) - total
-        if usage.cost_usd is not None and usage.cost_source is not None:
-            self.computed_usd = (self.computed_usd or 0.0) - usage.cost_usd
+        if added.cost_usd is not None and usage.cost_source is not None:
+            self.computed_usd = (self.computed_usd or 0.0) - added.cost_usd
 
     def reach(self, seq: int, end_ns: int | None = None) -> None:
         """A row has this end_seq, and ended at this time."""
@@ -372,16 +376,8 @@ class RollUp:
             self.error_message = values[STATUS_MESSAGE] or exceptions.words_in(values[EVENTS])
 
 
-def _held(tokens: int | None) -> int | None:
-    """A sum as a column holds it: absurd counts add up to more than 64 bit."""
-    return tokens if tokens is None else max(-MAX_INT, min(tokens, MAX_INT))
-
-
-def _total_tokens(usage: Promoted) -> int | None:
-    """As given, else the sum of the two: a node keeps what it was given, its request is summed up."""
-    if usage.total_tokens is not None or usage.prompt_tokens is None or usage.completion_tokens is None:
-        return usage.total_tokens
-    return usage.prompt_tokens + usage.completion_tokens
+def _counted(usage: Promoted) -> Counted:
+    return counted(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.cost_usd)
 
 
 ERROR: Final = 2

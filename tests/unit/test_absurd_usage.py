@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inprocess import App, dicts, no_background
 
 from hush_otel.cli.main import main
+from hush_otel.mapping.iterations import IterationNode, group_iterations
+from hush_otel.presentation.sessions import sessions
+from hush_otel.presentation.statistics import Window, timeline
+from hush_otel.store.reading import Reader
 
 MOST = 2**63 - 1
 """What a row can hold."""
+MAX_USD = 1e308
+"""Two of them are infinite."""
+SUMS = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd")
 
 
 @pytest.fixture
@@ -34,6 +42,37 @@ def call(app: App, session: str = "s") -> None:
     with app.tracer.start_as_current_span("flow"):
         for _ in range(2):
             app.tracer.start_span("chat m", attributes=attributes).end()
+
+
+def node(
+    app: App,
+    name: str,
+    *counts: float | None,
+    request: str = "r",
+) -> None:
+    """A node with these prompt, completion and total tokens and this cost."""
+    prompt, completion, total, usd = counts
+    app.store.insert_node_trace(
+        *(request, "flow", name, None, *(None,) * 7),
+        session_id="s",
+        model="m",
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total,
+        cost_usd=usd,
+    )
+
+
+def of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Tokens and cost of a row."""
+    return tuple(row[name] for name in SUMS)
+
+
+def shown(app: App, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What a command says with --json."""
+    capsys.readouterr()
+    assert main(["--db", str(app.db_path), *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
 
 
 def test_sums_beyond_64_bit_are_stored_with_their_batch(app: App, caplog: pytest.LogCaptureFixture) -> None:
@@ -70,3 +109,81 @@ def test_a_negative_count_has_no_price(app: App, prompt: int, completion: int) -
     app.drain()
     (node,) = dicts(app.db_path, "SELECT prompt_tokens, completion_tokens, cost_usd FROM node_traces")
     assert tuple(node.values()) == (prompt, completion, None)
+
+
+def test_a_negative_count_lowers_no_sum(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row keeps what it was given; what is no count is added to no request, no pass and no figure."""
+    for number, (prompt, completion, total, usd) in enumerate([(100, 10, 110, 0.5), (-1000, -1, -1, -2.5)]):
+        node(app, f"n{number}", prompt, completion, total, usd)
+    app.drain()
+    (request,) = dicts(app.db_path, "SELECT * FROM requests")
+    assert of(request) == (100, 10, 110, 0.5)
+    given = [of(row) for row in dicts(app.db_path, "SELECT * FROM node_traces ORDER BY id")]
+    assert given == [(100, 10, 110, 0.5), (-1000, -1, -1, -2.5)]
+    for by in ("workflow", "model", "day"):
+        (row,) = shown(app, capsys, "stats", "--by", by)[by]["rows"]
+        assert of(row) == (100, 10, 110, 0.5)
+
+
+def test_a_negative_total_is_none(app: App) -> None:
+    """Where the total is no count, a request has the sum of the two that are."""
+    node(app, "n", 100, 10, -1, None)
+    app.drain()
+    assert dicts(app.db_path, "SELECT total_tokens FROM requests") == [{"total_tokens": 110}]
+
+
+def test_a_negative_count_is_nothing_that_vendors_count(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes under a key of its own, beside the conventions' keys; no dialect says it."""
+    node(app, "n", -1000, 10, -1, -2.5)
+    app.drain()
+    attributes = json.loads(app.span("flow")["attributes"])
+    refused = {
+        "hush.invalid.prompt_tokens": -1000,
+        "hush.invalid.total_tokens": -1,
+        "hush.invalid.cost_usd": -2.5,
+    }
+    assert {key: value for key, value in attributes.items() if type(value) in (int, float)} == refused | {
+        "llm.token_count.completion": 10,
+        "gen_ai.usage.output_tokens": 10,
+    }
+    (explained,) = shown(app, capsys, "explain", "--to", "langfuse", "r")["spans"]
+    assert json.loads(explained["attributes"]["langfuse.observation.usage_details"]) == {"output": 10}
+    assert "langfuse.observation.cost_details" not in explained["attributes"]
+
+
+def test_costs_beyond_a_float_stay_at_the_largest(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sums in the batch, across batches, of a session, of a pass and of all requests; each is valid JSON."""
+    for request in ("one", "two"):
+        for number in range(2):
+            node(app, f"n{number}", 1, 1, 2, MAX_USD, request=request)
+        app.drain()
+        node(app, "n2", 1, 1, 2, MAX_USD, request=request)
+        app.drain()
+    assert dicts(app.db_path, "SELECT DISTINCT cost_usd FROM requests") == [{"cost_usd": MAX_USD}]
+    for by in ("workflow", "model", "day"):
+        (row,) = shown(app, capsys, "stats", "--by", by)[by]["rows"]
+        assert row["cost_usd"] == MAX_USD
+    with Reader(app.db_path) as reader:
+        (session,) = sessions(reader, limit=5).requests
+        assert session["cost_usd"] == MAX_USD
+        assert {it["cost_usd"] for it in timeline(reader, Window())["buckets"]} == {MAX_USD}
+
+
+def test_an_absurd_cost_leaves_a_table_readable(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number that nobody reads digit by digit is written in short."""
+    node(app, "n", 1, 1, 2, MAX_USD)
+    app.drain()
+    assert main(["--db", str(app.db_path), "ls"]) == 0
+    assert "$1e+308" in capsys.readouterr().out
+
+
+def test_passes_of_loops_add_up_what_counts() -> None:
+    """A pass with a negative count and absurd ones is as large as a span can say, and never infinite."""
+    loop = IterationNode(b"loop", None, "loop", None, None, 0, 9, 9)
+    below = [
+        IterationNode(b"%d" % number, b"loop", f"n{number}", "loop", "[0]", 0, 1, number, *counts)
+        for number, counts in enumerate([(MOST, MOST, MOST, MAX_USD)] * 2 + [(-5, -5, -5, -5.0)])
+    ]
+    group = group_iterations([loop, *below]).of_node[b"0"]
+    assert (group.prompt_tokens, group.completion_tokens, group.total_tokens) == (MOST,) * 3
+    assert group.cost_usd == MAX_USD

@@ -13,7 +13,7 @@ import msgspec
 
 from hush_otel.mapping import exceptions
 from hush_otel.mapping.jsontext import json_text
-from hush_otel.mapping.semconv import Promoted, countable, promote, tags_of
+from hush_otel.mapping.semconv import Promoted, amount, countable, promote, tags_of, token_count
 from hush_otel.mapping.usage import Usage, usage_of
 from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
 
@@ -130,14 +130,15 @@ def meaning_of(span: SpanData) -> Meaning:
     attributes = span.attributes
     facts = span.facts if span.facts is not NO_FACTS else _facts(promote(attributes, span.name))
     kind, usage = _kind(facts, attributes), usage_of(attributes)
+    usd = amount(facts.cost_usd)
     return Meaning(
         kind=kind,
         counts=countable(kind, facts.is_node) and not facts.repeats,
         model=facts.model,
         provider=usage.provider,
         tokens=_tokens(facts, usage),
-        cost_usd=None if facts.cost_is_computed else facts.cost_usd,
-        computed_usd=facts.cost_usd if facts.cost_is_computed else None,
+        cost_usd=None if facts.cost_is_computed else usd,
+        computed_usd=usd if facts.cost_is_computed else None,
         user_id=facts.user_id or facts.request.user_id,
         session_id=facts.session_id or facts.request.session_id,
         workflow_name=facts.request.workflow_name,
@@ -176,12 +177,14 @@ def _kind(facts: SpanFacts, attributes: Mapping[str, AttributeValue]) -> str:
 
 
 def _tokens(facts: SpanFacts, usage: Usage) -> Tokens | None:
-    if facts.prompt_tokens is None and facts.completion_tokens is None and facts.total_tokens is None:
+    prompt, completion = token_count(facts.prompt_tokens), token_count(facts.completion_tokens)
+    total = token_count(facts.total_tokens)
+    if prompt is None and completion is None and total is None:
         return None
     return Tokens(
-        facts.prompt_tokens,
-        facts.completion_tokens,
-        facts.total_tokens,
+        prompt,
+        completion,
+        total,
         usage.details.get("cache_read_tokens", 0),
         usage.details.get("cache_write_tokens", 0),
         usage.details.get("output_reasoning_tokens", 0),

@@ -219,8 +219,8 @@ UPDATE hush_requests AS r SET
     prompt_tokens = coalesce(min(r.prompt_tokens + o.prompt_tokens, 9223372036854775807), r.prompt_tokens, o.prompt_tokens),
     completion_tokens = coalesce(min(r.completion_tokens + o.completion_tokens, 9223372036854775807), r.completion_tokens, o.completion_tokens),
     total_tokens = coalesce(min(r.total_tokens + o.total_tokens, 9223372036854775807), r.total_tokens, o.total_tokens),
-    cost_usd = coalesce(r.cost_usd + o.cost_usd, r.cost_usd, o.cost_usd),
-    computed_usd = coalesce(r.computed_usd + o.computed_usd, r.computed_usd, o.computed_usd),
+    cost_usd = coalesce(min(r.cost_usd + o.cost_usd, 1e308), r.cost_usd, o.cost_usd),
+    computed_usd = coalesce(min(r.computed_usd + o.computed_usd, 1e308), r.computed_usd, o.computed_usd),
     start_ns = coalesce(min(r.start_ns, o.start_ns), r.start_ns, o.start_ns),
     end_ns = coalesce(max(r.end_ns, o.end_ns), r.end_ns, o.end_ns),
     error_message = coalesce(r.error_message, o.error_message),
@@ -270,8 +270,8 @@ INSERT OR IGNORE INTO hush_request_labels (request, kind, label, created_at)
 SELECT r.id, ?2, ?3, r.created_at FROM hush_requests r WHERE r.id = ?1
 
 -- name: roll_up
--- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most. Sums of absurd counts stay at
--- the largest integer: one more would make them REAL.
+-- A completed request whose rows grew is due again: after 1 s of quiet, 5 s at most. Sums of absurd counts and
+-- amounts stay at the largest (mapping/counted.py): one more would make integers REAL, and an amount infinite.
 UPDATE hush_requests SET
     node_count = node_count + :nodes,
     running_count = running_count + :running,
@@ -279,8 +279,8 @@ UPDATE hush_requests SET
     prompt_tokens = coalesce(min(prompt_tokens + :prompt_tokens, 9223372036854775807), prompt_tokens, :prompt_tokens),
     completion_tokens = coalesce(min(completion_tokens + :completion_tokens, 9223372036854775807), completion_tokens, :completion_tokens),
     total_tokens = coalesce(min(total_tokens + :total_tokens, 9223372036854775807), total_tokens, :total_tokens),
-    cost_usd = coalesce(cost_usd + :cost_usd, cost_usd, :cost_usd),
-    computed_usd = coalesce(computed_usd + :computed_usd, computed_usd, :computed_usd),
+    cost_usd = coalesce(min(cost_usd + :cost_usd, 1e308), cost_usd, :cost_usd),
+    computed_usd = coalesce(min(computed_usd + :computed_usd, 1e308), computed_usd, :computed_usd),
     start_ns = coalesce(min(start_ns, :start_ns), start_ns, :start_ns),
     end_ns = coalesce(max(end_ns, :end_ns), end_ns, :end_ns),
     error_message = coalesce(error_message, :error_message),

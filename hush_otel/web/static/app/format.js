@@ -22,11 +22,18 @@ function clock(seconds) {
   return `${days}d ${two(hours % 24)}h`;
 }
 
+const ABSURD_USD = 1e12; // nobody reads it digit by digit
+const MOST = 1e308;
+
+/** A sum that stays finite, whatever is added up; what is missing counts as nothing. */
+export const total = (values) => values.reduce((all, value) => Math.min(all + (value ?? 0), MOST), 0);
+
 /** Dollars with three significant digits, at least cents; `~` in front of what a price table says. */
 export function cost(usd, computed = null) {
   if (!isNumber(usd)) return "";
   const sign = computed ? "~" : "";
   if (usd === 0) return `${sign}$0`;
+  if (Math.abs(usd) >= ABSURD_USD) return `${sign}${usd < 0 ? "-" : ""}$${Math.abs(usd).toExponential(0)}`;
   const places = Math.max(2, 2 - Math.floor(Math.log10(Math.abs(usd))));
   const [whole, decimals = ""] = Math.abs(usd).toFixed(Math.min(places, 20)).split(".");
   return `${sign}${usd < 0 ? "-" : ""}$${grouped(Number(whole))}.${decimals.replace(/0+$/, "").padEnd(2, "0")}`;

@@ -2,7 +2,7 @@
 import { html, useState } from "../dom.js";
 import { get } from "../api.js";
 import { useResource } from "../data.js";
-import { cost, count, duration, fullMoment, moment, name, plural, tokens } from "../format.js";
+import { cost, count, duration, fullMoment, moment, name, plural, tokens, total } from "../format.js";
 import { RequestTable } from "../request_table.js";
 import { sessionPath } from "../router.js";
 import { Empty, Loaded } from "../states.js";
@@ -56,7 +56,7 @@ export function SessionPage({ id }) {
 }
 
 function Sums({ requests }) {
-  const sum = (key) => requests.reduce((all, it) => all + (it[key] ?? 0), 0);
+  const sum = (key) => total(requests.map((it) => it[key]));
   const users = [...new Set(requests.map((it) => it.user_id).filter(Boolean))];
   const computed = requests.some((it) => it.computed_usd);
   return html`<dl class="facts">

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { Histogram, Scatter } from "../charts/latency.js";
 import { Timeline } from "../charts/timeline.js";
 import { useResource } from "../data.js";
-import { cost, count, duration, name, plural } from "../format.js";
+import { cost, count, duration, name, plural, total } from "../format.js";
 import { address, setParams } from "../router.js";
 import { Empty, Loaded } from "../states.js";
 
@@ -36,7 +36,7 @@ const Choice = ({ label, options, value, set }) => html`<div class="segments" ro
 </div>`;
 
 function Sums({ buckets, complete, looked_at: seen }) {
-  const sum = (key) => buckets.reduce((all, it) => all + (it[key] ?? 0), 0);
+  const sum = (key) => total(buckets.map((it) => it[key]));
   const [requests, errors] = [sum("count"), sum("error_count")];
   return html`<dl class="facts large">
     <div><dt>Requests</dt><dd>${count(requests)}</dd></div>
