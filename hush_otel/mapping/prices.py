@@ -23,6 +23,7 @@ import msgspec
 
 from hush_otel.model import AttributeValue
 
+from .model_ids import Told, told_by
 from .semconv import Promoted
 from .tariff import Price, Tariff, Unit
 from .usage import Usage, usage_of
@@ -39,11 +40,18 @@ _PROVIDER_NAMES: Final = {
     "azure.ai.openai": "azure",
     "az.ai.inference": "azure",
     "az.ai.openai": "azure",
+    # LiteLLM's and LangChain's.
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "fireworks_ai": "fireworks",
+    "google_anthropic_vertex": "google",
     "gcp.gen_ai": "google",
     "x_ai": "x-ai",
 }
 _FRAMEWORKS: Final = frozenset({"langchain", "langgraph", "litellm", "llamaindex", "llama_index", "haystack"})
 """Named as gen_ai.system by some instrumentations: who asks, not who answers."""
+_COMPATIBLE: Final = frozenset({"custom_openai", "openai_like", "openai-compatible", "openai_compatible"})
+"""Whoever speaks OpenAI's protocol: not who is paid."""
 
 
 def with_cost(promoted: Promoted, attributes: Mapping[str, AttributeValue], start_ns: object) -> Promoted:
@@ -157,19 +165,32 @@ class PriceTable:
 
     def _find(self, provider_name: str | None, model: str) -> Tariff | None:
         name, model = (provider_name or "").strip().lower(), model.lower()
+        told = told_by(model)
         if name and name not in _FRAMEWORKS:
-            found = self._provider(name)
-        else:
-            found = _first(self._document.providers, lambda one: one.model_match, model)
-            if found is None:
-                # ``openai/gpt-4o``, ``openai:gpt-4o``: how gateways and frameworks name both.
-                prefix, _, rest = model.partition("/" if "/" in model else ":")
-                found, model = self._provider(prefix), rest
-        if found is None:
+            return self._of_named(self._provider(name), model, told)
+        if told is not None:
+            found = self._priced(self._provider(told.provider), told.model)
+            if found is not None or told.is_certain:
+                return found
+        return self._priced(_first(self._document.providers, lambda one: one.model_match, model), model)
+
+    def _of_named(self, provider: _Provider | None, model: str, told: Told | None) -> Tariff | None:
+        """Whom the span names; its prefix may be said once more, or the form of the id say better."""
+        if provider is None:
             return None
-        return self._of_provider(found, model) or self._of_provider(found, _with_dashes(model))
+        found = self._priced(provider, model)
+        if found is None and told is not None and (told.is_own or self._provider(told.provider) is provider):
+            found = self._priced(self._provider(told.provider), told.model)
+        return found
+
+    def _priced(self, provider: _Provider | None, model: str) -> Tariff | None:
+        if provider is None:
+            return None
+        return self._of_provider(provider, model) or self._of_provider(provider, _with_dashes(model))
 
     def _provider(self, name: str) -> _Provider | None:
+        if name in _COMPATIBLE:
+            return None
         name = _PROVIDER_NAMES.get(name, name)
         return self._by_id.get(name) or _first(self._document.providers, lambda one: one.provider_match, name)
 
