@@ -18,13 +18,13 @@ VARIABLE: Final = "_HUSH_OTEL_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    r"""Print what makes your shell complete commands, options, ids and names.
+    """Print what makes your shell complete commands, options, ids and names.
 
     \b
     bash: eval "$(hush-otel completion bash)"       in ~/.bashrc
     zsh:  eval "$(hush-otel completion zsh)"        in ~/.zshrc
     fish: hush-otel completion fish | source        in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301 - click takes lines as they stand behind the character itself, which a raw text lacks
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - one of SHELLS
     click.echo(found(ctx.find_root().command, {}, NAME, VARIABLE).source())

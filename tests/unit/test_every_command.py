@@ -127,6 +127,25 @@ def test_every_command_is_documented() -> None:
     assert [name for name in main.COMMANDS if f"`{name}" not in DOCS and f"`{name}`" not in DOCS] == []
 
 
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_help_has_no_escapes(name: str) -> None:
+    """Marks for click in a docstring that is raw are printed, and its lines run together."""
+    shown = CliRunner().invoke(main.cli, [name, "--help"], catch_exceptions=False).output
+    assert "Usage: hush-otel" in shown
+    assert "\\" not in shown
+
+
+def test_help_for_shells_has_a_line_each() -> None:
+    """`completion --help`: each can be copied as it stands."""
+    shown = CliRunner().invoke(main.cli, ["completion", "--help"], catch_exceptions=False).output
+    lines = [line.split() for line in shown.splitlines()]
+    assert [line[0] for line in lines if "completion" in line and line[-2] == "in"] == [
+        "bash:",
+        "zsh:",
+        "fish:",
+    ]
+
+
 def test_every_key_of_status_is_documented() -> None:
     """In its section, as `status --json` has it."""
     (section,) = re.findall(r"^## status --json$(.*?)^## ", DOCS, re.DOTALL | re.MULTILINE)
