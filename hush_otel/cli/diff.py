@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
@@ -15,6 +14,7 @@ from rich.text import Text
 from hush_otel.presentation import text
 from hush_otel.presentation.compare import Pair, Side, compare
 from hush_otel.presentation.detail import detail
+from hush_otel.presentation.differences import CHARS, differences
 from hush_otel.presentation.listing import shown
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, find_request
@@ -182,18 +182,15 @@ def _print_differences(out: Console, reader: Reader, pairs: list[Pair]) -> None:
 
 def _print_lines(out: Console, a: str, b: str) -> None:
     """What a unified diff says of two texts, JSON indented, without its heads."""
-    before, after = (text.lines(text.readable(value)[:MOST_CHARS]) for value in (a, b))
-    lines = list(difflib.unified_diff(before, after, lineterm="", n=CONTEXT_LINES))[2:]
-    for line in lines[:MOST_LINES]:
+    before, after = (text.lines(text.readable(value)[:CHARS]) for value in (a, b))
+    found = differences(before, after, limit=MOST_LINES)
+    for line in found.lines:
         out.print(Text(f"    {line}", style=_LINE_STYLES.get(line[:1], "")), soft_wrap=not out.is_terminal)
-    if len(lines) > MOST_LINES:
-        out.print(Text(f"    … {text.plural(len(lines) - MOST_LINES, 'more line')}", style="yellow"))
+    if found.more:
+        out.print(Text(f"    … {text.plural(found.more, 'more line')}", style="yellow"))
 
 
-MOST_CHARS: Final = 64 * 1024
-"""Of each text: finding differences takes time that grows with both."""
 MOST_LINES: Final = 40
-CONTEXT_LINES: Final = 1
 _LINE_STYLES: Final = {"-": "red", "+": "green", "@": "bright_black"}
 
 

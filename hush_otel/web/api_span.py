@@ -81,8 +81,8 @@ def found(reader: Reader, question: Question) -> Row:
     row = reader.row(
         "span_detail",
         request_id=request_id(reader, question),
-        trace_id=_id(trace_id, TRACE_ID_BYTES),
-        span_id=_id(span_id, SPAN_ID_BYTES),
+        trace_id=id_of(trace_id, TRACE_ID_BYTES),
+        span_id=id_of(span_id, SPAN_ID_BYTES),
         chars=payloads.CHARS,
     )
     if row is None:
@@ -90,7 +90,12 @@ def found(reader: Reader, question: Question) -> Row:
     return row
 
 
-def _id(text: str, size: int) -> bytes:
+def id_of(text: str, size: int) -> bytes:
+    """An id of so many bytes, in hex.
+
+    Raises:
+        PageError: It is none.
+    """
     try:
         raw = bytes.fromhex(text)
     except ValueError:

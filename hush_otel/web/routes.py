@@ -20,6 +20,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import PageError
 
 from . import (
+    api_compare,
     api_deliveries,
     api_requests,
     api_sessions,
@@ -47,7 +48,8 @@ READS: dict[str, Callable[[Question], Answer]] = {
     "/api/stats": api_statistics.stats,
     "/api/latency": api_statistics.latency,
     "/api/timeline": api_statistics.timeline,
-    "/api/compare": api_statistics.compare,
+    "/api/compare": api_compare.compare,
+    "/api/compare/step": api_compare.step,
     "/api/deliveries": api_deliveries.deliveries,
     "/api/status": api_status.status,
 }

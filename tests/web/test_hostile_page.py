@@ -38,6 +38,18 @@ def test_b13_hostile_content_is_inert_on_every_page(visitor: Visitor, path: str)
     nothing_ran(visitor)
 
 
+def test_b13_hostile_texts_are_inert_where_two_are_compared(visitor: Visitor) -> None:
+    """Errors and lines that differ are text, and what turns them is written out."""
+    visitor.open("/compare?a=hostile-1&b=support-ok", "table.compare")
+    visitor.page.get_by_label("What differs in <img").first.click()
+    visitor.page.wait_for_selector(".differences .removed")
+    removed = visitor.page.locator(".differences .removed").all_inner_texts()
+    assert any("<img src=x onerror=" in line for line in removed)
+    assert any("abc\\u202etxt.exe" in line for line in removed)
+    assert "\u202e" not in visitor.page.inner_text("body")
+    nothing_ran(visitor)
+
+
 def test_b13_hostile_spans_are_inert_in_the_panel(visitor: Visitor) -> None:
     """Every section of every hostile span, opened: keys and values too."""
     visitor.open("/requests/hostile-1", ".waterfall .row")

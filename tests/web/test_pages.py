@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 from browsing import PHONE, Shop, Visitor, visiting
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
 pytestmark = pytest.mark.browser
 
@@ -203,6 +203,55 @@ def test_two_requests_side_by_side(visitor: Visitor) -> None:
     failed = visitor.page.locator("tr", has_text="lookup_order").first
     assert failed.locator("[aria-label=failed]").count() == 1
     assert "only in A" in " ".join(visitor.text("table.compare th"))
+
+
+def opened_step(someone: Visitor, step: str) -> Locator:
+    """What differs in this step of a request that went well and one that failed."""
+    someone.open("/compare?a=support-ok&b=support-failing", "table.compare")
+    someone.page.get_by_label(f"What differs in {step}").click()
+    someone.page.wait_for_selector(".differences pre")
+    return someone.page.locator(".step-details")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_step_opens_to_what_differs_in_it(visitor: Visitor, theme: Literal["light", "dark"]) -> None:
+    """The errors of both sides, the lines of its output, as in `diff --io`; and the URL says which step."""
+    with visitor.lit(theme):
+        details = opened_step(visitor, "lookup_order")
+        assert visitor.text(".step-details .error-box") == [
+            "Error of A none",
+            "Error of B TimeoutError: orders-db did not answer within 150 ms",
+        ]
+        removed = details.locator(".differences .removed > span:last-child")
+        assert removed.all_inner_texts() == ["{", '  "state": "packed",', '  "leaves": "tomorrow"', "}"]
+        assert "&step=" in visitor.path()
+        visitor.shot(f"step-{theme}")
+        visitor.is_accessible()
+    visitor.keys("Escape")
+    visitor.sees(lambda: "&step=" not in visitor.path() and details.count() == 0, "the step closed")
+
+
+def test_both_sides_are_seen_on_a_phone(phone: Visitor) -> None:
+    """A and B, their difference and what is open of a step: all within 390 pixels."""
+    details = opened_step(phone, "support.answer")
+    for seen in (*phone.page.locator(".step").first.locator(".num:not(.none)").all(), details):
+        box = seen.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE["width"]
+    assert phone.text(".step:first-child .num:not(.none)") == ["2.54 s", "1.06 s", "\u221258 %"]
+    phone.shot("step-phone")
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.has_no_problems()
+
+
+def test_tokens_and_cost_have_their_difference(visitor: Visitor) -> None:
+    """Of the whole requests beside their sums, and of each step."""
+    visitor.open("/compare?a=support-failing&b=support-ok", "table.compare")
+    (side,) = visitor.text(".side[aria-label='Request B']")
+    assert "2,037 tokens +139 %" in side
+    assert "~$0.00413 \u00d730" in side
+    deltas = visitor.page.locator("tr", has_text="gpt-4o-mini").locator("td.num:nth-child(3n + 4)")
+    assert deltas.all_inner_texts() == ["≈", "≈", "≈"]
 
 
 def test_stats_lead_to_requests(visitor: Visitor) -> None:

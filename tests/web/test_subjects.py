@@ -108,6 +108,57 @@ def test_two_requests_side_by_side(page: httpx.Client) -> None:
     assert page.get("/api/compare", params={"a": "first", "b": ""}).status_code == 400
 
 
+def differing(tmp_path: Path, a: str, b: str, key: str = "input.value") -> Any:
+    """What the page gets of a step that differs in this."""
+    with StoreRows(tmp_path / "two.db") as rows:
+        for number, (request_id, value) in enumerate((("a", a), ("b", b)), start=1):
+            rows.span(rows.request(request_id), number, attributes=json.dumps({key: value}))
+    with serving(tmp_path / "two.db") as server, browser(server) as client:
+        (row,) = get(client, "/api/compare", a="a", b="b")["rows"]
+        spans = {f"{side}_span": f"{row[side]['trace_id']}-{row[side]['span_id']}" for side in "ab"}
+        return get(client, "/api/compare/step", a="a", b="b", **spans)
+
+
+def test_a_step_says_in_which_lines_it_differs(tmp_path: Path) -> None:
+    """As a unified diff, JSON indented; null for the side that is the same."""
+    found = differing(tmp_path, '{"k":1,"l":[2,3]}', '{"k":1,"l":[2,4]}')
+    lines = ["@@ -4,3 +4,3 @@", "     2,", "-    3", "+    4", "   ]"]
+    assert found == {"input": {"lines": lines, "more": 0, "cut": False}, "output": None}
+
+
+def test_what_turns_text_is_no_less_a_difference(tmp_path: Path) -> None:
+    """Lines come as they are: the page writes out what cannot be seen."""
+    found = differing(tmp_path, "left", "le\u202eft", "output.value")
+    assert found["output"]["lines"] == ["@@ -1 +1 @@", "-left", "+le\u202eft"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        ("same " * 14_000 + "a", "same " * 14_000 + "b", {"lines": [], "more": 0, "cut": True}),
+        ("\n".join("a" * 1_200), "\n".join("b" * 1_200), {"more": 1_601, "cut": True}),
+        ("\n".join("a" * 300), "\n".join("b" * 300), {"more": 201, "cut": False}),
+    ],
+    ids=["differ late", "many lines", "some lines"],
+)
+def test_long_texts_are_compared_in_part_and_that_is_said(
+    tmp_path: Path, a: str, b: str, said: dict[str, object]
+) -> None:
+    """How many lines are left out, and whether there is more that nobody has compared."""
+    found = differing(tmp_path, a, b)["input"]
+    assert found | said == found
+    assert len(found["lines"]) <= 400
+
+
+def test_a_step_that_is_not_there_is_said(page: httpx.Client) -> None:
+    """In the other request, or in none; ids that cannot be are refused."""
+    one, none = f"{TRACE}-{1:016x}", f"{TRACE}-{9:016x}"
+    for a_span, status in ((none, 404), ("x-1", 400), ("", 400)):
+        asked = {"a": "first", "b": "second", "a_span": a_span, "b_span": one}
+        assert page.get("/api/compare/step", params=asked).status_code == status
+    assert page.get("/api/compare/step", params={"a": "first", "b": ""}).status_code == 400
+
+
 def test_deliveries_page_by_page_and_by_state(page: httpx.Client) -> None:
     """The newest first, each page behind the one before; how each destination is."""
     first = get(page, "/api/deliveries", limit=2)
