@@ -24,10 +24,14 @@ from __future__ import annotations
 import binascii
 import os
 import stat
+from collections import UserDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from opentelemetry.attributes import BoundedAttributes
 
 from hush_otel.codec import ENCODER, MAX_RECORD_BYTES
 from hush_otel.records import MEDIA_KEY, MEDIA_NUMBER
@@ -50,6 +54,8 @@ _PLACES: Final = {INPUT: "input", OUTPUT: "output", METADATA: "metadata"}
 """Where the three stand among the values of a node record, and what `attach_to` calls them."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
+SCALARS: Final = frozenset({type(None), bool, int, float, str})
+"""Types of values that hold no others."""
 _DEFAULT_TYPE: Final = "application/octet-stream"
 _TOO_LARGE: Final = f"too large: more than {MAX_FILE_BYTES} bytes"
 _NO_ROOM: Final = "too large: no room beside the rest of its node"
@@ -67,6 +73,31 @@ class _Taken(NamedTuple):
     name: str = ""
 
 
+def has_media(content: object) -> bool:
+    """Whether a mapping that is no dict has attachments. Never raises.
+
+    In a dict the key is reserved. In another mapping it may be content: a number or a text is left alone.
+    """
+    found = _as_dict(content)
+    return found is not None and MEDIA_KEY in found and type(found[MEDIA_KEY]) not in SCALARS
+
+
+def _as_dict(value: Any) -> dict[Any, Any] | None:
+    """Every mapping that the encoder takes for one; None for anything else. Never raises."""
+    kind = type(value)
+    try:
+        if issubclass(kind, dict):
+            # dict.items: a subclass may have overridden its own.
+            return value if kind is dict else dict(dict.items(value))
+        if issubclass(kind, UserDict):
+            return _as_dict(value.data)
+        if issubclass(kind, (MappingProxyType, BoundedAttributes)):
+            return dict(value)
+    except Exception:  # noqa: BLE001, S110 - a user's mapping within a proxy
+        pass
+    return None
+
+
 def take_media(values: Sequence[Any]) -> tuple[list[Any], list[bytes | str]]:
     """The values of a node record with references in place of attachments, and what those refer to.
 
@@ -78,8 +109,10 @@ def take_media(values: Sequence[Any]) -> tuple[list[Any], list[bytes | str]]:
     kept, files = list(values), list[bytes | str]()
     room = _MAX_NODE_BYTES
     for place, side in _PLACES.items():
-        content = values[place]
-        if type(content) is not dict or MEDIA_KEY not in content:
+        if type(values[place]) is not dict and not has_media(values[place]):
+            continue
+        content = _as_dict(values[place])
+        if content is None or MEDIA_KEY not in content:
             continue
         references: list[dict[str, Any]] = []
         for key, given in _attachments(content[MEDIA_KEY]):
@@ -118,8 +151,8 @@ def _attachments(given: object) -> Iterator[tuple[str, object]]:
     """Each attachment with its key; one that stands alone, or in a list, has none."""
     if issubclass(type(given), (list, tuple)):
         yield from (("", one) for one in given)  # type: ignore[attr-defined]
-    elif type(given) is dict and not _is_attachment(given):
-        yield from ((key if type(key) is str else "", one) for key, one in list(given.items()))
+    elif (named := _as_dict(given)) is not None and not _is_attachment(named):
+        yield from ((key if type(key) is str else "", one) for key, one in list(named.items()))
     else:
         yield "", given
 
@@ -131,8 +164,8 @@ def _is_attachment(given: Mapping[Any, Any]) -> bool:
 
 def _fields(given: object) -> Mapping[Any, Any]:
     """An attachment's fields. Of an object as they lie in it: no property of a user's runs."""
-    if type(given) is dict:
-        return given
+    if (own := _as_dict(given)) is not None:
+        return own
     if issubclass(type(given), _BYTES):
         return {"bytes": given}
     try:

@@ -20,7 +20,7 @@ from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.walk import placeholder
 
-from .media import INPUT, METADATA, OUTPUT, take_media, with_media
+from .media import INPUT, METADATA, OUTPUT, SCALARS, has_media, take_media, with_media
 from .spans import origin_record
 
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -50,7 +50,8 @@ class NodeTraces:
             for name, value in zip(("request_id", "workflow_name", "node_name"), values, strict=False):
                 _require_text(name, value)
         for value in (values[INPUT], values[OUTPUT], values[METADATA]):
-            if type(value) is dict and records.MEDIA_KEY in value:
+            kind = type(value)
+            if records.MEDIA_KEY in value if kind is dict else kind not in SCALARS and has_media(value):
                 self._write_with_media(values)
                 return
         self._publish(

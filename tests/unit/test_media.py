@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import stat
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, UserDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -293,6 +294,19 @@ class Hostile:
         raise RuntimeError(name)
 
 
+class HostileMapping(Mapping[str, Any]):
+    """Likewise, and a mapping."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+
 class Liar(bytes):
     """Says that it is small and something else."""
 
@@ -315,6 +329,39 @@ def test_objects_of_users_are_not_asked(app: App) -> None:
         None,
         "no path",
     ]
+
+
+class Record(dict[str, Any]):
+    """A dict with methods of its own, which nobody calls."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError
+
+    def keys(self) -> Any:
+        """Never asked."""
+        raise RuntimeError
+
+    items = __contains__ = __getitem__ = get = keys  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("mapping", [OrderedDict, Record, UserDict, MappingProxyType])
+def test_other_mappings_than_dicts_have_attachments(app: App, mapping: Any) -> None:
+    """Around the key, as names, and as the attachment itself: what the encoder takes for a mapping."""
+    attachment = mapping({"bytes": PNG, "content_type": "image/png"})
+    record(app, output=mapping({"text": "kept", MEDIA_KEY: mapping({"chart": attachment})}))
+    assert stored(app) == [PNG]
+    (found,) = references(app)
+    assert (found["name"], found["content_type"]) == ("chart", "image/png")
+    assert json.loads(app.nodes()[0]["output_data"])["text"] == "kept"
+
+
+def test_a_mapping_that_cannot_be_read_is_content(app: App) -> None:
+    """The node is there, and nothing was raised."""
+    endless = UserDict[str, Any]()
+    endless.data = endless  # type: ignore[assignment]
+    record(app, output=MappingProxyType(HostileMapping()), metadata=endless)
+    assert len(app.nodes()) == 1
+    assert stored(app) == []
 
 
 def test_elsewhere_the_key_means_nothing(app: App) -> None:
