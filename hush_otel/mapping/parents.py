@@ -46,8 +46,10 @@ _Place: TypeAlias = tuple[str, str | None]
 _Parents: TypeAlias = dict[bytes, tuple[bytes | None, bool]]
 
 
-def resolve_parents(nodes: Sequence[PlacedNode]) -> _Parents:
-    """The parent of each node of one request: span id → (parent's span id or None, flagged).
+def resolve_parents(
+    nodes: Sequence[PlacedNode], placed: Sequence[PlacedNode] = (), root_id: bytes | None = None
+) -> _Parents:
+    """The parent of each of `nodes`, of one request: span id → (parent's span id or None, flagged).
 
     The parent is a node named `parent_name` in the nearest of `parent_candidates` that has one: the latest
     started occurrence that contains the child's start, else the latest before it, else the first. A missing
@@ -56,23 +58,26 @@ def resolve_parents(nodes: Sequence[PlacedNode]) -> _Parents:
 
     Args:
         nodes: In order of arrival: the first without `parent_name` is the root. n log n in their number.
+        placed: Of those that came before and keep their parents, the ones that may be a parent: each that is
+            named so in one of a node's `parent_candidates`. In order of arrival.
+        root_id: The root, if it is among those that came before.
     """
-    root = next((node for node in nodes if node.parent_name is None), None)
-    root_id = None if root is None else root.span_id
+    if root_id is None:
+        root_id = next((node.span_id for node in nodes if node.parent_name is None), None)
     parents: _Parents = {}
     occurrences: dict[_Place, list[PlacedNode]] = {}
-    for node in nodes:
+    for node in (*placed, *nodes):
         occurrences.setdefault((node.node_name, node.context_id), []).append(node)
     children: dict[_Place, list[PlacedNode]] = {}
     for node in nodes:
         if node.parent_name is None:
-            parents[node.span_id] = (None if node is root else root_id, False)
+            parents[node.span_id] = (None if node.span_id == root_id else root_id, False)
         elif (place := _parent_place(node, occurrences)) is None:
             parents[node.span_id] = (root_id, True)
         else:
             children.setdefault(place, []).append(node)
-    for place, placed in children.items():
-        for child, parent in _match(place, occurrences[place], placed):
+    for place, members in children.items():
+        for child, parent in _match(place, occurrences[place], members):
             parents[child.span_id] = (parent.span_id, False)
     _break_cycles(nodes, parents, root_id)
     return parents
@@ -121,13 +126,16 @@ def _match(
 
 
 def _break_cycles(nodes: Sequence[PlacedNode], parents: _Parents, root_id: bytes | None) -> None:
-    """Follows every node up once; where a walk meets itself, the earliest node of the circle is cut off."""
+    """Follows every node up once; where a walk meets itself, the earliest node of the circle is cut off.
+
+    What has its parent already is in no circle: it was sent when these were not there.
+    """
     by_id = {node.span_id: node for node in nodes}
-    done: set[bytes | None] = {None}
+    done: set[bytes] = set()
     for node in nodes:
         walk: dict[bytes, None] = {}
         at: bytes | None = node.span_id
-        while at is not None and at not in done and at not in walk:
+        while at in by_id and at not in done and at not in walk:
             walk[at] = None
             at = parents[at][0]
         if at is not None and at in walk:

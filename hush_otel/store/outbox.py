@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from hush_otel.mapping.nodes import PlacedNode, resolve_parents
 from hush_otel.model import AttributeValue, DestinationConfig, Outcome
 from hush_otel.secrets import join
 
+from .placing import place_nodes
 from .statements import load_statements
 
 SQL: Final = load_statements("outbox")
@@ -54,15 +54,6 @@ class DestinationState(NamedTuple):
     failures: int
 
 
-class _NodePlace(msgspec.Struct):
-    node_name: str
-    parent_name: str | None = None
-    context_id: str | None = None
-
-
-_DECODE_PLACE: Final = msgspec.json.Decoder(_NodePlace)
-
-
 # ------------------------------------------------------------------ queueing
 
 
@@ -73,34 +64,12 @@ def queue_due(db: sqlite3.Connection, before: float, now: float) -> int:
         return 0
     for request, has_nodes in due:
         if has_nodes:
-            _place_nodes(db, request)
+            place_nodes(db, request)
     requests = {"requests": msgspec.json.encode([request for request, _ in due]).decode()}
     db.execute(SQL["insert_deliveries"], requests | {"now": now})
     db.execute(SQL["set_queued"], requests)
     db.execute(SQL["clear_due"], requests)
     return len(due)
-
-
-def _place_nodes(db: sqlite3.Connection, request: int) -> None:
-    """Give node traces their parents: only now are those all there that ended after them.
-
-    What was queued before stays as it was sent.
-    """
-    (sent,) = db.execute(SQL["delivered_seq"], (request,)).fetchone()
-    rows = db.execute(SQL["placed_nodes"], (request,)).fetchall()
-    nodes = []
-    for _, span_id, _, text, start_ns, end_ns, _ in rows:
-        place = _DECODE_PLACE.decode(text)
-        nodes.append(
-            PlacedNode(span_id, place.node_name, place.parent_name, place.context_id, start_ns, end_ns)
-        )
-    parents = resolve_parents(nodes)
-    changes = []
-    for number, span_id, parent, _, _, _, end_seq in rows:
-        new_parent, flagged = parents[span_id]
-        if end_seq > sent and (flagged or new_parent != parent):
-            changes.append((new_parent, flagged, number))
-    db.executemany(SQL["set_parent"], changes)
 
 
 def next_due(db: sqlite3.Connection) -> float | None:

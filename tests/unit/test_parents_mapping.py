@@ -175,3 +175,25 @@ def test_a_long_cycle_is_cut_once():
     nodes = [placed(f"n{i}", f"n{(i + 1) % 20_000}", start=i) for i in range(20_000)]
     parents = resolve_parents(nodes)
     assert [ident for ident, (_, flagged) in parents.items() if flagged] == [b"n0"]
+
+
+@given(NODES, st.integers(0, 12))
+def test_those_that_come_later_find_the_parents_that_they_would_have_found_with_all(drawn, cut):
+    """Where no names form a cycle: a parent's name comes before its child's."""
+    nodes = [
+        PlacedNode(
+            bytes([index]), name, parent if parent is None or parent < name else "x", context, start, end
+        )
+        for index, (name, parent, context, start, end) in enumerate(drawn)
+    ]
+    before, late = nodes[:cut], nodes[cut:]
+    root = next((one.span_id for one in before if one.parent_name is None), None)
+    whole = resolve_parents(nodes)
+    assert resolve_parents(late, before, root) == {one.span_id: whole[one.span_id] for one in late}
+
+
+def test_a_cycle_among_those_that_come_later_is_broken():
+    """The one that hangs below what is there is in none."""
+    late = [placed("b", "c", start=1), placed("c", "b", start=2), placed("d", "wf")]
+    parents = resolve_parents(late, [placed("wf")], b"wf")
+    assert parents == {b"b": (b"wf", True), b"c": (b"b", False), b"d": (b"wf", False)}

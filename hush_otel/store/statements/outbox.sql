@@ -38,19 +38,6 @@ WHERE request IN (SELECT value FROM json_each(:requests))
 -- name: clear_due
 UPDATE hush_requests SET due_at = NULL, dirty_at = NULL WHERE id IN (SELECT value FROM json_each(:requests))
 
--- name: placed_nodes
-SELECT s.id, s.span_id, s.parent_span_id, s.node, s.start_ns, s.end_ns, s.end_seq
-FROM hush_spans s WHERE s.request = ? AND s.end_seq > 0 AND s.node IS NOT NULL
-
--- name: delivered_seq
-SELECT coalesce(max(queued_seq), 0) FROM hush_request_destinations WHERE request = ?
-
--- name: set_parent
-UPDATE hush_spans SET parent_span_id = ?, attributes = CASE WHEN ? THEN
-    json_set(attributes, '$."hush.orphan"', json('true'))
-    ELSE json_remove(attributes, '$."hush.orphan"') END
-WHERE id = ?
-
 -- name: reset_sending
 -- A lease ends with its holder: there is one relay, and it has just started.
 UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', next_attempt_at = ?
