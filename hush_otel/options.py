@@ -16,9 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
 
+from .addresses import why_nowhere
 from .errors import PermanentError
 from .model import AttributeValue, is_64_bit
-from .presets import DIALECTS, PRESETS, Preset, address_options
+from .presets import DIALECTS, PRESETS, Preset, address_options, headers_with
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
@@ -77,7 +78,8 @@ _REFERENCE_BEGINS: Final = "${"
 _ENTRY_POINT: Final = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """Packaging specification, "Entry points": the names that are recommended."""
 _URL: Final = re.compile(
-    r"https?://(?:[^/?#\\]*@)?(?:\[[^\]]+\]|[^/?#\\:@\[\]\s]+)(?::[0-9]{0,5})?(?=[/?#]|$)", re.IGNORECASE
+    r"https?://(?:[^/?#\\]*@)?(?P<host>\[[^\]]+\]|[^/?#\\:@\[\]\s]+)(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|$)",
+    re.IGNORECASE,
 )
 """What has a scheme, a host and no impossible port; the rest is for the client that opens it."""
 _GRPC_ENDPOINT: Final = re.compile(
@@ -89,6 +91,8 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2: token."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110, section 5.5: no line breaks, no other control characters."""
+_METADATA_VALUE: Final = re.compile(r"[\x20-\x7e]*")
+"""gRPC over HTTP/2, "Requests": ASCII-Value."""
 _OURS: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding", "host"})
 """Headers that describe the message itself; another value would make it unreadable."""
 
@@ -118,13 +122,14 @@ def check(kind: str, config: Mapping[str, AttributeValue]) -> None:
     if kind not in _KEYS:
         return
     check_keys(kind, config)
-    checks = _CHECKS | _GRPC_CHECKS if config.get("protocol") == "grpc" else _CHECKS
+    over_grpc = config.get("protocol") == "grpc"
+    checks = _CHECKS | _GRPC_CHECKS if over_grpc else _CHECKS
     preset = PRESETS.get(kind)
     for key, value in config.items():
         if value is None or _refers(value):
             continue
         if preset is not None and key in preset.options:
-            _vendor_option(preset, (key, value))
+            _vendor_option(preset, (key, value), _METADATA_VALUE if over_grpc else _HEADER_VALUE)
         else:
             checks[key]((key, value))
     if preset is not None:
@@ -157,8 +162,8 @@ def check_vendor_protocol(kind: str, setting: Setting) -> None:
         refuse(setting, f"{PRESETS[kind].vendor} takes OTLP over HTTP only", "http/protobuf")
 
 
-def _vendor_option(preset: Preset, setting: Setting) -> None:
-    """Text; a part of a host name where it becomes one."""
+def _vendor_option(preset: Preset, setting: Setting, carried: re.Pattern[str]) -> None:
+    """Text; a part of a host name where it becomes one, and within `carried` where it becomes a header."""
     name, value = setting
     if name == "host":
         _endpoint(setting)
@@ -166,6 +171,12 @@ def _vendor_option(preset: Preset, setting: Setting) -> None:
         refuse(setting, "is no text", f"a {preset.vendor} destination takes {preset.options[name].what}")
     elif name in address_options(preset) and not _HOST_PART.fullmatch(str(value)):
         refuse(setting, f"{value!r} is no part of a host name", preset.options[name].what)
+    elif preset.options[name].one_of and value not in preset.options[name].one_of:
+        refuse(
+            setting, f"{value!r} is not known", f"{preset.options[name].what}; for another one give endpoint"
+        )
+    elif not all(carried.fullmatch(text.strip()) for text in headers_with(preset, name, value)):
+        refuse(setting, "holds what no header can carry", "a line break, or a letter of another script?")
 
 
 def dialect(setting: Setting) -> str | None:
@@ -202,8 +213,16 @@ def no_url(setting: Setting, shown: str) -> NoReturn:
 
 def _endpoint(setting: Setting) -> None:
     text = _check_text(setting, DEFAULT_ENDPOINT)
-    if not _URL.match(text):
+    found = _URL.match(text)
+    if found is None:
         no_url(setting, _without_secrets(text))
+    _refuse_nowhere(setting, found)
+
+
+def _refuse_nowhere(setting: Setting, found: re.Match[str]) -> None:
+    """What has the form of an address and can be none."""
+    if reason := why_nowhere(found["host"], found["port"]):
+        refuse(setting, reason, f"for example {DEFAULT_ENDPOINT}")
 
 
 def _check_text(setting: Setting, example: str) -> str:
@@ -258,6 +277,7 @@ def grpc_target(setting: Setting, shown: str) -> GrpcTarget:
         refuse(
             setting, f"{shown!r} is no gRPC endpoint", f"for example {DEFAULT_GRPC_ENDPOINT}, without a path"
         )
+    _refuse_nowhere(setting, found)
     scheme = (found["scheme"] or "").lower()
     port = found["port"] or ("443" if scheme == "https" else "4317")
     return GrpcTarget(f"{found['host']}:{port}", scheme == "https" if scheme else None, found["user"])
@@ -364,6 +384,14 @@ def _headers(setting: Setting) -> None:
     checked_headers((setting[0], {name: "" if _refers(value) else value for name, value in given.items()}))
 
 
+def _grpc_headers(setting: Setting) -> None:
+    """The same with what gRPC carries."""
+    _headers(setting)
+    for name, value in header_map(setting).items():
+        if not _refers(value) and not _METADATA_VALUE.fullmatch(str(value).strip()):
+            refuse(setting, f"grpc cannot carry the value of {name}", "printable ASCII")
+
+
 def check_verify(setting: Setting) -> None:
     """True, false, or nothing."""
     if not isinstance(setting[1], (bool, type(None))):
@@ -449,6 +477,7 @@ _CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
 _GRPC_CHECKS: Final[dict[str, Callable[[Setting], object]]] = {
     "protocol": _grpc_is_here,
     "endpoint": _grpc_endpoint,
+    "headers": _grpc_headers,
     "verify": check_grpc_verify,
 }
 """What differs with ``protocol = "grpc"``."""

@@ -36,6 +36,7 @@ class Option(NamedTuple):
         default: What it is when nobody says; None: open.
         required: Without it nothing can be sent.
         secret: Kept as a reference to its variable, not read by the application.
+        one_of: What it may be; empty: any text.
     """
 
     what: str
@@ -43,6 +44,7 @@ class Option(NamedTuple):
     default: str | None = None
     required: bool = False
     secret: bool = False
+    one_of: tuple[str, ...] = ()
 
 
 class Preset(NamedTuple):
@@ -155,7 +157,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         headers={"Authorization": "{token}"},
         options={
             "token": _key("LOGFIRE_TOKEN", what="the project's write token"),
-            "region": Option("us or eu", default="us"),
+            "region": Option("us or eu", default="us", one_of=("us", "eu")),
         },
         dialect="logfire",
         source="logfire.pydantic.dev/docs/how-to-guides/alternative-clients",
@@ -378,6 +380,12 @@ def completed(
 def address_options(preset: Preset) -> set[str]:
     """The options that are parts of the default endpoint's host name."""
     return set(_NAMED.findall(preset.endpoint))
+
+
+def headers_with(preset: Preset, name: str, value: AttributeValue) -> list[str]:
+    """The headers that an option goes into as it is; user and password are encoded, and not among them."""
+    templates = [template for template in preset.headers.values() if name in _NAMED.findall(template)]
+    return [text for template in templates if (text := filled(template, {name: value})) is not None]
 
 
 def _missing(kind: str, config: Mapping[str, AttributeValue]) -> tuple[str, Option] | None:

@@ -149,14 +149,39 @@ def test_an_unknown_option_is_named(kind: str) -> None:
         ("langfuse", {"dialect": "klingon"}, "dialect: 'klingon' is not known"),
         ("phoenix", {"media": "no"}, "media: is neither true nor false"),
         ("logfire", {"region": "eu/../x"}, "region: 'eu/../x' is no part of a host name"),
+        ("logfire", {"region": "mars"}, "region: 'mars' is not known .*us or eu"),
+        ("logfire", {"token": "can\nary"}, "token: holds what no header can carry"),
+        ("phoenix", {"api_key": "\ncanary"}, "api_key: holds what no header can carry"),
+        ("langsmith", {"api_key": "canary \u65e5"}, "api_key: holds what no header can carry"),
+        ("braintrust", {"parent": "project_name:\u65e5"}, "parent: holds what no header can carry"),
+        (
+            "honeycomb",
+            {"api_key": "canary \xe9", "protocol": "grpc"},
+            "api_key: holds what no header can carry",
+        ),
         ("datadog", {"site": "evil.example/"}, "site: .* is no part of a host name"),
         ("mlflow", {"experiment_id": True}, "experiment_id: is no text"),
     ],
 )
 def test_what_cannot_work_is_named(kind: str, options: dict[str, Any], said: str) -> None:
-    """By its key, when the processor is made."""
-    with pytest.raises(ConfigError, match=said):
+    """By its key, when the processor is made, and without a secret."""
+    with pytest.raises(ConfigError, match=said) as raised:
         chosen(kind, **{**needed(kind), **options})
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("honeycomb", {"api_key": "\xe9 is latin-1\n"}),
+        ("langfuse", {"secret_key": "\u65e5 is encoded"}),
+        ("logfire", {"region": "eu"}),
+        ("logfire", {"region": "${REGION}"}),
+    ],
+)
+def test_what_can_be_carried_is_taken(kind: str, options: dict[str, Any]) -> None:
+    """Of a header's value the ends are stripped; user and password go encoded; references are not looked into."""
+    assert chosen(kind, **{**needed(kind), **options}).config.items() >= options.items()
 
 
 def test_variables_fill_in(monkeypatch: pytest.MonkeyPatch) -> None:
