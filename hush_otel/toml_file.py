@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +28,8 @@ def read_toml(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:  # no UTF-8, no TOML, no end
-        raise ConfigError(f"cannot read the configuration file {path}: {exc}") from exc
+        hint = "raise the limit of open files: ulimit -n" if _is_out_of_descriptors(exc) else ""
+        raise ConfigError(f"cannot read the configuration file {path}: {exc}", hint=hint) from exc
     except RecursionError:
         raise ConfigError(
             f"cannot read the configuration file {path}: lists or tables in it are nested too deep"
@@ -35,13 +38,18 @@ def read_toml(path: Path) -> dict[str, Any] | None:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_fifo():
+    # Asked first: that there is no file needs no descriptor, and an application may have none left.
+    if stat.S_ISFIFO(path.stat().st_mode):
         raise ValueError("it is a pipe, and each process reads it anew")
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES:,} bytes")
     return content
+
+
+def _is_out_of_descriptors(exc: OSError | ValueError) -> bool:
+    return isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}
 
 
 def _refuse_large_integers(key: str, content: object) -> None:

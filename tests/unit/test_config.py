@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pwd
 from collections.abc import Callable
@@ -317,6 +318,23 @@ class TestWithoutHome:
         monkeypatch.setenv("HUSH_CONFIG", "~/x.toml")
         with pytest.raises(ConfigError, match="HUSH_CONFIG"):
             Settings.load("/t.db")
+
+
+def test_f28_a_file_that_cannot_be_opened_for_want_of_descriptors_is_an_error_that_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F28: what is there may say what to hide, so nothing is recorded without it; what is not there needs none."""
+
+    def none_left(*_: object, **__: object) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", none_left)
+        assert Settings.load().live
+    write(home, "live = false\n")
+    monkeypatch.setattr(Path, "open", none_left)
+    with pytest.raises(ConfigError, match=r"hush\.toml.*Too many open files.*ulimit -n"):
+        Settings.load()
 
 
 def test_f28_a_deleted_working_directory_is_an_error_only_for_relative_paths(
