@@ -319,7 +319,10 @@ def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Ser
     if not lock.try_lock():
         return None
     try:
-        lock.write_text(f"{__version__} {sys.executable}")
+        with guard(
+            "writing its version into the lock file"
+        ):  # a spool that is full must be drained all the same
+            lock.write_text(f"{__version__} {sys.executable}")
         while True:
             try:
                 return Service(settings, directory, lock)

@@ -5,12 +5,13 @@ Every function may be called by any process at any time; files come and go meanw
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hush_otel.errors import SpoolError
 from hush_otel.private import make_private_directory
@@ -22,6 +23,15 @@ SEGMENT_SUFFIX = ".seg"
 OWNER_SUFFIX = ".owner"
 CLAIM_SUFFIX = ".claim"
 TEMPORARY_SUFFIX = ".tmp"
+
+_FULL: Final = "make room there, or set HUSH_SPOOL_DIR to a place on another filesystem"
+_MENDS: Final[Mapping[int, str]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "raise the process's limit of file sizes: ulimit -f",
+    errno.EMFILE: "raise the process's limit of open files: ulimit -n",
+    errno.ENFILE: "raise the system's limit of open files: fs.file-max",
+}
 
 
 class SpoolDirectory(NamedTuple):
@@ -88,6 +98,13 @@ class SpoolDirectory(NamedTuple):
             raise SpoolError(f"{self.path} is no directory of this user", hint="set HUSH_SPOOL_DIR")
         if status.st_mode & 0o077:
             self.path.chmod(0o700)
+
+    def refusal(self, exc: OSError) -> SpoolError:
+        """Why nothing could be written here, for people: most of the system's errors name no path."""
+        return SpoolError(
+            f"cannot write to the spool {self.path}: {exc.strerror or exc}",
+            hint=_MENDS.get(exc.errno or 0, "set HUSH_SPOOL_DIR to a place that can be written"),
+        )
 
     def segments(self) -> list[Path]:
         """All segments in view, in no order."""

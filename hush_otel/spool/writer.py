@@ -485,7 +485,7 @@ class SpoolWriter:
         self._count(reason)
         if exc is not None and monotonic() >= self._warn_at:
             self._warn_at = monotonic() + 60
-            self._warning = str(exc)
+            self._warning = str(self.directory.refusal(exc) if isinstance(exc, OSError) else exc)
 
     def _count(self, reason: str) -> None:
         """In the segment's header, where it outlives the process; in memory while there is none."""
