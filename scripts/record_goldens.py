@@ -144,12 +144,12 @@ def openllmetry_langgraph() -> tuple[str, ...]:
 
 
 def pydantic_ai() -> tuple[str, ...]:
-    """An agent that calls a tool; its own span carries the sums."""
+    """An agent that calls a tool, with instructions beside its messages; its own span carries the sums."""
     from pydantic_ai import Agent
     from pydantic_ai.models.instrumented import InstrumentationSettings
     from pydantic_ai.models.test import TestModel
 
-    agent = Agent(TestModel(), name="weather")
+    agent = Agent(TestModel(), name="weather", instructions="Be brief.")
     agent.instrument = InstrumentationSettings(tracer_provider=provider())
 
     @agent.tool_plain
@@ -173,7 +173,7 @@ def pydantic_ai_over_openai() -> tuple[str, ...]:
     OpenAIInstrumentor().instrument(tracer_provider=made)
     with fake_openai() as url:
         model = OpenAIChatModel(MODEL, provider=OpenAIProvider(base_url=url, api_key="none"))
-        agent = Agent(model, name="weather")
+        agent = Agent(model, name="weather", instructions="Be brief.")
         agent.instrument = InstrumentationSettings(tracer_provider=made)
 
         @agent.tool_plain

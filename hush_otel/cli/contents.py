@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT
+from hush_otel.mapping.dialects.content import INPUT, INSTRUCTIONS, OUTPUT, content_key, instructions_of
 from hush_otel.mapping.dialects.messages import Message
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.presentation import text
@@ -191,8 +191,10 @@ def _fact_rows(columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def others(span: Detail) -> dict[str, Any]:
     """Attributes that are not what was written as input or output already."""
-    said = {key for keys in (INPUT, OUTPUT) for key in keys if key in span.attributes}
+    said: set[str] = {key for keys in (INPUT, OUTPUT) for key in keys if key in span.attributes}
     said = {key for key in said if _text(span.attributes[key]) in (span.input, span.output)}
+    if instructions_of(span.attributes) is not None:
+        said |= {INSTRUCTIONS, content_key(span.attributes, INPUT) or ""}
     return {key: value for key, value in span.attributes.items() if key not in said}
 
 

@@ -15,22 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
+from hush_otel.mapping.dialects.content import INPUT, INSTRUCTIONS, OUTPUT, content_key, input_of
 from hush_otel.model import AttributeValue, RowFacts, SpanData, SpanFacts, SpanState, WholeRequest
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_INPUT: Final = (
-    "input.value",
-    "gen_ai.input.messages",
-    "langfuse.observation.input",
-    "traceloop.entity.input",
-)
-"""As the view `node_traces` reads them."""
-_OUTPUT: Final = (
-    "output.value",
-    "gen_ai.output.messages",
-    "langfuse.observation.output",
-    "traceloop.entity.output",
-)
 _ERROR: Final = 2
 
 
@@ -157,8 +145,8 @@ def _trace_data(span: SpanData, row: RowFacts, node: _Node) -> dict[str, Any]:
         "start_time": node.start_time,
         "end_time": node.end_time,
         "duration_ms": node.duration_ms,
-        "input": _content(span.attributes, _INPUT, "input.mime_type"),
-        "output": _content(span.attributes, _OUTPUT, "output.mime_type"),
+        "input": _input(span.attributes),
+        "output": _content(span.attributes, OUTPUT, "output.mime_type"),
         "model": span.facts.model,
         "usage": _usage(span.facts),
         "cost": span.facts.cost_usd,
@@ -175,11 +163,19 @@ def _trace_data(span: SpanData, row: RowFacts, node: _Node) -> dict[str, Any]:
     return data
 
 
+def _input(attributes: Mapping[str, AttributeValue]) -> AttributeValue:
+    """Instructions that stand apart go before a list of messages."""
+    found = _content(attributes, INPUT, "input.mime_type")
+    if INSTRUCTIONS not in attributes or not (found == {} or isinstance(found, list)):
+        return found
+    return _parsed(input_of(attributes) or "{}")
+
+
 def _content(
     attributes: Mapping[str, AttributeValue], keys: tuple[str, ...], mime_type: str
 ) -> AttributeValue:
     """What the first of the keys holds, out of its JSON; an empty object when there is nothing."""
-    key = next((key for key in keys if attributes.get(key) is not None), None)
+    key = content_key((key for key in keys if attributes.get(key) is not None), keys)
     if key is None:
         return {}
     value = attributes[key]

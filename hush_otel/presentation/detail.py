@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hush_otel.mapping import exceptions
-from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT, parsed
+from hush_otel.mapping.dialects.content import input_of, output_of, parsed
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
-from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.redactor import Redactor
 from hush_otel.store.reading import Reader
 
@@ -145,7 +144,7 @@ def detail(reader: Reader, row: Row, redactor: Redactor | None = None) -> Detail
         columns |= {name: hidden(redactor, name, columns[name]) for name in TEXTS}
         values = _redacted(redactor, values)
     attributes = values["attributes"]
-    went_in, came_out = _first(attributes, INPUT), _first(attributes, OUTPUT)
+    went_in, came_out = input_of(attributes), output_of(attributes)
     return Detail(
         columns=columns,
         input=went_in,
@@ -158,14 +157,6 @@ def detail(reader: Reader, row: Row, redactor: Redactor | None = None) -> Detail
 
 def _decoded(json: str) -> Any:
     return msgspec.json.decode(json)
-
-
-def _first(attributes: dict[str, Any], keys: tuple[str, ...]) -> str | None:
-    for key in keys:
-        value = attributes.get(key)
-        if value is not None:
-            return value if isinstance(value, str) else json_text(value)
-    return None
 
 
 def _redacted(redactor: Redactor, values: dict[str, Any]) -> dict[str, Any]:

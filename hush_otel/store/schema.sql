@@ -361,19 +361,45 @@ SELECT s.id,
                  || printf('.%06dZ', s.end_ns / 1000 % 1000000) END AS end_time,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'duration_ms'
             ELSE (s.end_ns - s.start_ns) / 1e6 END AS duration_ms,
-       -- OpenLLMetry of before 2026 has an attribute for each part of a message: {"0.role": …, "0.content": …}.
-       (SELECT coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
-                        a ->> '$."langfuse.observation.input"', a ->> '$."traceloop.entity.input"',
-                        a ->> '$."gen_ai.tool.call.arguments"', a ->> '$.tool_arguments',
-                        (SELECT nullif(json_group_object(substr(key, 15), value), '{}')
-                         FROM json_each(a) WHERE key GLOB 'gen_ai.prompt.[0-9]*'))
-        FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
-                  json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
-                                            FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
-                                            WHERE l.span = s.id)) END AS a)) AS input_data,
+       -- Keys and their order are those of mapping/dialects/content.py. OpenLLMetry of before 2026 has an attribute for each
+       -- part of a message: {"0.role": …, "0.content": …}. Instructions that stand apart go before a list of messages.
+       (SELECT CASE
+            WHEN parts IS NULL OR words IS NULL THEN content
+            WHEN content IS NULL THEN '[{"role":"system","parts":' || parts || '}]'
+            WHEN NOT json_valid(content) THEN content
+            WHEN coalesce(json_type(content, '$[0].role'), '') <> 'text' THEN content
+            WHEN content ->> '$[0].role' = 'system' AND words IS (
+                CASE WHEN coalesce(json_type(content, '$[0].parts'), json_type(content, '$[0].content')) = 'array'
+                THEN (SELECT group_concat(CASE type WHEN 'text' THEN value WHEN 'object' THEN value ->> '$.content' END, char(10))
+                      FROM json_each(coalesce(content -> '$[0].parts', content -> '$[0].content')))
+                ELSE coalesce(content ->> '$[0].parts', content ->> '$[0].content') END) THEN content
+            ELSE '[{"role":"system","parts":' || parts || '},' || substr(ltrim(content, char(9, 10, 13, 32)), 2)
+        END
+        FROM (SELECT content,
+                     CASE WHEN is_list THEN told WHEN told IS NOT NULL
+                          THEN json_array(json_object('type', 'text', 'content', told)) END AS parts,
+                     nullif(CASE WHEN is_list THEN
+                         (SELECT group_concat(CASE type WHEN 'text' THEN value WHEN 'object' THEN value ->> '$.content' END, char(10))
+                          FROM json_each(told)) ELSE told END, '') AS words
+              FROM (SELECT content, told,
+                           CASE WHEN told IS NULL OR NOT json_valid(told) THEN 0 ELSE json_type(told) = 'array' END AS is_list
+                    FROM (SELECT a ->> '$."gen_ai.system_instructions"' AS told,
+                                 coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
+                                          a ->> '$."gen_ai.tool.call.arguments"', a ->> '$."langfuse.observation.input"',
+                                          a ->> '$."traceloop.entity.input"', a ->> '$."mlflow.spanInputs"',
+                                          a ->> '$."gen_ai.prompt"', a ->> '$."pydantic_ai.all_messages"',
+                                          a ->> '$."tool_arguments"',
+                                          (SELECT nullif(json_group_object(substr(key, 15), value), '{}')
+                                           FROM json_each(a) WHERE key GLOB 'gen_ai.prompt.[0-9]*')) AS content
+                          FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
+                                    json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
+                                                              FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+                                                              WHERE l.span = s.id)) END AS a))))) AS input_data,
        (SELECT coalesce(a ->> '$."output.value"', a ->> '$."gen_ai.output.messages"',
-                        a ->> '$."langfuse.observation.output"', a ->> '$."traceloop.entity.output"',
-                        a ->> '$."gen_ai.tool.call.result"', a ->> '$.tool_response', a ->> '$.final_result',
+                        a ->> '$."gen_ai.tool.call.result"', a ->> '$."langfuse.observation.output"',
+                        a ->> '$."traceloop.entity.output"', a ->> '$."mlflow.spanOutputs"',
+                        a ->> '$."gen_ai.completion"', a ->> '$."final_result"',
+                        a ->> '$."tool_response"',
                         (SELECT nullif(json_group_object(substr(key, 19), value), '{}')
                          FROM json_each(a) WHERE key GLOB 'gen_ai.completion.[0-9]*'))
         FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE

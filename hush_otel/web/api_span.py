@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from hush_otel.errors import PageError, StoreError
-from hush_otel.mapping.dialects.meaning import INPUT, OUTPUT
+from hush_otel.mapping.dialects import content as contents
+from hush_otel.mapping.dialects.content import INPUT, INSTRUCTIONS, OUTPUT
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.presentation.flow import flow
@@ -112,7 +113,7 @@ def content(
     key = content_key(attributes, side)
     if key is not None:
         return attributes[key].payload()
-    if not any(name.startswith(_PARTS[side]) for name in attributes):
+    if not _is_composed(attributes, side) and not any(name.startswith(_PARTS[side]) for name in attributes):
         return None
     parts = view_content(reader, span_number, side) or ""
     return payloads.optional_payload(parts[: payloads.CHARS], len(parts))
@@ -122,10 +123,16 @@ _PARTS: Final = {"input": "gen_ai.prompt.", "output": "gen_ai.completion."}
 """OpenLLMetry of before 2026 has an attribute for each part of a message; the view puts them together."""
 
 
-def content_key(attributes: Iterable[str], side: str) -> str | None:
-    """The attribute that a span's input or output stands in; the first that is there."""
-    there = set(attributes)
-    return next((key for key in (INPUT if side == "input" else OUTPUT) if key in there), None)
+def content_key(attributes: Mapping[str, Attribute], side: str) -> str | None:
+    """The attribute that is a span's input or output; None where the view makes one of several."""
+    if _is_composed(attributes, side):
+        return None
+    return contents.content_key(attributes, INPUT if side == "input" else OUTPUT)
+
+
+def _is_composed(attributes: Mapping[str, Attribute], side: str) -> bool:
+    """Whether instructions that stand apart go before the messages."""
+    return side == "input" and INSTRUCTIONS in attributes
 
 
 def view_content(reader: Reader, span_number: int, side: str) -> str | None:
@@ -138,7 +145,7 @@ def _flow(
     question: Question, found_id: str, row: Row, attributes: Mapping[str, Attribute]
 ) -> list[dict[str, Any]]:
     """Which earlier spans the input comes from; nothing where that takes too long."""
-    key = content_key(attributes, "input")
+    key = contents.content_key(attributes, INPUT)
     if key is None or attributes[key].cut:
         return []
     try:
@@ -186,6 +193,8 @@ def _whole(
             values[key] = _conversation(reader, span_number, attributes[key], key)
         text = values[key]
         first = first or (text if text is None or isinstance(text, str) else json_text(text))
+    if INSTRUCTIONS in attributes and attributes[INSTRUCTIONS].cut:
+        values[INSTRUCTIONS] = _conversation(reader, span_number, attributes[INSTRUCTIONS], INSTRUCTIONS)
     return {key: value for key, value in values.items() if value is not None}, first
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from hush_otel.model import AttributeValue, SpanData
 
 from .meaning import Meaning
-from .messages import as_json, input_messages, output_messages
+from .messages import as_json, input_messages, instructions, output_messages
 
 OPERATIONS: Final = {
     "llm": "chat",
@@ -81,6 +81,8 @@ def _usage(meaning: Meaning) -> dict[str, Any]:
 
 def _messages(span: SpanData, meaning: Meaning) -> dict[str, Any]:
     given, answered = input_messages(span.attributes, meaning), output_messages(span.attributes, meaning)
+    if given and given[0] == instructions(span.attributes):
+        given = given[1:]  # they are an attribute of their own, here as there
     return {
         "gen_ai.input.messages": as_json(given) if given else None,
         "gen_ai.output.messages": as_json(answered) if answered else None,

@@ -19,7 +19,7 @@ import msgspec
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.model import AttributeValue, SpanData
 
-from .meaning import parsed
+from .content import parsed
 
 DRAWN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """What models take as an image and a browser draws. SVG is a document that may load others."""

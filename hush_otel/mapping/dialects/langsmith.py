@@ -2,7 +2,8 @@
 
 Source: LangSmith documentation, "Trace with OpenTelemetry", the tables of attributes. Threads are grouped by
 the metadata ``session_id``. It reads ``input.value`` and ``output.value`` as they are, so that no content is
-sent twice. It has no attribute for cost: that is metadata.
+sent twice. It has no attribute for cost, and none for instructions that stand apart from the messages: those
+are metadata. ``gen_ai.tool.definitions`` is what its own SDK writes (langsmith/_internal/otel).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.semconv import title_of
 from hush_otel.model import AttributeValue, SpanData
 
+from .content import instructions_of
 from .genai import OPERATIONS
 from .meaning import Meaning
 
@@ -45,6 +47,7 @@ def langsmith(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
         "session_id": meaning.session_id,
         "workflow_name": meaning.workflow_name,
         "cost_usd": meaning.cost_usd if meaning.counts else None,
+        "system_instructions": instructions_of(span.attributes),
     }
     found: dict[str, Any] = {
         "langsmith.trace.name": title_of(span.attributes, span.name),

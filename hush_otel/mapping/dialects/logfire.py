@@ -13,8 +13,9 @@ import msgspec
 
 from hush_otel.model import AttributeValue, SpanData
 
+from .content import parsed
 from .genai import genai
-from .meaning import Meaning, parsed
+from .meaning import Meaning
 
 ERROR_LEVEL: Final = 17
 """OpenTelemetry's severity number of ERROR."""

@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from hush_otel.mapping import exceptions
-from hush_otel.mapping.jsontext import json_text
 from hush_otel.mapping.semconv import Promoted, amount, countable, promote, tags_of, token_count
 from hush_otel.mapping.usage import Usage, usage_of
 from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
+
+from .content import input_of, output_of, parsed
 
 _KINDS: Final = frozenset(
     {
@@ -26,16 +27,6 @@ _KINDS: Final = frozenset(
 _WORDS: Final = {"generation": "llm", "retrieval": "retriever", "workflow": "chain"}
 """What people write as a node type, by the word for it here."""
 
-INPUT: Final = (
-    *("input.value", "gen_ai.input.messages", "gen_ai.tool.call.arguments", "langfuse.observation.input"),
-    *("traceloop.entity.input", "mlflow.spanInputs", "gen_ai.prompt", "pydantic_ai.all_messages"),
-    "tool_arguments",
-)
-OUTPUT: Final = (
-    *("output.value", "gen_ai.output.messages", "gen_ai.tool.call.result", "langfuse.observation.output"),
-    *("traceloop.entity.output", "mlflow.spanOutputs", "gen_ai.completion", "final_result"),
-    "tool_response",
-)
 _PARAMETERS: Final = "llm.invocation_parameters"
 _REQUEST: Final = "gen_ai.request."
 _OURS: Final = "hush."
@@ -144,8 +135,8 @@ def meaning_of(span: SpanData) -> Meaning:
         workflow_name=facts.request.workflow_name,
         tags=facts.request.tags or tags_of(attributes),
         own_tags=_own_tags(span),
-        input=_content(attributes, INPUT),
-        output=_content(attributes, OUTPUT),
+        input=input_of(attributes),
+        output=output_of(attributes),
         parameters=_parameters(attributes),
         metadata=_object(attributes.get("metadata")),
         trace_metadata=_object(facts.request.metadata),
@@ -198,14 +189,6 @@ def _own_tags(span: SpanData) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*tags_of(span.attributes), *request.marked_tags)))
 
 
-def _content(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
-    for key in keys:
-        value = attributes.get(key)
-        if value is not None:
-            return value if isinstance(value, str) else json_text(value)
-    return None
-
-
 def _parameters(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
     """Temperature and the like."""
     if _PARAMETERS in attributes:
@@ -221,19 +204,6 @@ def _object(value: object) -> dict[str, Any]:
     """A JSON object, as text or as it is; empty for anything else."""
     found = parsed(value) if isinstance(value, str) else value
     return dict(found) if isinstance(found, Mapping) else {}
-
-
-def parsed(text: str) -> Any:
-    """The value of a JSON text; the text itself when it is none."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return text
-
-
-def is_json(text: str) -> bool:
-    """Whether a text is a JSON object or list: a bare number or word is text to a reader."""
-    return text.lstrip()[:1] in {"{", "["} and not isinstance(parsed(text), str)
 
 
 def _node(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:

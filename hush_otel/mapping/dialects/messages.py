@@ -16,7 +16,8 @@ import msgspec
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import AttributeValue
 
-from .meaning import Meaning, parsed
+from .content import SYSTEM, instructions_of, parsed
+from .meaning import Meaning
 
 MAX_MESSAGES: Final = 1000
 """Of one span: each becomes several attributes, and the key of each is a text of its own."""
@@ -45,7 +46,7 @@ class Message(NamedTuple):
 
 
 def input_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) -> list[Message]:
-    """What a model was sent; empty where no messages can be told apart."""
+    """What a model was sent, its instructions first; empty where no messages can be told apart."""
     return messages_to(attributes, meaning.input)
 
 
@@ -57,7 +58,17 @@ def output_messages(attributes: Mapping[str, AttributeValue], meaning: Meaning) 
 def messages_to(attributes: Mapping[str, AttributeValue], content: str | None) -> list[Message]:
     """The same as `input_messages`, where the input is known and nothing else of the meaning is."""
     keys = ("gen_ai.input.messages", "llm.input_messages.", "gen_ai.prompt.")
-    return _messages(attributes, keys, content, "user")
+    found = _messages(attributes, keys, content, "user")
+    told = instructions(attributes)
+    if told is None or (found and found[0][:2] == told[:2]):
+        return found
+    return [told, *(found or ([] if content is None else [Message("user", content)]))]
+
+
+def instructions(attributes: Mapping[str, AttributeValue]) -> Message | None:
+    """Those that stand apart from the messages."""
+    words = instructions_of(attributes)
+    return None if words is None else Message(SYSTEM, words)
 
 
 def messages_from(attributes: Mapping[str, AttributeValue], content: str | None) -> list[Message]:

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from hush_otel.model import AttributeValue, SpanData
 
+from .content import parsed
 from .images import Images, images_of, in_chat
-from .meaning import Meaning, parsed
+from .meaning import Meaning
+from .tools import tools_of
 
 TYPES: Final = {
     "llm": "CHAT_MODEL",
@@ -40,6 +42,7 @@ def mlflow(span: SpanData, meaning: Meaning) -> dict[str, AttributeValue]:
         "mlflow.spanInputs": in_chat(_value(span, "input", meaning.input), images.input, "user"),
         "mlflow.spanOutputs": in_chat(_value(span, "output", meaning.output), images.output, "assistant"),
         **_call(meaning),
+        "mlflow.chat.tools": (tools_of(span.attributes) or None) if meaning.kind == "llm" else None,
         "user.id": meaning.user_id,
         "session.id": meaning.session_id,
     }

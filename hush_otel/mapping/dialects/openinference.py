@@ -12,9 +12,11 @@ from typing import Any, Final
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import AttributeValue, SpanData
 
+from .content import is_json
 from .images import images_of
-from .meaning import Meaning, is_json
+from .meaning import Meaning
 from .messages import flat, input_messages, output_messages, with_images
+from .tools import tools_of
 
 _KINDS: Final = frozenset(
     {
@@ -59,6 +61,8 @@ def _call(span: SpanData, meaning: Meaning) -> dict[str, Any]:
     if meaning.kind == "llm":
         found["llm.provider"] = meaning.provider
         found["llm.invocation_parameters"] = json_text(meaning.parameters) if meaning.parameters else None
+        for number, tool in enumerate(tools_of(span.attributes)):
+            found[f"llm.tools.{number}.tool.json_schema"] = json_text(tool)
         images = images_of(span)
         for prefix, messages in (
             (

@@ -13,8 +13,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.model import AttributeValue, SpanData
 
+from .content import INSTRUCTIONS
 from .images import images_of, references_of, texts_in
 from .meaning import meaning_of
+from .tools import DEFINITIONS, tools_of
 
 Kind: TypeAlias = Literal["drop", "double", "cut"]
 
@@ -87,6 +89,10 @@ def _dropped(
             yield Remark("drop", "", f"{attributes} cannot be filtered by: {_some(others)}")
     if (words := _files_left(before, sent)) is not None:
         yield Remark("drop", MEDIA_ATTRIBUTE, words)
+    if dialect == "langfuse" and tools_of(before.attributes):
+        yield Remark("drop", DEFINITIONS, "Langfuse has no field for the tools that a model was offered")
+    if dialect == "langsmith" and INSTRUCTIONS in before.attributes:
+        yield Remark("drop", INSTRUCTIONS, "LangSmith has no field for them apart from messages: metadata")
     who = _OWN_COST.get(dialect)
     meaning = meaning_of(before)
     if who and meaning.counts and meaning.cost_usd is not None:
