@@ -153,9 +153,47 @@ def collect(settings: Settings, now_s: float) -> Report:
             destinations=destinations(reader, now_s),
             awaited=awaited["requests"],
             oldest_awaited_s=_age_s(awaited["oldest_at"], now_s),
-            losses=[Loss(**dict(row)) for row in reader.each("status_losses")],
+            losses=_losses(reader),
             search=_searching(reader),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What a page shows at its foot: as in `Report`, but nothing in it is counted over all rows.
+
+    Attributes:
+        spans: How many are stored, by the ledger.
+    """
+
+    database: Database
+    background_pid: int | None
+    spool: Spool
+    spans: int
+    destinations: list[DestinationStatus]
+    losses: list[Loss]
+
+
+def glance(settings: Settings, now_s: float) -> Glance:
+    """The part of `collect` that can be asked for every few seconds, whatever the database holds.
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    with open_reader(settings) as reader, reader.snapshot():
+        (counted,) = reader.rows("span_count")
+        return Glance(
+            database=_database(settings, reader),
+            background_pid=owner_pid(settings),
+            spool=_spool(settings.spool_dir),
+            spans=counted["spans"],
+            destinations=destinations(reader, now_s),
+            losses=_losses(reader),
+        )
+
+
+def _losses(reader: Reader) -> list[Loss]:
+    return [Loss(**dict(row)) for row in reader.each("status_losses")]
 
 
 def destinations(reader: Reader, now_s: float) -> list[DestinationStatus]:

@@ -1,17 +1,17 @@
-"""How everything is: what `hush-otel status` says, and what waits in the spool."""
+"""How everything is, in figures that are cheap to ask for, and what waits in the spool."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
 
-from hush_otel.presentation.status import collect
+from hush_otel.presentation.status import glance
 from hush_otel.presentation.waiting import look
 
 from .answers import Answer, Question
 
 
 def status(question: Question) -> Answer:
-    """The report of `hush-otel status --json`, and `backlog_bytes`: records that are not stored yet."""
-    report = asdict(collect(question.settings, time.time()))
-    return report | {"backlog_bytes": look(question.settings.spool_dir).size_bytes}
+    """Part of what `hush-otel status --json` says, and `backlog_bytes`: records that are not stored yet."""
+    seen = asdict(glance(question.settings, time.time()))
+    return seen | {"backlog_bytes": look(question.settings.spool_dir).size_bytes}

@@ -33,6 +33,7 @@ from hush_otel import records
 from hush_otel.cli import audit, main
 from hush_otel.codec import encode
 from hush_otel.config import Settings
+from hush_otel.presentation.status import collect, glance
 from hush_otel.records import FLAG_PROVISIONAL
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.testing import OtlpReceiver
@@ -336,6 +337,7 @@ def test_it_balances_whatever_comes_in_whatever_order(
                         writers[who].append(payloads[what](span))
                     found = audit.collect(settings)
                     assert found.balanced, found
+                    assert glance(settings, 0.0).spans == collect(settings, 0.0).spans
 
             writers = [writer_of(settings, doomed=True), writer_of(settings, doomed=True)]
             play(writers, steps)

@@ -15,6 +15,8 @@ import pytest
 from pages import browser, serving
 from store_rows import START_NS, StoreRows
 
+from hush_otel.store import reading
+
 TRACE = f"{2:032x}"  # the destination is number 1
 PNG = b"\x89PNG\r\n\x1a\n picture"
 SVG = b"<svg onload='alert(1)'/>"
@@ -106,6 +108,21 @@ def test_two_requests_side_by_side(page: httpx.Client) -> None:
     assert {row["in"] for row in found["rows"]} == {"both", "a"}
     assert page.get("/api/compare", params={"a": "first", "b": "no"}).status_code == 404
     assert page.get("/api/compare", params={"a": "first", "b": ""}).status_code == 400
+
+
+def test_the_foot_of_the_page_counts_no_rows(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every few seconds it is asked for: of ten million spans, requests or deliveries none is looked at for it."""
+    asked, query = set[str](), reading._query
+
+    def noted(name: str) -> str:
+        asked.add(name)
+        return query(name)
+
+    monkeypatch.setattr(reading, "_query", noted)
+    found = get(page, "/api/status")
+    assert {"database", "spool", "spans", "losses", "destinations", "backlog_bytes"} <= set(found)
+    assert "span_count" in asked
+    assert not asked & {"status_spans", "status_requests", "status_deliveries"}
 
 
 def differing(tmp_path: Path, a: str, b: str, key: str = "input.value") -> Any:

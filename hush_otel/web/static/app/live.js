@@ -3,7 +3,7 @@ import { useEffect, useState } from "./dom.js";
 import { get } from "./api.js";
 
 const STATUS_EVERY_MS = 2000;
-/** An answer that took long is followed by a pause of so many times that: all spans are counted for it. */
+/** An answer that took long is followed by a pause of so many times that. */
 const STATUS_REST = 10;
 const AGAIN_MS = 2000;
 
@@ -69,7 +69,9 @@ let timer = 0;
 
 async function askStatus(rest = STATUS_REST) {
   clearTimeout(timer);
-  const early = Math.max(STATUS_EVERY_MS, tookMs * rest) - (performance.now() - asked);
+  // What could not be said is asked for as soon as something has changed: there may be a database by now.
+  const every = state.status?.error ? 0 : STATUS_EVERY_MS;
+  const early = Math.max(every, tookMs * rest) - (performance.now() - asked);
   if (early > 0 && asked) {
     timer = setTimeout(askStatus, early, rest);
     return;
