@@ -205,6 +205,15 @@ def test_two_requests_side_by_side(visitor: Visitor) -> None:
     assert "only in A" in " ".join(visitor.text("table.compare th"))
 
 
+def test_a_session_is_not_said_again_in_each_of_its_rows(visitor: Visitor) -> None:
+    """Nor its user: both stand above the list."""
+    visitor.open("/sessions/chat-7f31", ".requests .row")
+    assert "chat-7f31" in visitor.text(".head")[0]
+    assert "ada@example.org" in visitor.text(".facts")[0]
+    assert "User, session" not in visitor.text(".requests [role=columnheader]")
+    assert not any("chat-7f31" in row for row in visitor.text(".requests .row"))
+
+
 def opened_step(someone: Visitor, step: str) -> Locator:
     """What differs in this step of a request that went well and one that failed."""
     someone.open("/compare?a=support-ok&b=support-failing", "table.compare")

@@ -31,7 +31,8 @@ const COLUMNS = [
   ["Delivery", "r-state"],
 ];
 
-export function RequestTable({ rows, marked = [], onMark, onEnd }) {
+/** `session`: all rows are of one, which is said above them. */
+export function RequestTable({ rows, marked = [], onMark, onEnd, session = false }) {
   const box = useRef(null);
   const searched = rows.some((it) => "hit" in it);
   const rowPx = (narrow.matches ? NARROW_ROW_PX : ROW_PX) + (searched ? HIT_PX : 0);
@@ -44,16 +45,18 @@ export function RequestTable({ rows, marked = [], onMark, onEnd }) {
   const now = useNow(rows.slice(first, last).some((it) => outcome(it) === "running"), 250);
   const longest = Math.max(1, ...rows.slice(first, last).map((it) => elapsed(it, now) ?? 0));
   useListKeys({ box, rows, rowPx, headPx, current, setAt, onMark });
+  const css = ["table requests", searched && "searched", session && "of-session"].filter(Boolean).join(" ");
+  const columns = session ? COLUMNS.filter(([, it]) => it !== "r-user") : COLUMNS;
   const onScroll = () => {
     const { scrollTop, clientHeight } = box.current;
     if (onEnd && scrollTop + clientHeight > (rows.length - NEAR_END) * rowPx) onEnd();
   };
-  return html`<div class=${searched ? "table requests searched" : "table requests"} ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0"
+  return html`<div class=${css} ref=${box} role="table" aria-label="Requests" aria-rowcount=${rows.length + 1} tabindex="0"
       style=${{ flexBasis: `${rows.length * rowPx + headPx + 2}px` }} onScroll=${onScroll}>
-    <div class="thead" role="row">${COLUMNS.map(([label, css]) => html`<span role="columnheader" class=${css}>${label}</span>`)}${searched && html`<span role="columnheader" class="unseen">Found</span>`}</div>
+    <div class="thead" role="row">${columns.map(([label, of]) => html`<span role="columnheader" class=${of}>${label}</span>`)}${searched && html`<span role="columnheader" class="unseen">Found</span>`}</div>
     <div class="rows" role="rowgroup" style=${{ height: `${rows.length * rowPx}px` }}>
       ${rows.slice(first, last).map((request, i) => html`<${RequestRow} key=${request.request_id} request=${request} index=${first + i}
-        top=${(first + i) * rowPx} now=${now} longest=${longest} isAt=${request.request_id === at} isMarked=${marked.includes(request.request_id)} />`)}
+        top=${(first + i) * rowPx} now=${now} longest=${longest} session=${session} isAt=${request.request_id === at} isMarked=${marked.includes(request.request_id)} />`)}
     </div>
   </div>`;
 }
@@ -77,7 +80,7 @@ function useListKeys({ box, rows, rowPx, headPx, current, setAt, onMark }) {
   useKeys("List", bindings);
 }
 
-function RequestRow({ request, index, top, now, longest, isAt, isMarked }) {
+function RequestRow({ request, index, top, now, longest, session, isAt, isMarked }) {
   const path = requestPath(request.request_id);
   const took = elapsed(request, now);
   const open = (event) => event.target.closest("a") || navigate(path);
@@ -95,7 +98,7 @@ function RequestRow({ request, index, top, now, longest, isAt, isMarked }) {
     <span role="cell" class="r-tokens num">${tokens(request.prompt_tokens, request.completion_tokens, request.total_tokens)}</span>
     <span role="cell" class="r-cost num" title=${cost(request.cost_usd, request.computed_usd)}>${cost(request.cost_usd, request.computed_usd)}</span>
     <span role="cell" class="r-model" title=${name((request.models ?? []).join(", "))}>${name((request.models ?? []).join(", "), 60)}</span>
-    <span role="cell" class="r-user">${request.user_id && html`<span title=${name(request.user_id)}>${name(request.user_id, 40)}</span>`}${request.session_id && html`<a href=${sessionPath(request.session_id)} title=${name(request.session_id)}>${name(request.session_id, 40)}</a>`}</span>
+    ${!session && html`<span role="cell" class="r-user">${request.user_id && html`<span title=${name(request.user_id)}>${name(request.user_id, 40)}</span>`}${request.session_id && html`<a href=${sessionPath(request.session_id)} title=${name(request.session_id)}>${name(request.session_id, 40)}</a>`}</span>`}
     <span role="cell" class="r-state"><${DeliveryState} status=${request.status} /></span>
     ${"hit" in request && html`<span role="cell" class="r-hit">${request.hit && html`<${Hit} path=${path} ...${request.hit} />`}</span>`}
   </div>`;

@@ -51,7 +51,7 @@ export function SessionPage({ id }) {
   const resource = useResource(`session:${id}`, (signal) => get(`/api/sessions/${encodeURIComponent(id)}`, {}, signal), () => true);
   return html`<div class="page fill">
     <div class="head"><h1>Session</h1><code title=${name(id)}>${name(id, 80)}</code></div>
-    <${Loaded} resource=${resource}>${({ requests }) => html`<${Sums} requests=${requests} /><${RequestTable} rows=${requests} />`}<//>
+    <${Loaded} resource=${resource}>${({ requests }) => html`<${Sums} requests=${requests} /><${RequestTable} rows=${requests} session=${true} />`}<//>
   </div>`;
 }
 
