@@ -14,6 +14,9 @@ MIN_CELLS: Final = 16
 MAX_CELLS: Final = 48
 """Fewer say too little, more are hard to follow."""
 
+MOST_NS: Final = 2.0**63
+"""A longer duration is none that a clock has measured; in nanoseconds it may be infinite."""
+
 WHOLE: Final = "━"
 RIGHT_HALF: Final = "╺"
 LEFT_HALF: Final = "╸"
@@ -40,9 +43,9 @@ def scale_of(rows: Sequence[Row]) -> Scale | None:
     times = [_times(row, now_ns) for row in rows]
     starts = [start for start, _ in times if start is not None]
     ends = [end for _, end in times if end is not None]
-    if not starts or not ends or max(ends) <= min(starts):
-        return None
-    return Scale(min(starts), max(ends) - min(starts))
+    # The difference, for a float that is larger than an integer may be none.
+    lasts_ns = max(ends) - min(starts) if starts and ends else 0
+    return Scale(min(starts), lasts_ns) if lasts_ns > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def _times(row: Row, now_ns: float) -> tuple[float | None, float | None]:
         return None, None
     if row["status"] == "running":
         return start, max(now_ns, start)
-    return start, None if duration_ms is None else start + max(duration_ms, 0.0) * 1e6
+    return start, None if duration_ms is None else start + min(max(duration_ms, 0.0) * 1e6, MOST_NS)
 
 
 def _drawn(first: int, last: int, cells: int) -> str:

@@ -125,7 +125,9 @@ class Parquet:
         else:
             return value if isinstance(value, str) else str(value)
         self.misfits += not fits
-        return value if fits else None
+        if not fits:
+            return None
+        return float(value) if column in FLOATS else value
 
     def _end_group(self) -> None:
         columns = {name: [row[at] for row in self._rows] for at, name in enumerate(self._columns)}

@@ -20,12 +20,15 @@ DASH: Final = "-"
 
 KIB: Final = 1024
 
+HALF_A_MICROSECOND_MS: Final = 0.0005
+"""Less is none."""
 SECONDS_FROM_MS: Final = 999.5
 MINUTES_FROM_MS: Final = 59_950
 """Where three digits would round up into the next unit."""
 
 ABSURD_USD: Final = 1e12
-"""From here on nobody reads an amount digit by digit."""
+ABSURD_DAYS: Final = 10**9
+"""From here on nobody reads an amount, or a duration, digit by digit."""
 
 _ANSI: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -85,11 +88,14 @@ def numbers(column: Sequence[Any]) -> Sequence[float | None]:
 
 
 def duration(ms: object) -> str:
-    """Milliseconds for people: ``85 µs``, ``12.3 ms``, ``1.24 s``, ``2m 05s``, ``3h 07m``, ``2d 04h``."""
+    """Milliseconds for people: ``85 µs``, ``12.3 ms``, ``1.24 s``, ``2m 05s``, ``3h 07m``, ``2d 04h``.
+
+    Absurd ones as ``1e+292d``.
+    """
     value = number(ms)
     if value is None:
         return DASH
-    if round(value * 1000) < 0:
+    if value < -HALF_A_MICROSECOND_MS:
         return f"-{duration(-value)}"
     value = abs(value)  # -0.0, and what rounds to it
     if value < 1:
@@ -111,7 +117,7 @@ def _clock(seconds: int) -> str:
         return f"{minutes}m {seconds % 60:02}s"
     if days < 1:
         return f"{hours}h {minutes % 60:02}m"
-    return f"{days}d {hours % 24:02}h"
+    return f"{days}d {hours % 24:02}h" if days < ABSURD_DAYS else f"{days:.0e}d"
 
 
 def cost(usd: object, computed: object = None) -> str:

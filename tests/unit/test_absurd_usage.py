@@ -177,6 +177,35 @@ def test_an_absurd_cost_leaves_a_table_readable(app: App, capsys: pytest.Capture
     assert "$1e+308" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("ms", [1e308, -1e308, 1e-300, 2**63 - 1])
+def test_an_absurd_duration_can_be_looked_at(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str], ms: float
+) -> None:
+    """By every command that draws it or writes it down; some lengths are infinite in nanoseconds, or none."""
+    second = "2026-01-31T09:00:00.000000001Z"
+    for name in ("flow", "flow.a"):
+        app.store.insert_node_trace(*("r", "flow", name, None, None, None, second, second, ms, None, None))
+    app.drain()
+    page = str(tmp_path / "r.html")
+    for command in (
+        ["show", "r"],
+        ["share", "r", page],
+        ["diff", "r", "r"],
+        ["export", f"{page}.csv"],
+    ):
+        assert main(["--db", str(app.db_path), *command]) == 0, capsys.readouterr().err
+
+
+def test_whole_numbers_too_large_for_a_float_are_exported(app: App, tmp_path: Path) -> None:
+    """A duration or cost is a float there; the nearest one is written."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    app.store.insert_node_trace(*("r", "flow", "flow", None, None, None, None, None, MOST, None, None))
+    app.drain()
+    out = tmp_path / "rows.parquet"
+    assert main(["--db", str(app.db_path), "export", "--rows", "node_traces", str(out)]) == 0
+    assert parquet.read_table(out).column("duration_ms").to_pylist() == [2.0**63]
+
+
 def test_passes_of_loops_add_up_what_counts() -> None:
     """A pass with a negative count and absurd ones is as large as a span can say, and never infinite."""
     loop = IterationNode(b"loop", None, "loop", None, None, 0, 9, 9)

@@ -12,6 +12,7 @@ export function duration(ms) {
   return clock(Math.round(ms / 1000));
 }
 
+const ABSURD_DAYS = 1e9; // nobody reads them digit by digit
 const significant = (value) => value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(value))));
 const two = (value) => String(value).padStart(2, "0");
 
@@ -19,7 +20,7 @@ function clock(seconds) {
   const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit));
   if (hours < 1) return `${minutes}m ${two(seconds % 60)}s`;
   if (days < 1) return `${hours}h ${two(minutes % 60)}m`;
-  return `${days}d ${two(hours % 24)}h`;
+  return days < ABSURD_DAYS ? `${days}d ${two(hours % 24)}h` : `${days.toExponential(0)}d`;
 }
 
 const ABSURD_USD = 1e12; // nobody reads it digit by digit
