@@ -19,12 +19,13 @@ from hush_otel.mapping.jsontext import json_text
 from hush_otel.presentation import text
 from hush_otel.presentation.detail import Detail
 from hush_otel.presentation.sharing import Shared
+from hush_otel.presentation.standing_in import SAID
 from hush_otel.version import __version__
 
 from .bars import Scale, scale_of
 from .contents import others
 from .output import totals
-from .tree import MARKS, Line, walk
+from .tree import MARKS, Line, took_of, walk
 
 MOST_CHARS: Final = 64 * 1024
 """Of one text: a page must still open."""
@@ -86,7 +87,7 @@ def _span(line: Line, span: Detail | None, scale: Scale | None) -> Iterator[str]
     row, depth = line.node.row, min(line.depth, MAX_INDENT)
     status = str(row["status"]) if row["status"] in MARKS else "unknown"
     mark = MARKS.get(status, ("?", ""))[0]
-    took = "running" if status == "running" else text.duration(row["duration_ms"])
+    took = "running" if status == "running" else SAID.get(status) or took_of(row)
     tokens = text.tokens(row["prompt_tokens"], row["completion_tokens"], row["total_tokens"])
     context = f" <small>{_escaped(row['context_id'])}</small>" if row["context_id"] else ""
     yield (

@@ -10,9 +10,10 @@ from hush_otel.mapping.dialects.messages import Message
 from hush_otel.presentation import text
 from hush_otel.presentation.detail import Detail
 from hush_otel.presentation.sharing import Shared
+from hush_otel.presentation.standing_in import SAID
 
 from .output import totals
-from .tree import MARKS, Line, walk
+from .tree import MARKS, Line, took_of, walk
 
 MOST_CHARS: Final = 4_000
 """Of one text; a model that reads it has better things to read than the middle of a long document."""
@@ -30,7 +31,8 @@ def markdown(shared: Shared) -> Iterator[str]:
     lines = list(walk(shared.roots, 1 << 30))
     yield "\n## Steps\n\n"
     yield _fenced("\n".join(map(_line, lines)))
-    yield "\nMarks: ✓ ok, ✗ error, ● running, ◌ interrupted. Tokens are prompt→completion.\n"
+    yield "\nMarks: ✓ ok, ✗ error, ● running, ◌ interrupted, ○ not ended yet, ? not stored.\n"
+    yield "Tokens are prompt→completion.\n"
     for number, line in enumerate(lines, start=1):
         span = shared.detail(line.node)
         if span is not None:
@@ -55,7 +57,7 @@ def _line(line: Line) -> str:
     mark, _ = MARKS.get(str(row["status"]), ("?", ""))
     context = text.clean(row["context_id"], limit=30) if row["context_id"] else ""
     tokens = text.tokens(row["prompt_tokens"], row["completion_tokens"], row["total_tokens"])
-    took = "…" if row["status"] == "running" else text.duration(row["duration_ms"])
+    took = SAID.get(str(row["status"])) or took_of(row)
     model = text.clean(row["model"], limit=60) if row["model"] else ""
     name, cost = text.clean(row["name"], limit=80), text.cost(row["cost_usd"], row["cost_source"])
     parts = (name, context, took, tokens, cost, model)

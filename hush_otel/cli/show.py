@@ -20,6 +20,7 @@ from hush_otel.options import EXPORTER
 from hush_otel.presentation import text
 from hush_otel.presentation.detail import detail
 from hush_otel.presentation.listing import shown
+from hush_otel.presentation.standing_in import SAID
 from hush_otel.presentation.tree import Node, arrange
 from hush_otel.presentation.tree import Row as TreeRow
 from hush_otel.presentation.waiting import open_reader
@@ -34,6 +35,8 @@ from .tree import SpanTree, walk
 
 KNOWN: Final = 30
 """Nodes whose names are told to whoever asks for one that is not there."""
+
+NO_ROW: Final = "it is known only because others name it as their parent"
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
@@ -94,9 +97,13 @@ def _named(reader: Reader, request_id: str, names: tuple[str, ...]) -> list[Tree
     Raises:
         HushError: Nothing in this request has such a name; the message lists some that there are.
     """
-    rows = [line.node.row for line in walk(_tree(reader, request_id), 0)]
+    whole = [line.node.row for line in walk(_tree(reader, request_id), 0)]
+    rows = [row for row in whole if row["status"] not in SAID]
     for name in names:
         if not any(_is_called(row, name) for row in rows):
+            absent = {SAID[str(row["status"])] for row in whole if _is_called(row, name)}
+            if absent:
+                raise HushError(f"node {name!r} of {request_id}: {absent.pop()}", hint=NO_ROW)
             known = ", ".join(dict.fromkeys(text.clean(row["node_name"], limit=60) for row in rows[:KNOWN]))
             raise HushError(f"no node {name!r} in {request_id}", hint=f"there are {known}")
     return [row for row in rows if any(_is_called(row, name) for name in names)]

@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from hush_otel.presentation import text
+from hush_otel.presentation.standing_in import SAID
 from hush_otel.presentation.tree import Node, Row, arrange
 
 from .bars import Bars, bars_of
@@ -34,6 +35,8 @@ MARKS: Final = {
     "error": ("✗", "bold red"),
     "running": ("●", "yellow"),
     "interrupted": ("◌", "yellow"),
+    "awaited": ("○", "yellow"),
+    "missing": ("?", "yellow"),
 }
 """Status to mark and style."""
 
@@ -171,9 +174,15 @@ def _full_name(row: Row) -> str:
 
 
 def _figures(row: Row) -> tuple[str, str, str]:
-    duration = "…" if row["status"] == "running" else text.duration(row["duration_ms"])
     tokens = text.tokens(row["prompt_tokens"], row["completion_tokens"], row["total_tokens"])
-    return duration, tokens, text.cost(row["cost_usd"], row["cost_source"])
+    return took_of(row), tokens, text.cost(row["cost_usd"], row["cost_source"])
+
+
+def took_of(row: Row) -> str:
+    """How long it took; nothing of what stands in the place of a node that is not there."""
+    if row["status"] in SAID:
+        return ""
+    return "…" if row["status"] == "running" else text.duration(row["duration_ms"])
 
 
 def _model(row: Row) -> str:

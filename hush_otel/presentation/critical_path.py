@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .placing import ROOT, Children, Columns
+from .placing import ROOT, Children
+from .standing_in import Columns
 from .text import number, numbers
 
 Times = Sequence[float | None]

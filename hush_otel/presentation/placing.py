@@ -17,8 +17,8 @@ from hush_otel.mapping.iterations import Iteration, IterationNode, group_iterati
 from hush_otel.mapping.parents import PlacedNode, parent_candidates, resolve_parents
 
 from . import text
+from .standing_in import AWAITED, MISSING, SAID, Columns, stand_ins
 
-Columns: TypeAlias = Mapping[str, Sequence[Any]]
 Children: TypeAlias = dict[int, list[int]]
 
 ROOT: Final = -1
@@ -33,12 +33,13 @@ class Forest:
 
     Attributes:
         children: By index, those below it in the order of execution; what has none may be missing.
-        passes: Rows for passes of loops, which have none of their own. Their indexes come after the spans'.
+        added: Rows that are not stored: in place of parents that are named and not there, and for passes of
+            loops. Their indexes come after the spans'.
         notes: By index, what is unusual about a place; few have one.
     """
 
     children: Children
-    passes: list[dict[str, Any]]
+    added: list[dict[str, Any]]
     notes: dict[int, list[str]]
 
     def walk(self) -> Iterator[tuple[int, int, int]]:
@@ -58,12 +59,15 @@ class Forest:
 def place(columns: Columns) -> Forest:
     """Each span exactly once, whatever the parents say.
 
-    Nodes of a loop's pass hang below a row for it, ``iteration[0]``. A span whose parent is not stored stands
-    at the root level with a note. So does the earliest of the spans whose parents form a cycle; the others
-    hang below it.
+    Nodes of a loop's pass hang below a row for it, ``iteration[0]``; those whose parent has not come, below a
+    row in its place. A span of another kind whose parent is not stored stands at the root level with a note.
+    So does the earliest of the spans whose parents form a cycle; the others hang below it.
     """
+    absent, stored = stand_ins(columns), len(columns["span_id"])
+    if absent:
+        columns = {name: [*column, *(row[name] for row in absent)] for name, column in columns.items()}
     order = _execution_order(columns)
-    parent_ids = _parent_ids(columns, order)
+    parent_ids = _parent_ids(columns, order, stored)
     keys = zip(columns["trace_id"], columns["span_id"], strict=True)
     index_of = {key: index for index, key in enumerate(keys)}
     parents = list(map(index_of.get, zip(columns["trace_id"], parent_ids, strict=True)))
@@ -80,7 +84,12 @@ def place(columns: Columns) -> Forest:
         children[parent].append(index)
     notes = _missing_parents(columns, children[ROOT])
     _cut_cycles(order, children, notes)
-    return Forest(children, passes, notes)
+    for index, row in enumerate(absent, stored):
+        notes.setdefault(index, []).append(SAID[row["status"]])
+    forest = Forest(children, [*absent, *passes], notes)
+    if absent:
+        _roll_up_times(forest, columns, stored)
+    return forest
 
 
 def _execution_order(columns: Columns) -> list[int]:
@@ -93,17 +102,24 @@ def _execution_order(columns: Columns) -> list[int]:
     return found
 
 
-def _parent_ids(columns: Columns, order: list[int]) -> Sequence[Any]:
-    """Node traces name their parent, and get its span id only when the request is queued: foretell it."""
+def _parent_ids(columns: Columns, order: list[int], stored: int) -> Sequence[Any]:
+    """Node traces name their parent, and get its span id only when the request is queued: foretell it.
+
+    A node whose parent did not come was given the root then; here it hangs below the row in that place.
+    """
     given = columns["parent_span_id"]
     nodes = [index for index in order if columns["is_node"][index]]
     if all(given[index] or columns["parent_node"][index] is None for index in nodes):
         return given
     resolved = resolve_parents([_placed(columns, index) for index in nodes])
+    absent = set(columns["span_id"][stored:])
     named = {
-        child: parent for child, (parent, missing) in resolved.items() if parent is not None and not missing
+        child: parent
+        for child, (parent, missing) in resolved.items()
+        if parent is not None and (not missing or child in absent)
     }
-    return [parent or named.get(child) for child, parent in zip(columns["span_id"], given, strict=True)]
+    pairs = zip(columns["span_id"], given, strict=True)
+    return [found if (found := named.get(child)) in absent else given or found for child, given in pairs]
 
 
 def _passes(
@@ -123,6 +139,8 @@ def _passes(
             drawn[group.span_id] = len(columns["span_id"]) + len(rows)
             rows.append(_pass_row(group, columns, index))
         pass_of[index] = drawn[group.span_id]
+        if columns["status"][index] == AWAITED:
+            rows[pass_of[index] - len(columns["span_id"])] |= {"status": "running", "duration_ms": None}
     return rows, pass_of
 
 
@@ -186,6 +204,8 @@ def _missing_parents(columns: Columns, roots: list[int]) -> dict[int, list[str]]
     notes = dict[int, list[str]]()
     places = _places(columns) if any(columns["is_node"][index] for index in roots) else set()
     for index in roots:
+        if columns["status"][index] in SAID:
+            continue
         is_node = columns["is_node"][index]
         missing = columns["parent_node" if is_node else "parent_span_id"][index]
         if missing is None:
@@ -234,6 +254,29 @@ def _hanging(children: Children) -> int:
         found += len(below)
         stack += [child for child in below if child in children]
     return found
+
+
+def _roll_up_times(forest: Forest, columns: Columns, stored: int) -> None:
+    """What stands in a parent's place lasted as long as what is below it, as far as that is known."""
+    added = dict(enumerate(forest.added, stored))
+    walked = list(forest.walk())
+    for index, _, at in reversed(walked):
+        parent = added.get(walked[at][0]) if at != ROOT else None
+        if parent is None or parent["status"] not in SAID:
+            continue
+        start, end = _times(added.get(index) or {name: columns[name][index] for name in _TIMES})
+        parent["start_ns"] = min(text.number(parent["start_ns"]) or start, start)
+        if parent["status"] == MISSING:
+            parent["end_ns"] = max(text.number(parent["end_ns"]) or end, end)
+
+
+_TIMES: Final = ("start_ns", "end_ns", "duration_ms")
+
+
+def _times(row: Mapping[str, Any]) -> tuple[float, float]:
+    """A pass of a loop has a duration, and no end of its own."""
+    start, end, took = (text.number(row[name]) for name in _TIMES)
+    return start or 0, end or (start or 0) + (took or 0) * 1e6
 
 
 def _reach(start: int, children: Children, reached: set[int]) -> None:

@@ -38,13 +38,13 @@ class Node:
 
 
 def arrange(rows: Iterable[Row]) -> list[Node]:
-    """The roots, with all others below them, as `place` has them; passes of loops, too, are nodes."""
+    """The roots, with all others below them, as `place` has them; so are the rows that it adds."""
     rows = list(rows)
     if not rows:
         return []
     forest = place({name: [row[name] for row in rows] for name in rows[0]} | _span_ids(rows))
-    passes = (row | {name: row[name].hex() for name in SPAN_IDS} for row in forest.passes)
-    nodes = [Node(row, forest.notes.get(index, [])) for index, row in enumerate((*rows, *passes))]
+    added = (row | {name: row[name] and row[name].hex() for name in SPAN_IDS} for row in forest.added)
+    nodes = [Node(row, forest.notes.get(index, [])) for index, row in enumerate((*rows, *added))]
     for index, below in forest.children.items():
         if index != ROOT:
             nodes[index].children = [nodes[child] for child in below]

@@ -12,7 +12,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from hush_otel.presentation.critical_path import critical_path
-from hush_otel.presentation.placing import Columns, place
+from hush_otel.presentation.placing import place
+from hush_otel.presentation.standing_in import Columns
 from hush_otel.presentation.text import headline, numbers
 
 COLUMNS: Final = (
@@ -71,8 +72,8 @@ def skeleton(read: Columns) -> dict[str, Any]:
         read: As `request_skeleton.sql` gives them.
     """
     forest, strings = place(read), _Strings()
-    if forest.passes:
-        read = {name: [*column, *(row[name] for row in forest.passes)] for name, column in read.items()}
+    if forest.added:
+        read = {name: [*column, *(row[name] for row in forest.added)] for name, column in read.items()}
     order, depths, parents = zip(*forest.walk(), strict=True) if read["span_id"] else ((), (), ())
     columns = _columns({name: _picked(column, order) for name, column in read.items()})
     origin_ns, columns["start_ms"] = _since_first(columns["start_ns"] or ())
@@ -113,12 +114,19 @@ def _columns(read: Mapping[str, Sequence[Any] | None]) -> dict[str, Sequence[Any
         "span_id": list(map(bytes.hex, spans)),
         "type": read["node_type"],
         "kind": _of_each(kinds, lambda kind: KINDS.get(kind, "INTERNAL")),
-        "synthetic": _of_each(kinds, lambda kind: int(kind is None)),  # no row is behind a pass of a loop
+        "synthetic": list(map(_synthetic, kinds, read["is_node"] or [None] * len(spans))),
         "computed": _of_each(
             read["cost_source"] or [None] * len(spans), lambda source: int(source is not None)
         ),
         "error": [None if error is None else headline(str(error))[:ERROR_CHARS] for error in errors] or None,
     }
+
+
+def _synthetic(kind: object, is_node: object) -> int:
+    """No row is behind those that were added: 1 the pass of a loop, 2 a node that others name."""
+    if kind is not None:
+        return 0
+    return 2 if is_node else 1
 
 
 def _since_first(starts_ns: Sequence[Any]) -> tuple[int, list[float | None]]:

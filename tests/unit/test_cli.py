@@ -164,12 +164,15 @@ def test_show_places_live_nodes_by_name(db: Path) -> None:
         "├─ ✓ load (nodes.load)",
         "│",  # iteration[0]
         "│",  # item
-        "└─ ✓ price (nodes.price)",
-        "✓ child (nodes.child)",
+        "├─ ✓ price (nodes.price)",
+        "└─ ○ gone (nodes.gone)",
+        "",  # child
     ]
     assert "└─ ✓ iteration[0]" in out
     assert "└─ ✓ item (nodes.load.item) [0]" in out
-    assert "parent nodes.gone not stored" in out
+    assert "   └─ ✓ child (nodes.child)" in out
+    (gone,) = (line for line in out.splitlines() if "nodes.gone" in line)
+    assert gone.endswith("not ended yet")
 
 
 def test_show_json_is_one_document(db: Path) -> None:
@@ -481,7 +484,7 @@ def test_cycles_show_every_span_once(tmp_path: Path) -> None:
 
 
 def test_nodes_whose_parents_form_a_cycle_say_so(tmp_path: Path) -> None:
-    """Their parents are stored, so that nobody looks for them; of one that is not, the name is told."""
+    """Their parents are stored, so that nobody looks for them; of one that is not, a row says so."""
     with StoreRows(tmp_path / "traces.db") as rows:
         n = rows.request("cycle")
         for span_id, (name, parent) in enumerate(
@@ -489,11 +492,13 @@ def test_nodes_whose_parents_form_a_cycle_say_so(tmp_path: Path) -> None:
         ):
             rows.node(n, span_id, name, parent)
     out = run(tmp_path / "traces.db", "show", "cycle").stdout
-    noted = {line.split()[1]: line for line in out.splitlines() if line.endswith(("cycle", "stored"))}
-    assert sorted(noted) == ["a", "lost", "self"]
+    ends = [line for line in out.splitlines() if line.endswith(("cycle", "stored"))]
+    noted = {next(filter(str.isalpha, line.split())): line for line in ends}
+    assert sorted(noted) == ["a", "nobody", "self"]
     assert noted["a"].endswith("its parents form a cycle")
     assert noted["self"].endswith("its parents form a cycle")
-    assert noted["lost"].endswith("parent nobody not stored")
+    assert noted["nobody"].endswith("not stored")
+    assert "└─ ✓ lost" in out.partition(noted["nobody"])[2]
 
 
 def test_tree_fits_a_narrow_terminal(db: Path) -> None:

@@ -125,6 +125,17 @@ def test_a_pass_of_a_loop_is_a_row_of_its_own(page: httpx.Client) -> None:
     ]
 
 
+def test_parents_that_have_not_ended_are_rows_without_a_span(tmp_path: Path) -> None:
+    """Synthetic like the pass of a loop, and told apart from it; no number of theirs is made up."""
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.node(rows.request("r", completed_by=None, workflow_name="w"), 1, "w.ask", "w")
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        parent, child = rows_of(page.get("/api/requests/r/tree").json())
+    shown = [parent[name] for name in ("node_name", "status", "notes", "synthetic", "duration_ms")]
+    assert shown == ["w", "awaited", "not ended yet", 2, None]
+    assert (child["node_name"], child["parent"], child["synthetic"]) == ("w.ask", 0, 0)
+
+
 def test_the_skeletons_rows_are_those_of_the_tree(tmp_path: Path) -> None:
     """The page and `show` ask two queries, which say the same, ids aside."""
     tokens = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

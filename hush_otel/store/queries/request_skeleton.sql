@@ -22,7 +22,10 @@ SELECT t.trace_id,
        n.cost_usd,
        s.cost_source,
        n.status,
-       n.error
+       n.error,
+       q.request_id,
+       q.workflow_name,
+       q.completed_by IS NOT NULL AS is_complete
 FROM hush_requests q
 CROSS JOIN hush_spans s ON s.request = q.id
 CROSS JOIN hush_traces t ON t.id = s.trace

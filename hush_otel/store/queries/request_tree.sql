@@ -26,7 +26,10 @@ SELECT n.trace_id,
        n.cost_usd,
        s.cost_source,
        n.status,
-       n.error
+       n.error,
+       q.request_id,
+       q.workflow_name,
+       q.completed_by IS NOT NULL AS is_complete
 FROM hush_requests q
 CROSS JOIN hush_spans s ON s.request = q.id
 CROSS JOIN node_traces n ON n.id = s.id

@@ -21,6 +21,8 @@ const SHAPES = {
   error: "M4 4l8 8M12 4l-8 8",
   running: "M8 2a6 6 0 1 1-6 6",
   interrupted: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM4 12l8-8",
+  awaited: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12Z",
+  missing: "M3 8h2M7 8h2M11 8h2",
   waiting: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 4.8V8l2.2 1.6",
   paused: "M5.5 3.5v9M10.5 3.5v9",
   copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
@@ -50,7 +52,7 @@ const SAME = { generation: "llm", workflow: "chain", task: "chain", graph: "chai
 
 /** The colour and icon of a node's type: fixed, so that a colour means the same everywhere. */
 export function typeOf(span) {
-  if (span.synthetic) return "iteration";
+  if (span.synthetic === 1) return "iteration";
   const given = String(span.type ?? "").toLowerCase();
   const known = Object.hasOwn(SAME, given) ? SAME[given] : given;
   if (TYPES.includes(known)) return known;
@@ -62,7 +64,7 @@ export function TypeIcon({ type, label }) {
   return html`<${Icon} of=${type} label=${label} className=${`type-${type}`} />`;
 }
 
-const STATUS_WORDS = { ok: "ok", error: "failed", running: "running", interrupted: "interrupted" };
+export const STATUS_WORDS = { ok: "ok", error: "failed", running: "running", interrupted: "interrupted", awaited: "not ended yet", missing: "not stored" };
 
 /** A status by shape and by word, never by colour alone. */
 export function StatusIcon({ status, label }) {

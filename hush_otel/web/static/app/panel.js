@@ -5,13 +5,20 @@ import { Conversation } from "./conversation.js";
 import { CopyButton } from "./copy.js";
 import { useResource } from "./data.js";
 import { cost, count, duration, exact, fullMoment, moment, name, plural, size, tokens } from "./format.js";
-import { Icon, StatusIcon, TypeIcon, typeOf } from "./icons.js";
+import { Icon, STATUS_WORDS, StatusIcon, TypeIcon, typeOf } from "./icons.js";
 import { Payload, Text } from "./payload.js";
 import { requestPath, sessionPath } from "./router.js";
 import { Loaded } from "./states.js";
 import { below, failedBelow, hasChildren, rowOf } from "./tree_model.js";
 
 const INLINE_IMAGES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
+
+// What is to be said of rows that no span is behind.
+const A_PASS = "A pass of the loop: its numbers are those of the nodes below it.";
+const ADDED = {
+  awaited: "Named as the parent of what is below it. A node comes when it ends, and this one has not ended yet.",
+  missing: "Named as the parent of what is below it. It has not come, though the request is complete.",
+};
 
 export function SpanPanel({ requestId, tree, i, now, onClose }) {
   const row = rowOf(tree, i);
@@ -28,7 +35,7 @@ export function SpanPanel({ requestId, tree, i, now, onClose }) {
     </header>
     <div class="panel-body" tabindex="0" role="group" aria-label="Content of the span">
       <${RowFacts} tree=${tree} row=${row} now=${now} />
-      ${row.synthetic ? html`<p class="muted">A pass of the loop: its numbers are those of the nodes below it.</p>` : html`<${Detail} requestId=${requestId} row=${row} />`}
+      ${row.synthetic ? html`<p class="muted">${ADDED[row.status] ?? A_PASS}</p>` : html`<${Detail} requestId=${requestId} row=${row} />`}
     </div>
   </aside>`;
 }
@@ -41,9 +48,9 @@ function RowFacts({ tree, row, now }) {
   const used = tokens(row.prompt_tokens, row.completion_tokens, row.total_tokens);
   const usedBelow = parent && tokens(sums.prompt_tokens[i], sums.completion_tokens[i], sums.total_tokens[i]);
   return html`<dl class="facts">
-    <div><dt>Status</dt><dd class=${`state state-${row.status}`}><${StatusIcon} status=${row.status} />${row.status === "error" ? "failed" : row.status}</dd></div>
+    <div><dt>Status</dt><dd class=${`state state-${row.status}`}><${StatusIcon} status=${row.status} />${STATUS_WORDS[row.status] ?? row.status}</dd></div>
     <div><dt>Duration</dt><dd class="strong">${duration(took)}</dd></div>
-    <div><dt>Started</dt><dd title=${fullMoment((tree.originMs + row.start_ms) / 1000)}>+${duration(row.start_ms)}</dd></div>
+    ${row.synthetic !== 2 && html`<div><dt>Started</dt><dd title=${fullMoment((tree.originMs + row.start_ms) / 1000)}>+${duration(row.start_ms)}</dd></div>`}
     ${row.model && html`<div><dt>Model</dt><dd>${name(row.model, 80)}</dd></div>`}
     ${used && html`<div><dt>Tokens</dt><dd>${used}</dd></div>`}
     ${row.cost_usd !== null && html`<div><dt>Cost</dt><dd>${cost(row.cost_usd, row.computed)}</dd></div>`}

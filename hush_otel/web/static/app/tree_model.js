@@ -1,6 +1,7 @@
 // The spans of a request as arrays: pure functions over what `/tree` answers. Rows are in execution order, depth first.
 
 const FAILED = new Set(["error", "interrupted"]);
+const RUNS = new Set(["running", "awaited"]);
 const MANY_PASSES = 8;
 
 /**
@@ -18,6 +19,7 @@ export function decode({ columns, interned, strings, origin_ns: originNs, max_se
   const tree = { size, column, maxSeq, originMs: originNs / 1e6, end: endsOf(column.depth) };
   tree.failed = Uint8Array.from(column.status, (it, i) => (FAILED.has(it) && !column.synthetic[i] ? 1 : 0));
   tree.failedBefore = prefixSums(tree.failed);
+  tree.spansBefore = prefixSums(Uint8Array.from(column.synthetic, (it) => (it ? 0 : 1)));
   tree.running = column.status.some((it) => it === "running");
   tree.lastMs = column.start_ms.reduce((last, start, i) => Math.max(last, start + (column.duration_ms[i] ?? 0)), 0);
   tree.folded = foldedAtFirst(tree);
@@ -47,18 +49,18 @@ function foldedAtFirst(tree) {
   const { column, size } = tree;
   const passes = new Map();
   for (let i = 0; i < size; i += 1) {
-    if (column.synthetic[i]) passes.set(column.parent[i], (passes.get(column.parent[i]) ?? 0) + 1);
+    if (column.synthetic[i] === 1) passes.set(column.parent[i], (passes.get(column.parent[i]) ?? 0) + 1);
   }
   const folded = new Uint8Array(size);
   for (let i = 0; i < size; i += 1) {
-    const many = column.synthetic[i] && passes.get(column.parent[i]) > MANY_PASSES;
+    const many = column.synthetic[i] === 1 && passes.get(column.parent[i]) > MANY_PASSES;
     folded[i] = many && !failedBelow(tree, i) && !runsBelow(tree, i) ? 1 : 0;
   }
   return folded;
 }
 
 function runsBelow({ column, end }, i) {
-  for (let at = i; at < end[i]; at += 1) if (column.status[at] === "running") return true;
+  for (let at = i; at < end[i]; at += 1) if (RUNS.has(column.status[at])) return true;
   return false;
 }
 
@@ -103,6 +105,7 @@ export function indexOf(tree, key) {
 
 export const hasChildren = (tree, i) => tree.end[i] > i + 1;
 export const below = (tree, i) => tree.end[i] - i - 1;
+export const spansBelow = (tree, i) => tree.spansBefore[tree.end[i]] - tree.spansBefore[i + 1];
 export const failedBelow = (tree, i) => tree.failedBefore[tree.end[i]] - tree.failedBefore[i + 1];
 
 /**

@@ -3,7 +3,7 @@ import { html, useLayoutEffect, useRef, useState } from "./dom.js";
 import { ticks, tickLabel } from "./axis.js";
 import { cost, count, duration, name, plural, tokens } from "./format.js";
 import { Icon, StatusIcon, TypeIcon, typeOf } from "./icons.js";
-import { below, failedBelow, hasChildren, isFolded, keyOf, rowOf } from "./tree_model.js";
+import { failedBelow, hasChildren, isFolded, keyOf, rowOf, spansBelow } from "./tree_model.js";
 import { useWindow } from "./virtual.js";
 
 export const ROW_PX = 28;
@@ -115,7 +115,7 @@ const Fold = ({ parent, folded, called, onClick }) => parent
 
 function Hidden({ tree, i }) {
   const failed = failedBelow(tree, i);
-  return html`<span class="hidden">${plural(below(tree, i), "span")}${failed > 0 && html`, <b class="bad">${count(failed)} failed</b>`}</span>`;
+  return html`<span class="hidden">${plural(spansBelow(tree, i), "span")}${failed > 0 && html`, <b class="bad">${count(failed)} failed</b>`}</span>`;
 }
 
 // A parent without numbers of its own shows, more quietly, what everything below it sums up to.
@@ -132,7 +132,7 @@ function Bar({ row, type, took, view }) {
   const span = view[1] - view[0];
   const from = (row.start_ms - view[0]) / span;
   const width = (took ?? 0) / span;
-  if (from > 1 || from + width < 0) return null;
+  if (row.synthetic === 2 || from > 1 || from + width < 0) return null;
   // What begins before the view and ends after it is cut here: an element of a million pixels is none for a browser.
   const left = Math.max(-0.02, from);
   const right = Math.min(1.02, from + width);
