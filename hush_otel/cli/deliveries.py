@@ -11,8 +11,10 @@ from rich.text import Text
 
 from hush_otel.presentation import text
 from hush_otel.presentation.deliveries import STATES, newest
+from hush_otel.presentation.status import DestinationStatus
+from hush_otel.presentation.status import destinations as all_destinations
 from hush_otel.presentation.waiting import open_reader
-from hush_otel.store.reading import Row
+from hush_otel.store.reading import Reader, Row
 
 from .completing import destinations
 from .filters import COUNT, moment, stored_destination
@@ -63,21 +65,37 @@ def command(
 
     `hush-otel retry ID` sends one that is dead or paused again.
     """
+    now_s = time.time()
     with open_reader(settings_to_read(db)) as reader:
         if destination is not None:
             stored_destination(reader, destination)
         found = newest(
             reader, states=states, destination=destination, since=since, until=older_than, limit=limit
         )
+        places = [] if as_json else _not_accepting(reader, found, now_s)
     if as_json:
         for delivery in found:
             print_json(dict(delivery))
     elif found:
         out = console()
-        out.print(_table(found, time.time(), out.width))
+        out.print(_table(found, now_s, out.width))
+        for it in places:
+            out.print(_failing(it, now_s))
     else:
         filtered = states or destination or since or older_than
         click.echo("no deliveries" + (" match" if filtered else " yet"))
+
+
+def _not_accepting(reader: Reader, found: list[Row], now_s: float) -> list[DestinationStatus]:
+    """Those among the destinations of these that accept nothing now."""
+    named = {row["destination"] for row in found}
+    return [it for it in all_destinations(reader, now_s) if it.failing_since is not None and it.name in named]
+
+
+def _failing(it: DestinationStatus, now_s: float) -> Text:
+    name, since = text.clean(it.name, limit=60), text.age(it.failing_since, now_s)
+    line = Text(f"{name} is failing for {since}; last answer, {text.age(it.last_error_at, now_s)} ago: ")
+    return line.append(text.clean(it.last_error, limit=300), style="red")
 
 
 def _table(deliveries: list[Row], now_s: float, width: int) -> Table:

@@ -129,6 +129,8 @@ LEFT: Final = 3
 """How many of them hold text; the numbers behind stand to the right."""
 GAP: Final = 2
 NAME_MIN_CELLS: Final = 14
+FAILING: Final = "failing"
+STATE_STYLES: Final = {"active": "green", FAILING: "red"}
 
 
 def _destinations(
@@ -158,7 +160,7 @@ def _line(cells: list[Text], widths: list[int]) -> Text:
 def _destination_cells(it: DestinationStatus) -> Iterator[Text]:
     yield Text(text.clean(it.name, limit=60))
     yield Text(text.clean(it.type, limit=20), style="bright_black")
-    yield Text(it.state, style="green" if it.state == "active" else "yellow")
+    yield Text(it.state, style=STATE_STYLES.get(it.state, "yellow"))
     yield Text(f"{it.pending:,}", style="yellow" if it.pending else "bright_black")
     yield Text("" if it.oldest_pending_s is None else text.duration(it.oldest_pending_s * 1000))
     yield Text(f"{it.dead:,}", style="bold red" if it.dead else "bright_black")
@@ -172,11 +174,13 @@ def _remarks(it: DestinationStatus, now_s: float) -> Iterator[Text]:
         yield Text(text.clean(it.target, limit=200), style="bright_black")
     if it.unverified:
         yield Text("verify = false: whoever answers there is believed", style="yellow")
-    if it.reason:
+    if it.reason and it.state != FAILING:
         between = " " if it.state == "held" else ": "
         yield Text(f"{it.state}{between}{text.clean(it.reason, limit=300)}", style="yellow")
     if it.last_error and it.last_error != it.reason:
         yield _last_error(it, now_s)
+    if it.state == FAILING:
+        yield Text(f"{it.state} {it.reason}: nothing was accepted since", style=STATE_STYLES[FAILING])
 
 
 def _last_error(it: DestinationStatus, now_s: float) -> Text:

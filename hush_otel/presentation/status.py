@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,8 @@ class DestinationStatus:
     """One destination.
 
     Attributes:
-        state: active, paused (until someone acts) or held (until the receiver's Retry-After).
+        state: active, paused (until someone acts), held (until the receiver's Retry-After or the next try) or
+            failing: nothing was accepted since the last error.
         reason: Why it is not active.
         target: Its endpoint or path, secrets masked.
         unverified: Whether its certificate is left unverified (verify = false).
@@ -72,6 +74,7 @@ class DestinationStatus:
         dead: Deliveries that will never be accepted.
         last_error_at: Unix seconds.
         recovered: Whether something was delivered after the last error.
+        failing_since: Unix seconds since when what was tried is not accepted; None where the last was.
     """
 
     name: str
@@ -90,6 +93,7 @@ class DestinationStatus:
     last_error: str | None
     last_error_at: float | None
     recovered: bool
+    failing_since: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,19 +241,31 @@ def _destination(row: Row, now_s: float) -> DestinationStatus:
     oldest_at, hold_s = columns.pop("oldest_at"), columns.pop("hold_until") - now_s
     reason, recovered = columns.pop("paused"), bool(columns.pop("recovered"))
     columns["unverified"] = bool(columns["unverified"])
+    tried_at, dead_at, accepted_at = (columns.pop(name) for name in ("tried_at", "dead_at", "accepted_at"))
+    has_failed = row["last_error_at"] is not None and not recovered
+    failing_since = _failing_since((tried_at, dead_at), accepted_at) if has_failed else None
     state = "active" if reason is None else "paused"
     if reason is None and hold_s > 0:
         state, reason = "held", f"for another {text.duration(hold_s * 1000)}"
+    elif reason is None and failing_since is not None:
+        state, reason = "failing", f"for {text.age(failing_since, now_s)}"
     return DestinationStatus(
         state=state,
         reason=reason,
         oldest_pending_s=_age_s(oldest_at, now_s),
         recovered=recovered,
+        failing_since=failing_since,
         spans_per_s=_rate(
             columns.pop("minute"), columns.pop("minute_spans"), columns.pop("minute_before"), now_s
         ),
         **columns,
     )
+
+
+def _failing_since(failed_at: Iterable[float | None], accepted_at: float | None) -> float | None:
+    """What was there before the last that was accepted has failed since then at most."""
+    first = min((moment for moment in failed_at if moment is not None), default=None)
+    return None if first is None else max(first, accepted_at or 0.0)
 
 
 def _rate(minute: int, spans: int, before: int, now_s: float) -> float:

@@ -1,5 +1,7 @@
 -- Each destination: why it is held, what waits for it and for how long (created_at of the oldest), what is dead.
 -- recovered: something was delivered after its last error. Walks back from the newest delivery, and stops there.
+-- accepted_at: when something was last accepted, found so, too. tried_at: since when the oldest that was tried
+-- and waits has been there; dead_at: the first that is dead.
 SELECT x.name,
        x.type,
        coalesce(x.config ->> 'endpoint', x.config ->> 'path') AS target,
@@ -23,16 +25,24 @@ SELECT x.name,
                WHERE d.destination = x.id AND d.state = 'delivered' AND d.settled_at > x.last_error_at
                ORDER BY d.id DESC LIMIT 1
            )
-       ) END AS recovered
+       ) END AS recovered,
+       CASE WHEN x.last_error_at IS NOT NULL AND x.delivered > 0 THEN (
+           SELECT d.settled_at FROM hush_deliveries d NOT INDEXED
+           WHERE d.destination = x.id AND d.state = 'delivered'
+           ORDER BY d.id DESC LIMIT 1
+       ) END AS accepted_at,
+       o.tried_at,
+       (SELECT d.created_at FROM hush_deliveries d WHERE d.id = f.first_dead) AS dead_at
 FROM hush_destinations x
 LEFT JOIN (
-    SELECT destination, count(*) AS pending, sum(span_count) AS pending_spans, min(created_at) AS oldest_at
+    SELECT destination, count(*) AS pending, sum(span_count) AS pending_spans, min(created_at) AS oldest_at,
+           min(CASE WHEN attempts > 0 THEN created_at END) AS tried_at
     FROM hush_deliveries
     WHERE state IN ('pending', 'sending', 'paused')
     GROUP BY destination
 ) o ON o.destination = x.id
 LEFT JOIN (
-    SELECT destination, count(*) AS dead
+    SELECT destination, count(*) AS dead, min(id) AS first_dead
     FROM hush_deliveries
     WHERE state = 'dead'
     GROUP BY destination

@@ -9,7 +9,7 @@ import { Empty, Loaded } from "../states.js";
 
 const PAGE = 100;
 const STATES = ["pending", "sending", "paused", "dead", "delivered"];
-const SHAPES = { delivered: "ok", dead: "error", paused: "paused", pending: "waiting", sending: "waiting", active: "ok", held: "waiting" };
+const SHAPES = { delivered: "ok", dead: "error", paused: "paused", pending: "waiting", sending: "waiting", active: "ok", held: "waiting", failing: "error" };
 const AGAIN = new Set(["dead", "paused"]);
 
 export function DeliveriesPage({ params }) {
@@ -57,7 +57,7 @@ function Destination(it) {
       ${it.rejected_spans > 0 && html`<div><dt>Refused</dt><dd class="bad">${count(it.rejected_spans)}</dd></div>`}
       ${it.spans_per_s > 0 && html`<div><dt>Rate</dt><dd>${it.spans_per_s.toFixed(1)}/s</dd></div>`}
     </dl>
-    ${it.reason && html`<p class="warn">${name(it.reason, 300)}</p>`}
+    ${it.reason && html`<p class=${it.state === "failing" ? "bad" : "warn"}>${it.state === "paused" ? "" : `${it.state} `}${name(it.reason, 300)}</p>`}
     ${it.last_error && it.last_error !== it.reason && html`<p class=${it.recovered ? "muted" : "bad"}>Last error, ${ago(Date.now() - it.last_error_at * 1000)}${it.recovered && ", before the last delivery"}: ${name(it.last_error, 300)}</p>`}
     ${it.unverified && html`<p class="warn">verify = false: whoever answers there is believed.</p>`}
     ${waiting && html`<button onClick=${() => it.retry({ destination: it.name, states: ["dead", "paused"] })}><${Icon} of="retry" />Send again what is dead or paused</button>`}
