@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from browsing import Visitor
 
+from hush_otel.presentation.filters import STATUSES
+
 pytestmark = pytest.mark.browser
 
 
@@ -24,6 +26,16 @@ def test_a_filter_goes_into_the_url_and_back(visitor: Visitor) -> None:
     assert visitor.path() == "/?workflow=search.rank"
     visitor.page.go_back()
     visitor.sees(lambda: len(workflows(visitor)) > 1, "all workflows again")
+
+
+def test_a_status_is_the_word_that_the_terminal_has(visitor: Visitor) -> None:
+    """In the list, in the filter and in the URL: what `requests.status` and `ls --status` say."""
+    visitor.open("/", ".requests .row")
+    offered = visitor.page.get_by_label("Status").locator("option").all_inner_texts()
+    assert offered == ["Status", *STATUSES]
+    seen = {word.strip() for word in visitor.text(".requests .row .r-state")}
+    assert seen
+    assert seen <= set(STATUSES)
 
 
 def test_a_deep_link_shows_what_it_says(visitor: Visitor) -> None:

@@ -20,20 +20,19 @@ export function elapsed(request, now) {
   return Number.isNaN(began) ? request.duration_ms : Math.max(0, now - began);
 }
 
-const DELIVERY = {
-  writing: ["running", "open", "not complete yet"],
-  failed: ["error", "failed", "a delivery was refused for good"],
-  flushing: ["waiting", "sending", "being sent"],
-  pending: ["waiting", "pending", "waits for its delivery"],
-  flushed: ["ok", "delivered", "accepted by every destination"],
-  stored: ["ok", "stored", "kept here; it has no destination"],
+const STATES = {
+  writing: ["running", "not complete yet"],
+  failed: ["error", "a delivery was refused for good"],
+  flushing: ["waiting", "being sent"],
+  pending: ["waiting", "waits for its delivery"],
+  flushed: ["ok", "accepted by every destination"],
+  stored: ["ok", "kept here; it has no destination"],
 };
 
-/** The state of `requests.status` in words. */
-export function DeliveryState({ status }) {
-  const [icon, word, why] = Object.hasOwn(DELIVERY, status) ? DELIVERY[status] : ["waiting", String(status), ""];
-  return html`<span class=${`state state-${icon}`} title=${why}><${Icon} of=${icon} />${word}</span>`;
+/** `requests.status`, in the word that the terminal and SQL have for it. */
+export function RequestState({ status }) {
+  const [icon, why] = Object.hasOwn(STATES, status) ? STATES[status] : ["waiting", ""];
+  return html`<span class=${`state state-${icon}`} title=${why}><${Icon} of=${icon} />${String(status)}</span>`;
 }
 
-export const STATUSES = Object.keys(DELIVERY);
-export const statusWord = (status) => (Object.hasOwn(DELIVERY, status) ? DELIVERY[status][1] : status);
+export const STATUSES = Object.keys(STATES);

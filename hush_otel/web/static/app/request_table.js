@@ -3,7 +3,7 @@ import { html, useRef, useState } from "./dom.js";
 import { useNow } from "./clock.js";
 import { cost, count, duration, fullMoment, moment, name, piece, tokens } from "./format.js";
 import { useKeys } from "./keys.js";
-import { DeliveryState, OutcomeIcon, elapsed, outcome } from "./request_facts.js";
+import { OutcomeIcon, RequestState, elapsed, outcome } from "./request_facts.js";
 import { navigate, requestPath, sessionPath } from "./router.js";
 import { reveal, useWindow } from "./virtual.js";
 
@@ -28,7 +28,7 @@ const COLUMNS = [
   ["Cost", "r-cost num"],
   ["Model", "r-model"],
   ["User, session", "r-user"],
-  ["Delivery", "r-state"],
+  ["Status", "r-state"],
 ];
 
 /** `session`: all rows are of one, which is said above them. */
@@ -99,7 +99,7 @@ function RequestRow({ request, index, top, now, longest, session, isAt, isMarked
     <span role="cell" class="r-cost num" title=${cost(request.cost_usd, request.computed_usd)}>${cost(request.cost_usd, request.computed_usd)}</span>
     <span role="cell" class="r-model" title=${name((request.models ?? []).join(", "))}>${name((request.models ?? []).join(", "), 60)}</span>
     ${!session && html`<span role="cell" class="r-user">${request.user_id && html`<span title=${name(request.user_id)}>${name(request.user_id, 40)}</span>`}${request.session_id && html`<a href=${sessionPath(request.session_id)} title=${name(request.session_id)}>${name(request.session_id, 40)}</a>`}</span>`}
-    <span role="cell" class="r-state"><${DeliveryState} status=${request.status} /></span>
+    <span role="cell" class="r-state"><${RequestState} status=${request.status} /></span>
     ${"hit" in request && html`<span role="cell" class="r-hit">${request.hit && html`<${Hit} path=${path} ...${request.hit} />`}</span>`}
   </div>`;
 }

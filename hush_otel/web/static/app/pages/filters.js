@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
 import { name } from "../format.js";
 import { Icon } from "../icons.js";
-import { STATUSES, statusWord } from "../request_facts.js";
+import { STATUSES } from "../request_facts.js";
 import { setParams } from "../router.js";
 
 const TYPING_MS = 250;
@@ -25,7 +25,7 @@ export function Filters({ params, searchRef }) {
     <${Search} value=${params.get("text") ?? ""} inputRef=${searchRef} />
     <button class="filters-toggle" aria-expanded=${open} onClick=${() => setOpen(!open)}><${Icon} of="filter" />Filters${active ? ` (${active})` : ""}</button>
     <div class=${open ? "choices open" : "choices"}>
-      ${choice("status", "Delivery", STATUSES.map((it) => [it, statusWord(it)]))}
+      ${choice("status", "Status", STATUSES.map((it) => [it, it]))}
       ${choice("workflow", "Workflow", named(facets.workflows))}
       ${choice("model", "Model", named(facets.models))}
       ${choice("user", "User", named(facets.users))}
