@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
 from hush_otel.store.reading import Reader
+
+from .text import number
 
 Kind: TypeAlias = Literal["started", "ended", "failed", "interrupted", "complete"]
 
@@ -76,13 +79,18 @@ class Follower:
     def look(self) -> Iterator[Event]:
         """What has happened since the last look; nothing, and nothing read, when nobody has written.
 
+        As it was stored; what the first look finds, which happened before, in the order of time.
+
         Raises:
             StoreError: The database cannot be read.
         """
         (version,) = (row["data_version"] for row in self._reader.each("data_version"))
         if version == self._version:
             return
-        self._version = version
+        is_first, self._version = self._version is None, version
+        yield from _in_time(self._pieces()) if is_first else self._pieces()
+
+    def _pieces(self) -> Iterator[Event]:
         is_behind = True
         while is_behind:
             events, is_behind = self._piece()
@@ -167,6 +175,25 @@ class Follower:
     def _newest(self) -> int:
         (row,) = self._reader.rows("newest_span")
         return int(row["id"])
+
+
+def _in_time(events: Iterable[Event]) -> list[Event]:
+    """By when spans started or ended and requests were complete, none of these before its spans."""
+    timed, latest = list[tuple[float, Event]](), dict[int, float]()
+    for event in events:
+        if event.kind == "complete":
+            at_ns = max((number(event.row["completed_at"]) or 0.0) * 1e9, latest.get(event.row["id"], 0.0))
+        else:
+            at_ns = _moment_ns(event)
+            latest[event.row["request"]] = max(at_ns, latest.get(event.row["request"], 0.0))
+        timed.append((at_ns, event))
+    return [event for _, event in sorted(timed, key=itemgetter(0))]
+
+
+def _moment_ns(event: Event) -> float:
+    """When a span started or ended."""
+    took_ms = 0.0 if event.kind == "started" else number(event.row["duration_ms"]) or 0.0
+    return (number(event.row["start_ns"]) or 0.0) + took_ms * 1e6
 
 
 def _event(row: dict[str, Any]) -> Event:

@@ -103,6 +103,24 @@ def test_what_was_there_before_is_told_as_far_as_asked(tmp_path: Path) -> None:
     assert told == [("started", "old and running"), ("ended", "span-4"), ("ended", "span-5")]
 
 
+def test_what_was_there_before_is_told_in_the_order_of_time(tmp_path: Path) -> None:
+    """However it was stored: by starts and ends, and a request after its last span, whatever its clock said."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        early, late = rows.request("early"), rows.request("late", completed_at=1.0)
+        for request, span_id, name, ended_s in (
+            (late, 1, "third", 30),
+            (early, 2, "first", 10),
+            (late, 3, "fourth", 40),
+            (early, 4, "second", 20),
+        ):
+            start_ns = START_NS + (ended_s - 1) * 10**9
+            rows.span(request, span_id, name=name, start_ns=start_ns, end_ns=start_ns + 10**9)
+        rows.span(late, 5, name="runs", state=0, end_seq=None, end_ns=None, start_ns=START_NS + 25 * 10**9)
+    with Reader(tmp_path / "traces.db") as reader:
+        names = [name for _, name in said(Follower(reader, last=10).look())]
+    assert names == ["first", "second", "early", "runs", "third", "fourth", "late"]
+
+
 def test_failures_and_interruptions_are_told_as_such(tmp_path: Path) -> None:
     """By kind, with their words."""
     with StoreRows(tmp_path / "traces.db") as rows:
