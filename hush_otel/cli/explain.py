@@ -30,6 +30,7 @@ from hush_otel.store.reading import Reader, find_request
 
 from .completing import destinations, request_ids
 from .output import console, to_json
+from .reading import settings_to_read
 
 TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
 """What can be explained: types whose spans are translated here."""
@@ -99,7 +100,7 @@ def command(db: str | None, name: str, request_id: str, as_json: bool) -> None:
     recorded. ID is a request id, the beginning of one, or a trace id in
     hex.
     """
-    settings = Settings.load(db)
+    settings = settings_to_read(db, needs=frozenset({f"destination.{name}"}))
     with open_reader(settings) as reader:
         found = find_request(reader, request_id)
         target = _target(settings, reader, name)

@@ -23,6 +23,7 @@ from hush_otel.store.reading import Reader, Row
 from .filters import COUNT, moment, size
 from .history import PAGE, progress
 from .output import busy, print_json
+from .reading import settings_to_read
 
 LOOK_S: Final = 0.1
 """Between two looks at how far it is."""
@@ -75,7 +76,7 @@ def command(
     rule = Rule(older_than, per_workflow, to_size, undelivered)
     if not rule.says_something:
         raise click.UsageError("give --older-than, --to-size or --per-workflow")
-    settings = Settings.load(db)
+    settings = settings_to_read(db) if dry_run else Settings.load(db)
     with open_reader(settings) as reader:
         with busy("looking what would go"):
             found = estimate(reader, rule)

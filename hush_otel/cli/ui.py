@@ -17,6 +17,8 @@ from hush_otel.background.garbage import collect_seldom
 from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 
+from .reading import settings_to_read
+
 if TYPE_CHECKING:
     from hush_otel.web.server import PageServer
 
@@ -37,7 +39,7 @@ def command(db: str | None, host: str, port: int, no_open: bool) -> int:
     Prints one URL with a token, which lets a browser in as long as the command runs, and opens it. Reads the
     database only; retrying a delivery is asked of the background process. Ends on Ctrl-C or SIGTERM.
     """
-    settings = Settings.load(db)
+    settings = settings_to_read(db)
     server = listen(settings, host, port)
     if not settings.db_path.exists():
         click.echo(f"no database at {settings.db_path} yet: the page waits for it", err=True)

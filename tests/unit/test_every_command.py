@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -78,23 +79,46 @@ def test_json_is_json(db: Path, args: tuple[str, ...]) -> None:
 
 READ_ONLY = (
     *(("ls",), ("show", "one"), ("stats",), ("diff", "one", "two"), ("share", "one", "-"), ("status",)),
-    *(("deliveries",), ("audit",), ("tail", "-n", "3")),
+    *(
+        ("deliveries",),
+        ("audit",),
+        ("tail", "-n", "3"),
+        ("explain", "--to", "phoenix", "one"),
+        ("ui", "--no-open"),
+    ),
+    ("prune", "--older-than", "1d", "--dry-run"),
 )
+MISTAKES = {
+    "a destination": (
+        '[destination.lab]\ntype = "otlp"\nendpont = "x"\n',
+        "[destination.lab] in {}: endpont",
+    ),
+    "what is hidden": ('[redaction]\nvaluez = ["email"]\n', "[redaction] in {} has an unknown key 'valuez'"),
+}
 
 
-@pytest.mark.parametrize("args", READ_ONLY, ids=" ".join)
+@pytest.mark.parametrize(
+    ("args", "mistake"),
+    [
+        pytest.param(args, mistake, id=f"{' '.join(args)}-{mistake}")
+        for args, mistake in itertools.product(READ_ONLY, MISTAKES)
+        if args[0] != "share" or mistake != "what is hidden"  # which it needs: see the next test
+    ],
+)
 def test_a_mistake_in_what_reading_does_not_need_is_one_line(
-    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], mistake: str
 ) -> None:
-    """What is stored can be looked at while a destination's table is wrong; the line names the file."""
-    config = tmp_path / "hush.toml"
-    config.write_text('[destination.lab]\ntype = "otlp"\nendpont = "x"\n[destination.none]\n')
+    """What is stored can be looked at while a table is wrong; the line names the file."""
+    config, (content, said) = tmp_path / "hush.toml", MISTAKES[mistake]
+    config.write_text(f"{content}[destination.none]\n")
     monkeypatch.setenv("HUSH_CONFIG", str(config))
     monkeypatch.setattr("hush_otel.cli.tail._looks", lambda *_: ())
+    monkeypatch.setattr("hush_otel.cli.ui.listen", lambda *_: None)
+    monkeypatch.setattr("hush_otel.cli.ui.answer", lambda *_, **__: None)
     result = CliRunner().invoke(main.cli, ["--db", str(db), *args], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     (line,) = [one for one in result.stderr.splitlines() if one.startswith("warning: ")]
-    assert f"[destination.lab] in {config}: endpont" in line
+    assert said.format(config) in line
     assert line.endswith("· and 1 more: hush-otel doctor")
 
 
@@ -103,10 +127,19 @@ def test_a_mistake_in_what_reading_does_not_need_is_one_line(
     [
         ('[redactions]\nvalues = ["email"]\n', ("--db", "DB", "share", "one", "-")),
         ('[redaction]\nvalues = ["mail"]\n', ("--db", "DB", "share", "one", "-")),
+        ('[redaction]\nvaluez = ["email"]\n', ("--db", "DB", "export", "-")),
+        ('[redaction]\nvaluez = ["email"]\n', ("--db", "DB", "redact", "--check")),
+        (
+            '[destination.lab]\ntype = "otlp"\nendpont = "x"\n',
+            ("--db", "DB", "explain", "--to", "lab", "one"),
+        ),
         ("oops\n", ("ls",)),
         ("live = 3\n", ("--db", "DB", "drain")),
     ],
-    ids=["what may hide", "what hides", "what may name the database", "what stores"],
+    ids=[
+        *("what may hide", "what hides", "what is given away", "the rules themselves", "whom it asks about"),
+        *("what may name the database", "what stores"),
+    ],
 )
 def test_a_mistake_in_what_a_command_needs_ends_it(
     db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, args: tuple[str, ...]
