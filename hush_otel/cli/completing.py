@@ -13,7 +13,11 @@ from hush_otel.config import survey
 from hush_otel.errors import HushError
 from hush_otel.presentation import text
 from hush_otel.presentation.sessions import facets
+from hush_otel.presets import PRESETS
 from hush_otel.store.reading import Reader
+
+TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
+"""Types of destinations whose spans are translated here."""
 
 LIMIT: Final = 50
 TIME_LIMIT_S: Final = 0.3
@@ -63,6 +67,15 @@ def destinations(ctx: click.Context, _param: click.Parameter, incomplete: str) -
         return map(CompletionItem, dict.fromkeys((*stored, *configured)))
 
     return _asked(ctx, incomplete, look)
+
+
+def destinations_and_types(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Also types, which need neither be configured nor known to a database."""
+    found = {item.value: item for item in destinations(ctx, param, incomplete)}
+    types = (CompletionItem(kind, help="a type") for kind in TYPES if kind.startswith(incomplete))
+    return [*found.values(), *(item for item in types if item.value not in found)]
 
 
 def _asked(

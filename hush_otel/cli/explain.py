@@ -28,12 +28,12 @@ from hush_otel.presets import DEFAULT_DIALECTS, PRESETS
 from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
-from .completing import destinations, request_ids
+from .completing import TYPES, destinations_and_types, request_ids
 from .output import console, to_json
 from .reading import settings_to_read
 
-TYPES: Final = (*sorted(PRESETS), "otlp", "file", "console")
-"""What can be explained: types whose spans are translated here."""
+OF_LOOP: Final = "hush.iteration.of"
+"""Stands on the span of a loop's pass, which is sent and not stored (`store.above`)."""
 
 SHOWN: Final = 100
 """Added attributes of a span, for people: metadata with thousands of keys would drown the rest."""
@@ -84,7 +84,7 @@ class Explained(NamedTuple):
     "name",
     required=True,
     metavar="NAME",
-    shell_complete=destinations,
+    shell_complete=destinations_and_types,
     help="A destination by its name, or a type.",
 )
 @click.argument("request_id", metavar="ID", shell_complete=request_ids)
@@ -232,14 +232,15 @@ def _render(out: Console, target: Target, request_id: str, explained: Iterator[E
     title.append(f"  {text.clean(vendor)}; {what}; nothing is sent", style="not bold bright_black")
     out.print(title)
     counts: Counter[str] = Counter()
-    spans = 0
+    spans = passes = 0
     for one in explained:
         spans += 1
+        passes += OF_LOOP in one.span.attributes
         counts.update(remark.kind for remark in one.remarks)
         out.print()
         _render_span(out, one)
     out.print()
-    out.print(Text(_summary(spans, counts)))
+    out.print(Text(_summary(spans, passes, counts)))
 
 
 def _render_span(out: Console, one: Explained) -> None:
@@ -281,6 +282,7 @@ def _plain(value: AttributeValue) -> str:
     return value if isinstance(value, str) else to_json(_shown(value))
 
 
-def _summary(spans: int, counts: Counter[str]) -> str:
+def _summary(spans: int, passes: int, counts: Counter[str]) -> str:
     noted = ", ".join(f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind])
-    return f"{text.plural(spans, 'span')}; {noted or 'nothing to remark'}"
+    of = f"{text.plural(spans - passes, 'node')} and {text.passes(passes)} are " if passes else ""
+    return f"{of}{text.plural(spans, 'span')}; {noted or 'nothing to remark'}"

@@ -58,12 +58,12 @@ def awaits_spans(request: Mapping[str, Any]) -> bool:
     return request["completed_by"] == "mark" and not request["node_count"]
 
 
-def totals(request: Mapping[str, Any]) -> str:
-    """What a request adds up to: spans, errors, tokens, cost."""
+def totals(request: Mapping[str, Any], passes: int = 0) -> str:
+    """What a request adds up to: spans, and passes of loops, which are none; errors, tokens, cost."""
     errors = request["error_count"]
     tokens = text.tokens(request["prompt_tokens"], request["completion_tokens"], request["total_tokens"])
     parts = [
-        text.plural(request["node_count"], "span"),
+        text.plural(request["node_count"], "span") + (f" and {text.passes(passes)}" if passes else ""),
         text.plural(errors, "error") if errors else "",
         f"{tokens} tokens" if tokens else "",
         text.cost(request["cost_usd"], request["computed_usd"]),

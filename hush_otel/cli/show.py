@@ -135,13 +135,15 @@ def render(out: Console, reader: Reader, request_id: str) -> None:
     request = reader.row("request", request_id=request_id)
     if request is None:  # deleted between finding and reading, where there is no snapshot
         return
+    tree = SpanTree(reader.mappings("request_tree", request_id=request_id))
+    media = summary(reader, request_id), missing(reader, request_id)
     out.print(_title(request))
-    out.print(_facts(request, summary(reader, request_id), missing(reader, request_id)))
+    out.print(_facts(request, tree.passes, *media))
     deliveries = reader.rows("request_deliveries", request_id=request_id)
     if deliveries:
         out.print(_deliveries(deliveries))
     out.print()
-    out.print(SpanTree(reader.mappings("request_tree", request_id=request_id)), crop=True)
+    out.print(tree, crop=True)
 
 
 def write_json(reader: Reader, request_id: str) -> None:
@@ -172,20 +174,20 @@ def _title(request: Row) -> Text:
     return title
 
 
-def _facts(request: Row, media: str, missing_media: str) -> Table:
+def _facts(request: Row, passes: int, media: str, missing_media: str) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bright_black", no_wrap=True)
     grid.add_column(overflow="fold")
     files = ("media", media, ""), ("missing", missing_media, "yellow")
-    for label, value, style in (*_fact_rows(request), *files):
+    for label, value, style in (*_fact_rows(request, passes), *files):
         if value:
             grid.add_row(Text(label), Text(value, style=style))
     return grid
 
 
-def _fact_rows(request: Row) -> Iterator[tuple[str, str, str]]:
+def _fact_rows(request: Row, passes: int) -> Iterator[tuple[str, str, str]]:
     yield "started", _started(request), ""
-    yield "totals", totals(dict(request)), ""
+    yield "totals", totals(dict(request), passes), ""
     for label, column in (("user", "user_id"), ("session", "session_id")):
         yield label, text.clean(request[column]) if request[column] is not None else "", ""
     yield "tags", text.clean(text.tags(request["tags"]), limit=1000), ""

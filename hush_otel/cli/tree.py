@@ -76,6 +76,11 @@ class SpanTree:
     def __init__(self, rows: Iterable[Row]) -> None:
         self.roots = arrange(rows)
 
+    @property
+    def passes(self) -> int:
+        """Of loops: lines that are no spans."""
+        return sum(line.node.is_pass for line in walk(self.roots, 0))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = _Columns(options.max_width, clip=console.is_terminal)
         lines = list(walk(self.roots, table.max_level))

@@ -70,6 +70,11 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
 
 
+def passes(amount: int) -> str:
+    """``1 pass``, ``2 passes`` of a loop."""
+    return f"{amount:,} pass" if amount == 1 else f"{amount:,} passes"
+
+
 def is_generated(destination: object) -> bool:
     """Whether a destination has the name that one without a name gets: its type and a hash."""
     return _GENERATED.search(str(destination)) is not None

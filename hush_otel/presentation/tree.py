@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from .placing import ROOT, place
+from .standing_in import SAID
 
 Row: TypeAlias = Mapping[str, object]
 Key: TypeAlias = tuple[object, object]
@@ -30,6 +31,11 @@ class Node:
     row: Row
     notes: list[str] = field(default_factory=list)
     children: list[Node] = field(default_factory=list)
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether it is the pass of a loop, which no row stands for."""
+        return self.row["kind"] is None and self.row["status"] not in SAID
 
     @property
     def key(self) -> Key:

@@ -58,7 +58,8 @@ def completed(*args: str) -> list[str]:
         (("show", "~"), []),
         (("diff", "run-1", "run"), ["run-1", "run-2"]),
         (("share", "run"), ["run-1", "run-2"]),
-        (("explain", "--to", ""), ["phoenix"]),
+        (("explain", "--to", ""), ["phoenix", *(kind for kind in completing.TYPES if kind != "phoenix")]),
+        (("explain", "--to", "lang"), ["langfuse", "langsmith"]),
         (("replay", "--to", "p"), ["phoenix"]),
         (("ls", "--workflow", ""), ["answer", "import"]),
         (("ls", "--model", ""), ["m-1"]),
@@ -85,7 +86,8 @@ def test_destinations_are_those_of_the_configuration_file_too(
         '[destination.phoenix]\ntype = "phoenix"\n[destination.archive]\ntype = "file"\npath = "/x"\n[destination.odd]\n'
     )
     monkeypatch.setenv("HUSH_CONFIG", str(config))
-    assert completed("--db", str(db), command, "--to", "") == ["phoenix", "archive"]
+    types = [kind for kind in completing.TYPES if kind != "phoenix"] if command == "explain" else []
+    assert completed("--db", str(db), command, "--to", "") == ["phoenix", "archive", *types]
 
 
 def test_the_database_may_be_said_after_the_command(db: Path) -> None:

@@ -77,7 +77,15 @@ def test_people_read_it_too(app: App, capsys: Capture) -> None:
     assert "ask  llm  m  2→1  $0.50" in out
     assert "  + langsmith.span.kind llm" in out
     assert "  ! not kept cost: LangSmith has no field for a given cost" in out
-    assert "6 spans; 2 not kept" in out
+    assert "4 nodes and 2 passes are 6 spans; 2 not kept" in out
+
+
+def test_show_and_explain_count_alike(app: App, capsys: Capture) -> None:
+    """What is stored, and the passes of the loop that are sent beside it."""
+    assert main(["--db", str(app.db_path), "show", "run-1"]) == 0
+    assert "4 spans and 2 passes" in capsys.readouterr().out
+    assert main(["--db", str(app.db_path), "explain", "--to", "otlp", "web"]) == 0
+    assert "\n1 span; nothing to remark" in capsys.readouterr().out
 
 
 def test_people_are_not_shown_thousands_of_attributes(app: App, capsys: Capture) -> None:
