@@ -80,6 +80,7 @@ def print_io(out: Console, span: Detail, how_to_see_all: str) -> None:
             pen.label("stack", "bright_black")
             pen.ending(exception.stack)
     _print_io(pen, span)
+    _print_files(pen, span)
 
 
 def print_in_full(out: Console, span: Detail) -> None:
@@ -89,6 +90,7 @@ def print_in_full(out: Console, span: Detail) -> None:
     out.print(_facts(span))
     _print_error(pen, span)
     _print_io(pen, span)
+    _print_files(pen, span)
     if span.columns["metadata"]:
         pen.label("metadata", "bright_black")
         pen.text(span.columns["metadata"])
@@ -139,6 +141,20 @@ def _print_io(pen: Pen, span: Detail) -> None:
         if value is not None:
             pen.label(word, "bright_black")
             pen.text(value)
+
+
+def _print_files(pen: Pen, span: Detail) -> None:
+    """Its attachments by name, one a line: what `--save-media` writes, and what could not be taken."""
+    if span.files:
+        pen.label("files", "bright_black")
+    for file in span.files:
+        name = text.clean(file.get("name") or "one without a name", limit=80)
+        if "missing" in file:
+            pen.label(f"{name}: missing, {text.clean(file['missing'])}", "yellow", indent=2)
+            continue
+        kind, size = text.clean(file.get("content_type") or "", limit=60), text.number(file.get("size"))
+        facts = (name, kind, "" if size is None else text.size(int(size)))
+        pen.label("  ".join(fact for fact in facts if fact), "default", indent=2)
 
 
 def _print_messages(pen: Pen, messages: Iterable[Message]) -> None:

@@ -67,7 +67,9 @@ def _line(line: Line) -> str:
 def _step(number: int, line: Line, span: Detail) -> Iterator[str]:
     if not span.says_something:
         return
-    yield f"\n### {number}. {_code(line.node.row['name'])}\n"
+    context = line.node.row["context_id"]
+    of_pass = f" in pass {_code(context)}" if str(context).startswith("[") else ""
+    yield f"\n### {number}. {_code(line.node.row['name'])}{of_pass}\n"
     if span.columns["error"]:
         yield from _text("error", span.columns["error"])
         for exception in span.exceptions:

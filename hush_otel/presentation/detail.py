@@ -10,6 +10,7 @@ import msgspec
 from hush_otel.mapping import exceptions
 from hush_otel.mapping.dialects.content import input_of, output_of, parsed
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
+from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.mapping.redactor import Redactor
 from hush_otel.store.reading import Reader
 
@@ -77,11 +78,22 @@ class Detail:
         return with_both_sides(self.input_messages, self.output_messages, (self.input, self.output))
 
     @property
+    def files(self) -> list[dict[str, Any]]:
+        """What it says of its attachments (`mapping.media`). Any span can say so, and anything."""
+        said = self.attributes.get(MEDIA_ATTRIBUTE)
+        try:
+            listed = msgspec.json.decode(said if isinstance(said, str) else "[]", type=list[Any])
+        except (msgspec.DecodeError, RecursionError):
+            return []
+        return [each for each in listed if isinstance(each, dict)]
+
+    @property
     def says_something(self) -> bool:
         """Whether there is anything to read: what went in, what came out, or that it failed."""
         return (
             self.columns["error"] is not None
             or self.conversation
+            or bool(self.files)
             or (self.input, self.output) != (None, None)
         )
 

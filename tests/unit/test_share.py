@@ -274,6 +274,22 @@ def test_markdown_holds_what_a_model_needs(db: Path) -> None:
     assert len(out) < 5_000
 
 
+def test_headings_name_the_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same step of a loop twice: two headings that are not the same."""
+    monkeypatch.chdir(tmp_path)
+    with StoreRows(tmp_path / "t.db") as rows:
+        request = rows.request("r")
+        for n, context in enumerate(("[0]", "[1].[7]", "opaque"), start=1):
+            body = json.dumps({"node_name": "call", "parent_name": None, "context_id": context})
+            rows.span(request, n, name="call", node=body, attributes=json.dumps({"input.value": "x"}))
+    lines = run(tmp_path / "t.db", "r", "--markdown").stdout.splitlines()
+    assert [line for line in lines if line.startswith("### ")] == [
+        "### 1. `call` in pass `[0]`",
+        "### 2. `call` in pass `[1].[7]`",
+        "### 3. `call`",
+    ]
+
+
 def test_html_has_a_column_for_models(db: Path) -> None:
     """Beside the figures of each call, as text, and whole where it is cut."""
     html = run(db, "calls", "-").stdout

@@ -195,6 +195,24 @@ def test_b13_hostile_contents_are_harmless(db: Path) -> None:
         assert not set("\x1b\x07\r\u202e\x00\t") & set(out)
 
 
+def test_attachments_are_named_at_their_span(tmp_path: Path) -> None:
+    """Name, type and size, or why there is none; what says something else than files has none."""
+    files: list[object] = [
+        {"name": "chart.png", "content_type": "image/png", "size": 2048, "sha256": "ab"},
+        {"name": HOSTILE, "missing": "no such file"},
+        7,
+    ]
+    with StoreRows(tmp_path / "t.db") as rows:
+        request = rows.request("r")
+        rows.span(request, 1, name="draw", attributes=json.dumps({"hush.media": json.dumps(files)}))
+        rows.span(request, 2, name="odd", attributes=json.dumps({"hush.media": "[oops"}))
+    drawn = run(tmp_path / "t.db", "r", "--io").stdout.rpartition("✓ draw  12.3 ms\n")[2].splitlines()
+    assert drawn[:2] == ["  files", "    chart.png  image/png  2.0 KiB"]
+    assert drawn[2].endswith(": missing, no such file")
+    assert "\x1b" not in drawn[2]
+    assert len(drawn) == 3
+
+
 def test_different_things_to_show_exclude_each_other(db: Path) -> None:
     """A usage error, not one of them silently."""
     assert run(db, "r1", "--io", "--node", "step").exit_code == 2
