@@ -22,6 +22,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import HushError
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import append_mode
+from hush_otel.spool.process import is_stopped
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.reading import Reader
 
@@ -35,6 +36,9 @@ AHEAD: Final = 4
 its other work would wait for."""
 ENSURE_S: Final = 0.5
 """Between two looks whether somebody works: a launch takes a few hundred milliseconds."""
+
+STOPPED_S: Final = 3.0
+"""Longer than what stops a process for a moment: a debugger, a snapshot."""
 
 T = TypeVar("T")
 
@@ -64,6 +68,7 @@ class Asking:
         self._reader = reader
         self._client = BackgroundClient(settings)
         self._next_ensure = 0.0
+        self._stopped_at: float | None = None
         mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=settings.force_filesystem)
         directory = SpoolDirectory(settings.spool_dir)
         self._writer = SpoolWriter(directory, mode, settings.spool_max_bytes, self._client.ensure)
@@ -122,7 +127,11 @@ class Asking:
             yield arguments, self.answer(number, name)
 
     def wait(self, look: Callable[[], T | None], timeout_s: float) -> T | None:
-        """Poll until `look()` gives something, while somebody works on the spool; None at the timeout."""
+        """Poll until `look()` gives something, while somebody works on the spool; None at the timeout.
+
+        Raises:
+            HushError: Who should work was stopped, and is not let go on for `STOPPED_S`.
+        """
         deadline = time.monotonic() + timeout_s
         while (found := look()) is None:
             now = time.monotonic()
@@ -130,6 +139,7 @@ class Asking:
                 return None
             if now >= self._next_ensure:
                 self._next_ensure = now + ENSURE_S
+                self._refuse_stopped(now)
                 self.ensure()
                 self._writer.ring()
             time.sleep(min(POLL_S, max(deadline - now, 0)))
@@ -138,6 +148,18 @@ class Asking:
     def ensure(self) -> None:
         """See that somebody works, unless HUSH_BACKGROUND=external says that somebody else sees to it."""
         self._client.ensure()
+
+    def _refuse_stopped(self, now: float) -> None:
+        pid = owner_pid(self._settings)
+        if pid is None or not is_stopped(pid):
+            self._stopped_at = None
+        elif self._stopped_at is None:
+            self._stopped_at = now
+        elif now - self._stopped_at >= STOPPED_S:
+            raise HushError(
+                f"the background process of {self._settings.db_path}, pid {pid}, is stopped",
+                hint=f"kill -CONT {pid}; what was asked waits in the spool and is done then",
+            )
 
     def _is_in_vain(self) -> bool:
         return self._settings.background == "external" and owner_pid(self._settings) is None

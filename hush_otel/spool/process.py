@@ -38,6 +38,15 @@ def process_start(pid: int) -> int:
     return _start_by_ps(pid)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped (SIGSTOP, Ctrl-Z, a debugger); False where the system does not tell."""
+    try:
+        stat = syscalls.read_file(Path(f"/proc/{pid}/stat"), 4096)
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 :].split()[0] in {b"T", b"t"}
+
+
 def _start_by_ps(pid: int) -> int:
     try:
         out = subprocess.run(

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from asking import ask, turn, write_config
 from inprocess import App, Owner, drain_once, no_background, owning, rows, settings_for, writer_of
+from support import eventually
 
 from hush_otel import records
+from hush_otel.background import asking
 from hush_otel.cli import main
 from hush_otel.codec import encode
 from hush_otel.config import Settings
+from hush_otel.errors import HushError
+from hush_otel.spool.process import is_stopped
+from hush_otel.store.reading import Reader
 from hush_otel.testing import OtlpReceiver
 
 
@@ -52,6 +60,27 @@ def settle(owner: Owner, app: App, *names: str) -> None:
         app.tracer.start_span(name).end()
     owner.drain()
     turn(owner, lambda: not {"pending", "sending"} & set(states(owner.settings).values()))
+
+
+def test_a_stopped_background_process_is_said(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP: the command does not wait to its end, and names the process and what lets it go on."""
+    drain_once(settings)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stopped:
+        stopped.send_signal(signal.SIGSTOP)
+        eventually(lambda: is_stopped(stopped.pid), what="a process that is stopped")
+        monkeypatch.setattr(asking, "owner_pid", lambda _: stopped.pid)
+        monkeypatch.setattr(asking, "STOPPED_S", 0.0)
+        with Reader(settings.db_path) as reader, asking.Asking(settings, reader) as asks:
+            number = asks.send("retry", {"ids": [1], "destination": None, "only_dead": False})
+            with pytest.raises(
+                HushError, match=rf"pid {stopped.pid}, is stopped \(kill -CONT {stopped.pid};"
+            ):
+                asks.answer(number, "retry", 600.0)
+        stopped.send_signal(signal.SIGCONT)
+        stopped.communicate(b"\n")
+    assert not is_stopped(os.getpid())
 
 
 def command_payload(name: str, number: bytes = b"n" * 16, **arguments: object) -> bytes:
