@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any, Final
 
 import click
@@ -12,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.presentation import text
-from hush_otel.presentation.compare import Pair, Side, compare
+from hush_otel.presentation.compare import Pair, compare
 from hush_otel.presentation.detail import detail
 from hush_otel.presentation.differences import CHARS, differences
 from hush_otel.presentation.listing import shown
@@ -20,15 +18,9 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, find_request
 
 from .completing import request_ids
-from .output import console, cut, plain_table, print_json, totals
+from .output import console, cut, print_json, totals
 from .reading import settings_to_read
-
-MARKS: Final = {"both": (" ", ""), "a": ("-", "red"), "b": ("+", "green")}
-MAX_INDENT: Final = 12
-"""Levels that are drawn; deeper ones say their number."""
-NARROW_CELLS: Final = 90
-CLOSE: Final = 1.05
-"""Durations that differ by less are no difference to speak of."""
+from .steps import MARKS, Steps
 
 
 @click.command("diff")
@@ -65,7 +57,7 @@ def _request(reader: Reader, request_id: str) -> dict[str, Any]:
 def _render(out: Console, requests: list[dict[str, Any]], pairs: list[Pair]) -> None:
     out.print(_heads(requests))
     out.print()
-    out.print(_steps(pairs, narrow=out.is_terminal and out.width < NARROW_CELLS))
+    out.print(Steps(pairs), crop=True)
     out.print()
     out.print(Text(_summary(pairs)))
 
@@ -84,93 +76,11 @@ def _heads(requests: list[dict[str, Any]]) -> Table:
     return grid
 
 
-def _steps(pairs: list[Pair], *, narrow: bool) -> Table:
-    table = plain_table()
-    table.add_column("step", no_wrap=False)
-    for name in ("A", "B", "", *(() if narrow else ("tokens", "cost"))):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("differs", no_wrap=True)
-    for pair in pairs:
-        figures = () if narrow else (_tokens(pair), _cost(pair))
-        table.add_row(_step(pair), *_durations(pair), *figures, _differs(pair))
-    return table
-
-
-def _step(pair: Pair) -> Text:
-    mark, style = MARKS[pair.where]
-    indent = "  " * pair.depth if pair.depth <= MAX_INDENT else "  " * MAX_INDENT + f"⋯{pair.depth} "
-    step = Text(f"{mark} {indent}", style=style, no_wrap=True, overflow="ellipsis")
-    step.append(text.clean(pair.name, limit=60), style=style)
-    if pair.context_id:
-        step.append(f" {text.clean(pair.context_id, limit=30)}", style="bright_black")
-    return step
-
-
-def _durations(pair: Pair) -> tuple[Text, Text, Text]:
-    a, b = (side.duration_ms if side else None for side in (pair.a, pair.b))
-    return Text(_duration(pair.a), style="cyan"), Text(_duration(pair.b), style="cyan"), _change(a, b)
-
-
-def _duration(side: Side | None) -> str:
-    if side is None:
-        return ""
-    return "…" if side.status == "running" else text.duration(side.duration_ms)
-
-
-def _change(a: float | None, b: float | None) -> Text:
-    """How B's duration stands to A's."""
-    if a is None or b is None or a <= 0 or b <= 0 or 1 / CLOSE < b / a < CLOSE:
-        return Text("")
-    ratio = b / a
-    change = (
-        f"{ratio - 1:+.0%}" if ratio < DOUBLE else f"{ratio:.1f}x" if ratio < TENFOLD else f"{ratio:.0f}x"
-    )
-    return Text(change, style="red" if ratio > 1 else "green")
-
-
-DOUBLE: Final = 2
-TENFOLD: Final = 10
-
-
-def _tokens(pair: Pair) -> Text:
-    sides = [
-        text.tokens(one.prompt_tokens, one.completion_tokens, one.total_tokens) if one else ""
-        for one in (pair.a, pair.b)
-    ]
-    return _both(*sides)
-
-
-def _cost(pair: Pair) -> Text:
-    return _both(*(text.cost(one.cost_usd, one.cost_source) if one else "" for one in (pair.a, pair.b)))
-
-
-def _both(a: str, b: str) -> Text:
-    """One figure where they agree or only one is there."""
-    return Text(a or b) if a == b or not a or not b else Text(f"{a} ⇢ {b}", style="yellow")
-
-
-def _differs(pair: Pair) -> Text:
-    return Text(", ".join(_differences(pair)), style="yellow")
-
-
-def _differences(pair: Pair) -> Iterator[str]:
-    if pair.a is None or pair.b is None:
-        return
-    if pair.a.status != pair.b.status:
-        yield f"{pair.a.status} ⇢ {pair.b.status}"
-    if pair.a.model != pair.b.model:
-        yield "model"
-    if pair.input_differs:
-        yield "input"
-    if pair.output_differs:
-        yield "output"
-
-
 def _print_differences(out: Console, reader: Reader, pairs: list[Pair]) -> None:
     for pair in pairs:
         if pair.a is None or pair.b is None or not (pair.input_differs or pair.output_differs):
             continue
-        sides = [detail(reader, asdict(side)) for side in (pair.a, pair.b)]
+        sides = [detail(reader, vars(side)) for side in (pair.a, pair.b)]
         out.print()
         out.print(Text(text.clean(pair.node_name), style="bold"))
         for word in ("input", "output"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from hush_otel.store.reading import Reader
@@ -82,7 +82,8 @@ class Pair:
     def as_json(self) -> dict[str, Any]:
         """As the page and ``--json`` have it."""
         differs = {"input_differs": self.input_differs, "output_differs": self.output_differs}
-        return asdict(self) | {"in": self.where} | differs
+        sides = {"a": self.a and vars(self.a), "b": self.b and vars(self.b)}
+        return vars(self) | sides | {"in": self.where} | differs
 
 
 def compare(reader: Reader, a: str, b: str) -> list[Pair]:

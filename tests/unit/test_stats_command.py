@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from store_rows import START_NS, StoreRows
 
-from hush_otel.cli import diff, main, stats
+from hush_otel.cli import diff, main, stats, steps
 from hush_otel.presentation import statistics
 from hush_otel.presentation.compare import compare
 from hush_otel.store.reading import Reader
@@ -117,7 +117,7 @@ def test_tables_fit_the_terminal(db: Path, width: int) -> None:
     out = Console(width=width, force_terminal=True, color_system=None, markup=False)
     with Reader(db) as reader, out.capture() as captured:
         stats._render(out, "model", statistics.grouped(reader, "model", statistics.Window()))
-        out.print(diff._steps(compare(reader, "one", "two"), narrow=width < diff.NARROW_CELLS))
+        out.print(steps.Steps(compare(reader, "one", "two")))
     assert all(len(line) <= width for line in captured.get().splitlines())
 
 
@@ -135,4 +135,4 @@ def test_tables_fit_the_terminal(db: Path, width: int) -> None:
 )
 def test_how_a_duration_changed(a: float | None, b: float | None, shown: str) -> None:
     """In percent, then in multiples; nothing where there is nothing to say."""
-    assert diff._change(a, b).plain == shown
+    assert steps.change(a, b).text == shown
