@@ -203,6 +203,18 @@ def split(config: AttributeValue) -> tuple[AttributeValue, Literals]:
     return _masked(config, (), literals, hide=False), literals
 
 
+def literal_keys(config: AttributeValue) -> list[str]:
+    """Where a configuration holds a secret itself, such as ``headers.authorization``; never the secret.
+
+    What stands around a reference, as in ``Bearer ${NAME}``, is none.
+    """
+    return [
+        ".".join(map(str, path))
+        for path, value in split(config)[1]
+        if mask_url(text := str(value)) != text or not _REFERENCE.search(text)
+    ]
+
+
 _Path: TypeAlias = tuple[str | int, ...]
 
 

@@ -14,7 +14,7 @@ from hush_otel.config import survey
 from hush_otel.errors import ConfigError
 from hush_otel.presentation import text
 
-from .health import configuration, delivery, installation, place, searching, spool, storage
+from .health import configuration, delivery, installation, literals, place, searching, spool, storage
 from .health.finding import Finding, wrong
 from .output import busy, console, print_json
 
@@ -24,6 +24,7 @@ LOOKS: Final = (
     ("spool", spool.look),
     ("database", storage.look),
     ("search", searching.look),
+    ("secrets", literals.look),
     ("destinations", delivery.look),
 )
 STYLES: Final = {"ok": "green", "note": "yellow", "wrong": "bold red"}

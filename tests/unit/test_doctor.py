@@ -90,6 +90,36 @@ endpont = "http://127.0.0.1:4318"
 """
 
 
+LITERALS = """
+[destination.told]
+type = "otlp"
+endpoint = "http://joe:planted-password@127.0.0.1:4318"
+client_certificate = "/lab/client.pem"
+client_key = "/lab/client.key"
+headers = { authorization = "Bearer planted-token", x-key = "${LAB_KEY}" }
+[destination.referred]
+type = "otlp"
+endpoint = "http://${LAB_USER}@127.0.0.1:4318"
+headers = { authorization = "Bearer ${LAB_KEY}", x-key = "${file:/lab/key}" }
+"""
+
+
+def test_a_literal_secret_in_the_file_is_worth_a_note(
+    app: App, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the keys and what to write instead, never a value; references are as they should be."""
+    config = tmp_path / "hush.toml"
+    config.write_text(LITERALS)
+    monkeypatch.setenv("HUSH_CONFIG", str(config))
+    visit = Visit(app.db_path, capsys)
+    (found,) = [one for one in visit.findings if "itself" in one["words"]]
+    assert (found["subject"], found["level"]) == ("destination told", "note")
+    assert found["words"] == f"endpoint, headers.authorization: a secret may stand in {config} itself"
+    assert "${NAME}" in found["mend"]
+    assert "planted" not in json.dumps(visit.findings)
+    assert visit.code == 0
+
+
 def test_every_mistake_in_the_settings_is_a_finding(
     app: App, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,19 +349,17 @@ def test_what_cannot_be_opened_as_a_segment_is_moved_to_salvage(
 
 
 def test_a_host_that_is_no_name_is_wrong(tmp_path: Path, capsys: Capture) -> None:
-    """As one that cannot be reached: what comes behind it is looked at all the same."""
-    app = App(
-        tmp_path / "t.db",
-        destinations=[
-            Destination("otlp", name="lab", endpoint="http://a..b:4318"),
-            Destination("otlp", name="other", endpoint="http://127.0.0.1:9"),
-        ],
-    )
+    """A mark may bring one. As one that cannot be reached: what comes behind it is looked at all the same."""
+    other = Destination("otlp", name="zzz", endpoint="http://127.0.0.1:9")
+    app = App(tmp_path / "t.db", destinations=[other])
     app.tracer.start_span("one").end()
+    app.store.insert_node_trace("r", "w", "n", None, None, 1, None, None, None, None, None)
+    app.store.mark_request_complete("r", "otlp", {"endpoint": "http://a..b:4318"})
     app.drain()
     wrong = Visit(app.db_path, capsys).wrong()
-    assert "a..b:4318 cannot be reached from here" in wrong["destination lab"]["words"]
-    assert "destination other" in wrong
+    (lab,) = [one for subject, one in wrong.items() if subject.startswith("destination otlp")]
+    assert "a..b:4318 cannot be reached from here" in lab["words"]
+    assert "destination zzz" in wrong
 
 
 def test_an_address_that_is_none_ends_nothing(tmp_path: Path, capsys: Capture) -> None:
