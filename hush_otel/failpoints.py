@@ -42,6 +42,7 @@ RETENTION: Final = (
     "retention.deleted",
     "retention.committed",
     "retention.cut",
+    "retention.truncating",
     "retention.truncated",
     "retention.ended",
 )

@@ -325,6 +325,7 @@ class Retention:
         """A round or an order is through."""
         self._database.checkpoint_after()
         self._next_round = now + self._pause_s()
+        reach("retention.truncating")
         if self._must_truncate and self._database.truncate_wal():
             self._must_truncate = False
         reach("retention.truncated")
