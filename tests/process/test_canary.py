@@ -69,7 +69,11 @@ class Lab:
             "unknown-name": {"endpoint": f"http://{USER}@name.invalid/?token={LITERAL}query"},
             "no-tls": {"endpoint": f"{at.replace('http:', 'https:')}/?token={LITERAL}query"},
             "closed": {"endpoint": f"{closed.replace('://', f'://{USER}@')}/?token={LITERAL}query"},
-            "grpc": {"endpoint": closed, "protocol": "grpc", "headers": {"x": f"Bearer\t{LITERAL}header"}},
+            "grpc": {
+                "endpoint": closed,
+                "protocol": "grpc",
+                "headers": {"x": "Bearer ${LAB_TAB}", "y": f"{LITERAL}header"},
+            },
             "misplaced": {"endpoint": closed, "timeout_s": "${LAB_REF}"},
         }
         config = bench.path / "hush.toml"
@@ -80,6 +84,7 @@ class Lab:
             "HUSH_DESTINATIONS": ",".join(names),
             "HUSH_IDLE_EXIT_S": "60",
             "LAB_REF": f"{REFERRED}variable",
+            "LAB_TAB": f"{REFERRED}\ttab",  # a header cannot carry it
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
             "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{REFERRED}standard",
             "LANGFUSE_BASE_URL": at,
@@ -89,6 +94,8 @@ class Lab:
         }
         self.names = names
         self.app: App = bench.obedient()
+        self.commands: App = bench.start("commands", COLUMNS="400")
+        assert self.commands.value(60) == "ready"
 
     def mark(self, request: str, tracer: str, **config: Any) -> None:
         """A node trace, complete."""
@@ -100,17 +107,12 @@ class Lab:
         for pid in self.bench.processes():
             self.command_lines.add(b" ".join(command_line(pid)))
 
-    def ask(self, *args: str) -> bytes:
-        """What a command says, on both of its streams."""
-        done = subprocess.Popen(
-            [sys.executable, "-m", "hush_otel", *args],
-            env=self.bench.env | {"COLUMNS": "400"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.bench.path,
-        )
+    def ask(self, *args: str, lines: int | None = None) -> bytes:
+        """What a command says, on both of its streams; interrupted once it has said so many lines."""
+        self.commands.tell(json.dumps({"args": args, "lines": lines}))
         self.look()
-        said, _ = done.communicate(timeout=60)
+        said: bytes = self.commands.value(60).encode("utf-8", "surrogateescape")
+        assert b"Traceback" not in said, (args, said)
         self.told.append(said)
         return said
 
@@ -276,9 +278,15 @@ def run_every_command(lab: Lab) -> None:
         ["retry", "--destination", "refers", "--wait", "1"],
         ["replay", "--since", "1d", "--to", "repeats", "--again"],
         ["reprice", "--since", "1d"],
+        ["prune", "--older-than", "1d", "--dry-run"],
+        ["redact", "--check"],
+        ["doctor", "--fix"],
     ):
         assert lab.ask(*command), command
         assert lab.ask(*command, "--json"), command
+    ended = lab.bench.value("SELECT count(*) FROM spans WHERE state = 'ended'")
+    for form in ([], ["--json"]):
+        assert lab.ask("tail", "--last", str(ended), *form, lines=ended)
     assert lab.ask("show", "raises", "--io")
     assert lab.ask("share", "raises", "-", "--html")
     assert lab.ask("share", "raises", "raises.md")
