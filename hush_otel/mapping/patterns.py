@@ -41,13 +41,16 @@ def email(text: str, _lower: str) -> list[Span]:
 
 # ------------------------------------------------------------------ card numbers
 
-_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12,}+")
+_DIGITS: Final = re.compile(r"[0-9](?:[ .\u00a0\u2007\u2009\u202f\u2011-]?[0-9]){12,}+")
+"""Between two digits nothing, or one of what groups are printed with: a space of any kind, a dot, a dash."""
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _GROUP: Final = re.compile(r"[0-9]++")
 _ISSUER: Final = re.compile(r"3[04-9]|4|5[0-8]|6[0-9]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)")
 """Diners, American Express, JCB, Visa, Mastercard, Maestro, Discover, UnionPay (ISO/IEC 7812)."""
 _CONTINUES: Final = re.compile(r"[^\W_]|\.[0-9]")
 """What stands beside digits that are part of something longer."""
+_POINT_BEFORE: Final = re.compile(r"[0-9]\.")
+_POINT_BEHIND: Final = re.compile(r"\.[0-9]")
 _CARD_DIGITS: Final = range(13, 20)
 _PRINTED: Final = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 6, 5), (4, 6, 4))
 """How a number is divided where it is, the longest first."""
@@ -77,8 +80,16 @@ def _cards_within(text: str, start: int, end: int) -> Iterator[Span]:
     while at < len(groups):
         count = _is_card_from(text, groups[at : at + 5])
         if count:
-            yield groups[at][0], groups[at + count - 1][1]
+            span = groups[at][0], groups[at + count - 1][1]
+            if not _is_decimal(text, *span):
+                yield span
         at += count or 1
+
+
+def _is_decimal(text: str, start: int, end: int) -> bool:
+    """Whether digits are one side of a decimal point, and no dots stand between the groups of them."""
+    beside = _POINT_BEFORE.match(text[max(start - 2, 0) : start]) or _POINT_BEHIND.match(text, end)
+    return beside is not None and "." not in text[start:end]
 
 
 def _is_card_from(text: str, groups: list[Span]) -> int:
@@ -144,6 +155,7 @@ def _holds_a_password(token: str) -> bool:
 
 # ------------------------------------------------------------------ API keys
 
+_PEM: Final = "(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _PREFIXES: Final = {
     "sk-": r"sk-(?=[A-Za-z_-]{0,64}[0-9])[\w-]{16,}+",  # OpenAI, Anthropic, OpenRouter, DeepSeek, Langfuse
     "k_live_": r"[srp]k_live_[A-Za-z0-9]{16,}+",  # Stripe
@@ -175,6 +187,7 @@ _PREFIXES: Final = {
     "npm_": r"npm_[A-Za-z0-9]{36}",
     "pypi-": r"pypi-[\w-]{50,}+",
     "SG.": r"SG\.[\w-]{16,}+\.[\w-]{16,}+",  # SendGrid
+    "-----BEGIN ": rf"-----BEGIN {_PEM}(?s:.*?)(?:-----END {_PEM}|\Z)",  # PEM (RFC 7468), OpenPGP
 }  # fmt: skip
 """By what every key of a provider begins with, or holds. Keys without such a sign (Mistral, Cohere, Azure,
 AWS secrets) look like any other text: a rule for their attribute's key hides those."""
@@ -185,14 +198,19 @@ def _joint(sign: str) -> str:
 
 
 _KEYS: Final = {
-    joint: [(sign, re.compile(_EDGE + key)) for sign, key in _PREFIXES.items() if _joint(sign) == joint]
+    joint: [
+        # Where line breaks were lost, another file's end may stand before a PEM file's dashes.
+        (sign, re.compile(key if sign.startswith("-") else _EDGE + key))
+        for sign, key in _PREFIXES.items()
+        if _joint(sign) == joint
+    ]
     for joint in ("_", "-", "")
 }
 """By a character that must occur for any of them: prose has neither of the two."""
 
 
 def api_key(text: str, _lower: str) -> list[Span]:
-    """API keys of the usual providers, by their prefixes."""
+    """API keys of the usual providers, by their prefixes, and private keys as PEM."""
     found = [
         match.span()
         for joint, keys in _KEYS.items()

@@ -30,6 +30,8 @@ KNOWN: Final = 10_000
 _LEAST_CARD: Final = 10**12
 _MOST_INT_BITS: Final = 13_000
 """Python writes no longer integers as text."""
+_NAMED_VALUES: Final = (("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value"))
+"""Where a key is the value of one, and under which its own stands."""
 _JSON_STARTS: Final = ("{", "[", '"')
 
 
@@ -141,6 +143,8 @@ class Redactor:
     def _pairs(self, mapping: Mapping[Any, Any], room: int) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         clean, keys, top = self._clean, self._keys, room == MAX_ROOM
+        if "value" in mapping or "Value" in mapping:
+            mapping = self._without_named_value(mapping, top=top)
         for key, value in mapping.items():
             rule, shown = (keys.get(key) if type(key) is str else None) or self._look_at_key(key)
             if top:
@@ -154,6 +158,17 @@ class Redactor:
                 new = self.value(value, room)
             found[shown if shown not in found else _another(shown, found)] = new
         return found
+
+    def _without_named_value(self, mapping: Mapping[Any, Any], *, top: bool) -> Mapping[Any, Any]:
+        """``{"name": "password", "value": …}``, as headers, forms and OTLP write it."""
+        for named, under in _NAMED_VALUES:
+            name = mapping.get(named)
+            rule = self._rules.rule_of(name) if type(name) is str and under in mapping else ""
+            if rule:
+                if top:
+                    self.where = under
+                return {**mapping, under: self.hide(rule, mapping[under])}
+        return mapping
 
     def _key(self, key: str) -> tuple[str, str]:
         return self._keys.get(key) or self._look_at_key(key)

@@ -63,6 +63,43 @@ def test_keys_are_hidden_at_any_depth() -> None:
     assert redactor(keys=["pin"]).value(value) == {"a": [{"b": [{"pin": MASK, "c": 2}]}]}
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"name": "password", "value": "canary"},
+        {"value": ["canary"], "key": "db.Password"},
+        {"Key": "password", "Value": 5, "Id": "a"},
+        {"Name": "password", "Value": None},
+        {"key": "password", "value": {"stringValue": "canary"}},
+    ],
+)
+def test_a_key_that_is_a_value_hides_the_value_beside_it(pair: dict[str, Any]) -> None:
+    """At the top, in lists, in JSON, in JSON within JSON; the key stays readable, and so does the rest."""
+    under = "value" if "value" in pair else "Value"
+    shown = pair | {under: MASK}
+    apply = redactor(keys=["password"], values=[])
+    assert apply.attributes(pair) == shown
+    assert apply.value([pair]) == [shown]
+    assert json.loads(apply.text(json.dumps([pair]))) == [shown]
+    assert json.loads(json.loads(apply.text(json.dumps(json.dumps(pair))))) == shown
+    assert list(apply.value(pair)) == list(pair)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"name": "user", "value": "x"},
+        {"name": "password"},
+        {"value": "password"},
+        {"name": ["password"], "value": "x"},
+        {"title": "password", "value": "x"},
+    ],
+)
+def test_what_names_no_hidden_key_stays(pair: dict[str, Any]) -> None:
+    """A name of something else, none at all, or a value that has the name of a key."""
+    assert redactor(keys=["password"], values=[]).value(pair) == pair
+
+
 def test_a_key_that_is_a_secret_itself_is_replaced() -> None:
     """Two of them stay two entries."""
     value = {MAIL: 1, "bob@example.com": 2, "other": 3}

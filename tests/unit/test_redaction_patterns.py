@@ -18,6 +18,39 @@ def hits(name: str, text: str) -> list[str]:
     return [text[start:end] for start, end in READY[name](text, text.lower())]
 
 
+PEM = "-----BEGIN {0}PRIVATE KEY{1}-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQ==\n-----END {0}PRIVATE KEY{1}-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        *(
+            (f"key: {key}\nnext", [key])
+            for key in (
+                PEM.format(*kind)
+                for kind in (
+                    ("", ""),
+                    ("RSA ", ""),
+                    ("EC ", ""),
+                    ("OPENSSH ", ""),
+                    ("ENCRYPTED ", ""),
+                    ("PGP ", " BLOCK"),
+                )
+            )
+        ),
+        (f"{PEM.format('', '')} and {PEM.format('RSA ', '')}", [PEM.format("", ""), PEM.format("RSA ", "")]),
+        ("cut -----BEGIN PRIVATE KEY-----\nMIIE", ["-----BEGIN PRIVATE KEY-----\nMIIE"]),
+        (PEM.format("", "").replace("PRIVATE", "PUBLIC"), []),
+        ("a PRIVATE KEY is kept in a safe", []),
+        ("-----END PRIVATE KEY----- alone", []),
+        ("-----END CERTIFICATE-----" + PEM.format("", ""), [PEM.format("", "")]),
+    ],
+)
+def test_private_key(text: str, hidden: list[str]) -> None:
+    """From its first line to its last, whatever the kind; to the end where it was cut; public ones stay."""
+    assert hits("api_key", text) == hidden
+
+
 def test_every_ready_name_has_a_pattern() -> None:
     """What the configuration accepts can be applied."""
     assert set(READY) == set(NAMES)
@@ -60,6 +93,16 @@ def test_email(text: str, hidden: list[str]) -> None:
         ("pan_6011111111111117", ["6011111111111117"]),
         ("jcb 3530111333300000", ["3530111333300000"]),
         ("13 digits 4222222222222", ["4222222222222"]),
+        ("dots 4111.1111.1111.1111.", ["4111.1111.1111.1111"]),
+        ("amex 3782.822463.10005", ["3782.822463.10005"]),
+        ("nbsp 4111\u00a01111\u00a01111\u00a01111 exp", ["4111\u00a01111\u00a01111\u00a01111"]),
+        ("narrow 4111\u202f1111\u202f1111\u202f1111", ["4111\u202f1111\u202f1111\u202f1111"]),
+        ("dash 4111\u20111111\u20111111\u20111111", ["4111\u20111111\u20111111\u20111111"]),
+        ("4111.1111.1111.1112", []),  # check digit
+        ("10.41.111.111", []),
+        ("4111 1111 1111 1111.50", []),
+        ("0.5 4111 1111 1111 1111", ["4111 1111 1111 1111"]),
+        ("1.4111111111111111 2.4111111111111111", []),
         ("4111111111111112", []),  # check digit
         ("1111111111111117", []),  # no issuer
         ("411111111111", []),  # 12 digits
@@ -230,6 +273,11 @@ HARD = {
     "userinfo": "://" + "a" * 997,
     "userinfo and at signs": "://" + "a@" * 498,
     "backslashes": "\\" * 1000,
+    "dotted digits": "4." * 500,
+    "dotted cards": "4111." * 200,
+    "pem": "-----BEGIN PRIVATE KEY-----" * 37,
+    "pem labels": "-----BEGIN " + "A " * 494 + "PRIVATE KEY",
+    "pem beginnings": "-----BEGIN AAAAAAAAAAAAAAAA" * 37 + "PRIVATE KEY",
 }
 
 
