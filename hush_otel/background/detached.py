@@ -22,6 +22,7 @@ def run(settings: Settings) -> int:
         with stopped_by_signals(told.stop):
             service = told.service = elect(settings, lambda: told.stopped)
             if service is not None:
+                log.info("works on %s", settings.db_path)  # from here on, what others have said is past
                 run_process(settings, service)  # told to stop already, it closes at once
     except StoreBusy:
         return 0  # told to stop while it waited

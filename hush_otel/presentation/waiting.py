@@ -144,7 +144,10 @@ def _unread(path: Path, begin: Callable[[SegmentReader], int]) -> Iterator[tuple
 
 
 def last_error(spool_dir: Path) -> str | None:
-    """The last thing that the background process said, when it was an error."""
+    """The last thing that the last background process has said, with its time, when it was an error.
+
+    Each says when it begins to work, so that nothing of those before it is repeated.
+    """
     try:
         with (spool_dir / "background.log").open("rb") as log:
             log.seek(0, 2)

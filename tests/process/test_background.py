@@ -15,6 +15,7 @@ from bench import App, Bench, is_running, names
 from support import eventually, stays
 
 from hush_otel.background.client import ENTRY
+from hush_otel.presentation.waiting import last_error
 
 KILLS = 10
 SEED = 20_260_102
@@ -78,6 +79,18 @@ def test_f11_the_next_process_that_uses_the_database_stores_what_the_dead_left(b
     app = bench.obedient()
     app.ask("end next 1")
     bench.expect(left | {"next-0"})
+
+
+def test_errors_of_a_process_long_replaced_are_not_repeated(bench: Bench) -> None:
+    """The last words are those of the last one: it has begun to work since, and said so."""
+    app = bench.obedient()
+    bench.spool.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = bench.spool.path / "background.log"
+    log.write_text("2026-01-01 00:00:01,000 5 ERROR cannot work\n")
+    assert last_error(bench.spool.path) == "2026-01-01 00:00:01,000 5 ERROR cannot work"
+    app.ask("end a 1")
+    eventually(lambda: last_error(bench.spool.path) is None, what="the words of another process")
+    assert f" works on {bench.db}" in log.read_text()
 
 
 def test_f14_doctor_says_that_a_background_process_stores_nothing(bench: Bench) -> None:
