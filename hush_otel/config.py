@@ -130,6 +130,8 @@ class Survey(NamedTuple):
 FILE: Final = "file"
 UNKNOWN: Final = "unknown key"
 """Parts in which a mistake can be beside the settings."""
+HIDES: Final = frozenset({FILE, UNKNOWN, "redaction"})
+"""Parts in which a mistake may be about what is to be hidden."""
 
 
 def survey(db_path: str | os.PathLike[str] | None = None) -> Survey:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import click
 
-from hush_otel.config import FILE, UNKNOWN, Settings, survey
+from hush_otel.config import Settings, survey
 from hush_otel.presentation import text
-
-HIDES: Final = frozenset({FILE, UNKNOWN, "redaction"})
-"""Parts in which a mistake may be about what is to be hidden."""
 
 
 def settings_to_read(db: str | None, *, needs: frozenset[str] = frozenset()) -> Settings:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Final
 
 import click
 
+from hush_otel.config import HIDES
 from hush_otel.presentation import text
-from hush_otel.presentation.sharing import Shared, redactor_for
+from hush_otel.presentation.files import shared_name
+from hush_otel.presentation.sharing import Form, Shared, redactor_for
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import find_request
 
 from .completing import request_ids
 from .files import STDOUT, check_target, form_of, target_stream
-from .reading import HIDES, settings_to_read
+from .reading import settings_to_read
 from .share_html import html
+from .share_json import json
 from .share_markdown import markdown
 
-FORMS: Final = {"html": html, "markdown": markdown}
-BY_SUFFIX: Final = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
-
-NAME_CHARS: Final = 60
+FORMS: Final[Mapping[str, Form]] = {"html": html, "markdown": markdown, "json": json}
+BY_SUFFIX: Final = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".json": "json",
+}
+WITHOUT_PATH: Final = "html"
+"""What a file is made for, of which nobody has said the name; the others go to standard output."""
 
 
 @click.command("share")
@@ -30,6 +39,7 @@ NAME_CHARS: Final = 60
 @click.option(
     "--markdown", "form", flag_value="markdown", help="Markdown, to paste into a model or an issue."
 )
+@click.option("--json", "form", flag_value="json", help="One JSON object: request, and spans in full.")
 @click.option(
     "--html", "form", flag_value="html", help="One HTML file.  [default: by PATH's suffix, else HTML]"
 )
@@ -44,18 +54,17 @@ def command(
 ) -> None:
     """Write one request into a file that can be given away.
 
-    One HTML file that needs nothing else and runs nothing, or Markdown. The rules of [redaction] are applied
-    once more; --redact adds the ready ones. Where it was sent is left out, and so are attached files. PATH is
-    - for standard output, where Markdown goes without one.
+    One HTML file that needs nothing else and runs nothing, or Markdown, or JSON. The rules of [redaction] are
+    applied once more; --redact adds the ready ones. Where it was sent is left out, and so are attached files.
+    PATH is - for standard output, where Markdown and JSON go without one.
     """
-    form = form or form_of(target or STDOUT, BY_SUFFIX, default="html", option="--html or --markdown")
+    form = form or form_of(target or STDOUT, BY_SUFFIX, default="html", option="--html, --markdown or --json")
     settings = settings_to_read(db, needs=HIDES)
     redactor = redactor_for(settings.redaction, ready=redact)
     with open_reader(settings) as reader, reader.snapshot():
         shared = Shared(reader, find_request(reader, request_id), redactor)
-        path = target or (
-            STDOUT if form == "markdown" else f"{_file_name(shared.request['request_id'])}.html"
-        )
+        named = shared_name(shared.request["request_id"], form) if form == WITHOUT_PATH else STDOUT
+        path = target or named
         check_target(path, force=force)
         parts = FORMS[form](shared)
         with target_stream(path, force=force) as stream:
@@ -65,8 +74,3 @@ def command(
         click.echo("nothing was hidden: there is no [redaction]; --redact applies the ready rules", err=True)
     if path != STDOUT:
         click.echo(f"written to {text.clean(path, limit=4096)}", err=True)
-
-
-def _file_name(request_id: str) -> str:
-    """A name of ours: letters, digits, dots and dashes of the id, and no path."""
-    return "hush-" + re.sub("[^A-Za-z0-9.-]+", "-", request_id).strip("-.")[:NAME_CHARS]

@@ -18,6 +18,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 
 from .reading import settings_to_read
+from .share import FORMS
 
 if TYPE_CHECKING:
     from hush_otel.web.server import PageServer
@@ -68,7 +69,7 @@ def listen(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> PageSe
         if exc.name not in EXTRA:
             raise
         raise ConfigError(f"the page needs {exc.name}", hint="pip install 'hush-otel[ui]'") from exc
-    server = PageServer(settings, host, port)
+    server = PageServer(settings, host, port, forms=FORMS)
     collect_seldom()
     end_quietly(server)
     return server

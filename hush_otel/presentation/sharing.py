@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from hush_otel.mapping.redactor import Redactor
 from hush_otel.rules import READY, RedactionRules
@@ -71,6 +71,10 @@ class Shared:
     def detail(self, node: Node) -> Detail | None:
         """All of one span; None for a loop's pass, which no row stands for."""
         return detail(self._reader, node.row, self._redactor)
+
+
+Form: TypeAlias = Callable[[Shared], Iterable[str]]
+"""Writes one as a text, part by part: inputs and outputs may be larger than memory."""
 
 
 def _all(roots: list[Node]) -> Iterator[Node]:

@@ -102,7 +102,8 @@ class Desk:
 
         Args:
             answer: Called in the thread.
-            slow: It waits for another process, so that it must not take a thread from those that read.
+            slow: It waits for another process, or writes a file, so that it must not take a thread from
+                those that read.
         """
 
         async def ask(request: Request) -> Response:

@@ -6,7 +6,7 @@ hold a slash, and `%2e%2e` leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hush_otel.config import Settings
 from hush_otel.errors import PageError
+from hush_otel.presentation.sharing import Form
 
 from . import (
     api_compare,
@@ -34,6 +35,7 @@ from .answers import Answer, Desk, Question, error
 from .auth import API, Door, Gate
 from .events import Events
 from .headers import Headed
+from .sharing import Sharing
 
 READS: dict[str, Callable[[Question], Answer]] = {
     "/api/requests": api_requests.requests,
@@ -57,14 +59,16 @@ CHANGES: dict[str, Callable[[Question], Answer]] = {"/api/deliveries/retry": api
 """By POST."""
 
 
-def application(settings: Settings, door: Door, events: Events) -> ASGIApp:
+def application(settings: Settings, door: Door, events: Events, forms: Mapping[str, Form]) -> ASGIApp:
     """The server's application: headers around the gate around the routes."""
-    desk = Desk(settings)
+    desk, sharing = Desk(settings), Sharing(forms)
     routes: list[BaseRoute] = [Route(path, pages.index) for path in pages.PATHS]
     routes += [Route(path, desk.endpoint(answer)) for path, answer in READS.items()]
     routes += [
         Route(path, desk.endpoint(answer, slow=True), methods=["POST"]) for path, answer in CHANGES.items()
     ]
+    routes.append(Route("/api/requests/{id}/share", desk.endpoint(sharing.look)))
+    routes.append(Route("/api/requests/{id}/share/{form}", desk.endpoint(sharing.file, slow=True)))
     routes.append(Route("/api/events", events.endpoint))
     files = StaticFiles(directory=pages.STATIC)
     routes += [Mount(path, files) for path in (pages.kept_files(), pages.FILES)]

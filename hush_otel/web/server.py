@@ -6,13 +6,15 @@ import errno
 import logging
 import signal
 import socket
-from types import FrameType
+from collections.abc import Mapping
+from types import FrameType, MappingProxyType
 from typing import Final
 
 import uvicorn
 
 from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
+from hush_otel.presentation.sharing import Form
 
 from .auth import Door
 from .connections import WAITING, Connection
@@ -30,6 +32,8 @@ GOODBYE_S: Final = 1
 
 BACKLOG: Final = 128
 
+NO_FORMS: Final[Mapping[str, Form]] = MappingProxyType({})
+
 
 class PageServer:
     """Listens from its construction on; `run` answers until `stop` or a signal.
@@ -38,17 +42,25 @@ class PageServer:
         settings: Whose database.
         host: Where to listen.
         port: The same; 0 takes any that is free.
+        forms: In which a request can be given away, by name (`presentation.files.SHARED_AS`).
 
     Raises:
         ConfigError: It cannot listen there.
     """
 
-    def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        forms: Mapping[str, Form] = NO_FORMS,
+    ) -> None:
         self._socket = _listening(host, port)
         self.door = Door(host=host, port=self._socket.getsockname()[1])
         events = Events(settings)
         config = uvicorn.Config(
-            application(settings, self.door, events),
+            application(settings, self.door, events, forms),
             http=Connection,
             ws="none",
             loop="asyncio",

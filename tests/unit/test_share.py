@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from store_rows import StoreRows
 
-from hush_otel.cli import main, share, share_html
+from hush_otel.cli import main, share_html
+from hush_otel.presentation import files
 
 HOSTILE = "</pre></title><script>alert(1)</script><img src=x onerror=alert(2)>\"'`\x1b[31m\u202e```\n# head\njavascript:alert(3)"
 CANARY = "canary@example.com"
@@ -177,7 +178,7 @@ def test_the_policy_forbids_everything_but_its_own_style(db: Path) -> None:
     assert html.index("Content-Security-Policy") < html.index("<style>")
 
 
-@pytest.mark.parametrize("form", [(), ("--markdown",)], ids=["html", "markdown"])
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)], ids=["html", "markdown", "json"])
 def test_s13_redact_hides_everywhere(db: Path, form: tuple[str, ...]) -> None:
     """A secret planted in every place is in neither form, nor is where the request was sent."""
     out = run(db, "order", "-", "--redact", *form).stdout
@@ -209,7 +210,7 @@ def test_without_rules_it_says_that_nothing_was_hidden(db: Path) -> None:
 
 def test_a_file_with_a_name_of_ours_for_its_owner_alone(db: Path, tmp_path: Path) -> None:
     """Nothing of a path is taken from an id; a file that is there stays unless --force."""
-    assert share._file_name("../../etc/passwd\n<x>") == "hush-etc-passwd-x"
+    assert files.shared_name("../../etc/passwd\n<x>", "html") == "hush-etc-passwd-x.html"
     done = run(db, "plain")
     path = tmp_path / "hush-plain.html"
     assert done.stderr.endswith("written to hush-plain.html\n")
@@ -227,6 +228,7 @@ def test_a_file_with_a_name_of_ours_for_its_owner_alone(db: Path, tmp_path: Path
         (("x.MARKDOWN",), "# Request"),
         (("x.htm",), "<!doctype"),
         (("x",), "<!doctype"),
+        (("x.json",), '{"request":{'),
         (("x.md", "--html"), "<!doctype"),
         (("x.html", "--markdown"), "# Request"),
         (("x.txt", "--markdown"), "# Request"),
@@ -288,6 +290,16 @@ def test_headings_name_the_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "### 2. `call` in pass `[1].[7]`",
         "### 3. `call`",
     ]
+
+
+def test_json_has_all_of_each_span(db: Path) -> None:
+    """In the order of execution, with attributes and texts whole; it is one object."""
+    found = json.loads(run(db, "calls", "--json").stdout)
+    assert found["request"]["request_id"] == "calls"
+    assert "tracer_config" not in found["request"]
+    assert [(span["name"], span["model"]) for span in found["spans"]] == [("root", None), ("chat", "gpt<4>")]
+    (long,) = json.loads(run(db, "long", "--json").stdout)["spans"]
+    assert long["input"] == long["attributes"]["input.value"] == "word " * 2_000
 
 
 def test_html_has_a_column_for_models(db: Path) -> None:

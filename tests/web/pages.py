@@ -14,13 +14,14 @@ from typing import Any
 import httpx
 from inprocess import settings_for
 
+from hush_otel.cli.share import FORMS
 from hush_otel.web.server import PageServer
 
 
 @contextmanager
 def serving(db: Path, **settings: Any) -> Iterator[PageServer]:
     """A server of this process, in a thread, over a database that need not be there."""
-    server = PageServer(settings_for(db, **settings))
+    server = PageServer(settings_for(db, **settings), forms=FORMS)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -147,7 +147,8 @@ def test_s05_two_hosts_or_none_are_refused(server: PageServer) -> None:
 
 
 PATHS = ["/", "/requests/r", "/deliveries", "/nope", "/api/requests", "/api/requests/r/tree", "/api/events",
-         "/api/status", "/api/nope", "/api/deliveries/retry", SPAN, f"{SPAN}/payload?of=input", "//api/requests"]  # fmt: skip
+         "/api/status", "/api/nope", "/api/deliveries/retry", SPAN, f"{SPAN}/payload?of=input", "//api/requests",
+         "/api/requests/r/share", "/api/requests/r/share/html", "/api/compare/step?a=r&b=r"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -205,6 +205,28 @@ def test_two_requests_side_by_side(visitor: Visitor) -> None:
     assert "only in A" in " ".join(visitor.text("table.compare th"))
 
 
+@pytest.mark.parametrize("who", ["visitor", "phone"])
+def test_a_request_is_shared_as_a_file(request: pytest.FixtureRequest, who: str) -> None:
+    """The menu says what is hidden, and each form is saved under its name; on a phone, too."""
+    someone: Visitor = request.getfixturevalue(who)
+    someone.open("/requests/support-ok", ".waterfall .row")
+    someone.page.get_by_label("Share this request").click()
+    someone.page.wait_for_selector(".share .menu-list a")
+    box = someone.page.locator(".share .menu-list").bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] < box["x"] + box["width"] <= someone.page.evaluate("innerWidth")
+    someone.shot(f"share-{who}")
+    someone.is_accessible()
+    for form, suffix in (("HTML", "html"), ("Markdown", "md"), ("JSON", "json")):
+        with someone.page.expect_download() as started:
+            someone.page.locator(".share a", has_text=form).click()
+        assert started.value.suggested_filename == f"hush-support-ok.{suffix}"
+        text = started.value.path().read_text(encoding="utf-8")
+        assert "10482" in text
+        assert "ada@example.org" not in text
+    someone.has_no_problems()
+
+
 def test_a_session_is_not_said_again_in_each_of_its_rows(visitor: Visitor) -> None:
     """Nor its user: both stand above the list."""
     visitor.open("/sessions/chat-7f31", ".requests .row")

@@ -20,6 +20,7 @@ export function RequestHead({ request, deliveries, now, onStep }) {
       <${CopyButton} text=${id} what="the request id" />
       <span class="spring" />
       <${CompareWith} request=${request} />
+      <${Share} id=${id} />
       <button class="quiet" onClick=${() => onStep(-1)} title="Newer request ([)" aria-label="Newer request"><${Icon} of="left" /></button>
       <button class="quiet" onClick=${() => onStep(1)} title="Older request (])" aria-label="Older request"><${Icon} of="right" /></button>
     </div>
@@ -71,6 +72,33 @@ function CompareWith({ request }) {
       ${others === null ? html`<span class="muted">…</span>` : others.length === 0 ? html`<span class="muted">No other request of this workflow.</span>` : null}
       ${(others ?? []).map((it) => html`<a key=${it.request_id} href=${address("/compare", { a: it.request_id, b: request.request_id })}>
         <${OutcomeIcon} request=${it} /><code>${name(it.request_id, 40)}</code><span class="num">${moment(it.start_time)}</span><span class="num">${duration(it.duration_ms)}</span>
+      </a>`)}
+    </div>
+  </details>`;
+}
+
+const FORMS = { html: ["HTML", "one file, for people"], markdown: ["Markdown", "for a model or an issue"], json: ["JSON", "for programs"] };
+
+// Asked for when it opens, so that what keeps it from being given away is said here and not by a download that fails.
+function Share({ id }) {
+  const [open, setOpen] = useState(false);
+  const [answer, setAnswer] = useState(null);
+  const path = `/api/requests/${encodeURIComponent(id)}/share`;
+  useEffect(() => {
+    if (!open) return undefined;
+    const abort = new AbortController();
+    setAnswer(null);
+    get(path, {}, abort.signal).then(setAnswer, (error) => error.name !== "AbortError" && setAnswer({ error }));
+    return () => abort.abort();
+  }, [open, path]);
+  return html`<details class="menu share" open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
+    <summary aria-label="Share this request" title="Share this request: a redacted file"><${Icon} of="down" /><span>Share</span></summary>
+    <div class="menu-list">
+      ${answer?.error
+        ? html`<p class="bad" role="alert">${answer.error.message}</p>${answer.error.hint && html`<p class="muted">${answer.error.hint}</p>`}`
+        : html`<p class="muted">Hidden: what your rules of [redaction] and the ready ones find. Not in it: where it was sent, attached files.</p>`}
+      ${(answer?.forms ?? []).filter((form) => Object.hasOwn(FORMS, form)).map((form) => html`<a key=${form} href=${`${path}/${form}`} download>
+        <${Icon} of="down" /><b>${FORMS[form][0]}</b><span class="muted">${FORMS[form][1]}</span>
       </a>`)}
     </div>
   </details>`;

@@ -17,7 +17,7 @@ export function Shell({ page, children }) {
   const live = useLive();
   return html`<a class="skip" href="#main">To the content</a>
     <header class="topbar">
-      <a class="brand" href="/"><${Logo} /><span>hush-otel</span></a>
+      <a class="brand" href="/" aria-label="hush-otel"><${Logo} /><span>hush-otel</span></a>
       <nav aria-label="Pages">
         ${PAGES.map(([path, label, of]) => html`<a href=${path} aria-current=${of.includes(page) ? "page" : undefined}>${label}</a>`)}
       </nav>
