@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from rich.text import Text
 from hush_otel.errors import StoreError
 from hush_otel.presentation import text
 from hush_otel.presentation.following import Event, Follower
+from hush_otel.presentation.standing_in import AWAITED, SAID
 from hush_otel.store.reading import Reader
 
 from . import completing
@@ -112,7 +113,8 @@ def _show(out: Console, follower: Follower, wake: threading.Event) -> None:
         for events in _looks(follower, wake):
             for event in _newest(out, events):
                 _print(out, event)
-            live.update(_running(follower.running(), time.time_ns(), out.width), refresh=True)
+            bottom = _running(follower.running(), time.time_ns(), out.width, follower.awaited())
+            live.update(bottom, refresh=True)
 
 
 def _newest(out: Console, events: Iterator[Event]) -> Iterator[Event]:
@@ -145,19 +147,30 @@ def _span(row: dict[str, Any], width: int) -> Text:
     return line.append_text(_details(row))
 
 
-def _running(rows: list[dict[str, Any]], now_ns: int, width: int) -> Group:
-    """The bottom of a terminal: the newest of what runs, with its time so far."""
-    lines = []
+def _running(
+    rows: list[dict[str, Any]], now_ns: int, width: int, awaited: Sequence[dict[str, Any]] = ()
+) -> Group:
+    """The bottom of a terminal: the newest of what runs, with its time so far, where that is known."""
+    lines = [_awaited(row, width) for row in awaited[-RUNNING_LINES:]]
     for row in rows[-RUNNING_LINES:]:
         took = text.duration(max(0, now_ns - row["start_ns"]) / 1e6)
         line = Text(f"{'running':>{TIME_CELLS}}  ", style="yellow").append("● ", style="yellow")
         line.append(_name(row, width), style="default").append(f"  {took:>8}", style="yellow")
         lines.append(line.append_text(_details(row)))
-    if len(rows) > RUNNING_LINES:
-        lines.insert(0, Text(f"{'':{TIME_CELLS}}  … {len(rows) - RUNNING_LINES:,} more run", style="yellow"))
+    left = max(0, len(rows) - RUNNING_LINES) + max(0, len(awaited) - RUNNING_LINES)
+    if left:
+        lines.insert(0, Text(f"{'':{TIME_CELLS}}  … {left:,} more run", style="yellow"))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
+
+
+def _awaited(row: dict[str, Any], width: int) -> Text:
+    """A node that comes when it ends, and is the parent of one that has."""
+    mark, style = MARKS[AWAITED]
+    line = Text(f"{'running':>{TIME_CELLS}}  {mark} ", style=style)
+    line.append(_name(row, width), style="default").append(f"  {SAID[AWAITED]}", style=style)
+    return line.append(f"  {text.clean(row['request_id'], limit=64)}", style="bright_black")
 
 
 def _request(row: dict[str, Any]) -> Text:

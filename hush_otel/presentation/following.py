@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from hush_otel.store.reading import Reader
 
+from .parents_awaited import Parents
 from .text import number
 
 Kind: TypeAlias = Literal["started", "ended", "failed", "interrupted", "complete"]
@@ -43,8 +44,11 @@ class Event:
 
     def as_json(self) -> dict[str, Any]:
         """As ``--json`` has it."""
-        columns = {name: value for name, value in self.row.items() if name not in {"id", "request"}}
+        columns = {name: value for name, value in self.row.items() if name not in _OURS}
         return {"event": self.kind} | columns
+
+
+_OURS: Final = frozenset({"id", "request", "parent_node"})
 
 
 class Follower:
@@ -67,6 +71,7 @@ class Follower:
         self._told: dict[int, None] = {}
         self._held: dict[int, list[Event]] = {}
         self._behind: list[Event] = []
+        self._parents: dict[int, Parents] = {}
         for row in reader.each("tail_running", limit=MOST_RUNNING):
             if row["id"] <= self._after:
                 self._behind.append(Event("started", dict(row)))
@@ -74,6 +79,11 @@ class Follower:
     def running(self) -> list[dict[str, Any]]:
         """The spans that run, in the order in which they came."""
         rows = self._running.values()
+        return [row for row in rows if self._workflow in (None, row["workflow_name"])]
+
+    def awaited(self) -> list[dict[str, Any]]:
+        """Nodes that have not ended, as far as others name them as their parents."""
+        rows = (row for parents in self._parents.values() for row in parents.awaited.values())
         return [row for row in rows if self._workflow in (None, row["workflow_name"])]
 
     def look(self) -> Iterator[Event]:
@@ -125,6 +135,7 @@ class Follower:
         row = event.row
         if row["request"] not in self._told:
             self._open.add(row["request"])
+            self._parents.setdefault(row["request"], Parents()).note(row)
         if event.kind == "started":
             self._running[row["id"]] = row
             if len(self._running) > MOST_RUNNING:
@@ -160,9 +171,11 @@ class Follower:
         """Requests of which something was seen, and that are complete now."""
         rows = self._requests(self._open)
         self._open = {row["id"] for row in rows}  # the others were deleted
+        self._parents = {number: one for number, one in self._parents.items() if number in self._open}
         for row in rows:
             if row["completed_by"] is not None and not row["running_count"]:
                 self._open.discard(row["id"])
+                self._parents.pop(row["id"], None)
                 self._told[row["id"]] = None
                 if len(self._told) > MOST_COMPLETE:
                     del self._told[next(iter(self._told))]

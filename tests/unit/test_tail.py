@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -279,6 +280,32 @@ def test_what_runs_stands_at_the_bottom(tmp_path: Path) -> None:
     assert len(texts) == 9
     assert texts[1].startswith(" running  ● chat")
     assert "3.20 s  m  r" in texts[1]
+
+
+def test_parents_that_have_not_ended_stand_at_the_bottom(tmp_path: Path) -> None:
+    """Node traces come when they end: until then their children name them. No more when they have, or all has."""
+    terminal = Console(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
+    with StoreRows(tmp_path / "traces.db") as rows:
+        request = rows.request("r", completed_by=None)
+        rows.node(request, 1, "w.each.call", "w.each", context_id="[0]")
+        rows.node(request, 2, "w.load", "w")
+        rows.commit()
+        with Reader(tmp_path / "traces.db") as reader:
+            follower = Follower(reader, last=10)
+            list(follower.look())
+            assert [row["name"] for row in follower.awaited()] == ["each", "w"]
+            terminal.print(tail._running([], START_NS, 100, follower.awaited()))
+            rows.node(request, 3, "w.each", "w")
+            rows.node(request, 4, "w.each.late", "w.each", context_id="[0]")
+            rows.commit()
+            list(follower.look())
+            assert [row["name"] for row in follower.awaited()] == ["w"]
+            rows.complete(request)
+            rows.commit()
+            list(follower.look())
+            assert follower.awaited() == []
+    shown = [line.split() for line in terminal.file.getvalue().splitlines()]
+    assert shown[0] == ["running", "○", "each", "not", "ended", "yet", "r"]
 
 
 def test_too_many_at_once_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
