@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hush_otel.config import Settings
+from hush_otel.diagnostics import swallow
 from hush_otel.failpoints import reach
 from hush_otel.spool.directory import SpoolDirectory, id_of
 from hush_otel.store.database import Database
@@ -128,9 +129,18 @@ class Upkeep:
             path.unlink(missing_ok=True)
 
     def _sync_live(self) -> None:
-        """HUSH_DURABILITY=interval and full: bound what a power loss takes."""
-        for source in self._drain.sources.values():
-            source.reader.sync()
+        """HUSH_DURABILITY=interval and full: bound what a power loss takes.
+
+        A sync that fails may leave pages of a segment that pass for written, and the next one says nothing of
+        them. They cannot be written anew beside an application that stores into them. Their records are in the
+        database as soon as they are drained, so it is the sync of that one, whatever else has failed, that
+        has them on the disk; and no segment goes before it.
+        """
+        for path, source in self._drain.sources.items():
+            try:
+                source.reader.sync()
+            except OSError as exc:
+                swallow(f"syncing {path}; what is drained of it is synced in the database", exc)
         self._database.sync()
 
     def has_open_requests(self) -> bool:

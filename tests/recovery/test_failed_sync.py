@@ -6,12 +6,15 @@ import errno
 import os
 import shutil
 import sqlite3
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from inprocess import Owner, die, no_waits, node_payload, owning, settings_for, stored_nodes, writer_of
 from support import eventually
 
+from hush_otel import diagnostics
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
 
@@ -96,3 +99,31 @@ def test_f25_a_reader_in_the_way_of_writing_anew_is_waited_for(
         reader.close()
         owner.tend()
         assert not _segments(settings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_f25_a_live_segment_that_cannot_be_synced_keeps_nothing_else_from_the_disk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F25: its records are synced where they are stored, the other segments as ever, and it is said."""
+    failing, sound = writer_of(settings), writer_of(settings)
+    with owning(replace(settings, durability="interval")) as owner:
+        failing.append(node_payload("r", "failing"))
+        (bad,) = _segments(settings)
+        sound.append(node_payload("r", "sound"))
+        owner.step()
+        synced: list[str] = []
+
+        def sync(fd: int) -> None:
+            path = str(Path(f"/proc/self/fd/{fd}").readlink())
+            if path == str(bad):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            synced.append(path)
+
+        monkeypatch.setattr(os, "fsync", sync)
+        before = diagnostics.failures.total()
+        owner.tend()
+        others = {str(path) for path in _segments(settings)} - {str(bad)}
+        assert set(synced) == others | {f"{settings.db_path}-wal"}
+        assert diagnostics.failures.total() == before + 1
+    assert sorted(stored_nodes(settings.db_path)) == ["failing", "sound"]
