@@ -132,9 +132,9 @@ class Upkeep:
         """HUSH_DURABILITY=interval and full: bound what a power loss takes.
 
         A sync that fails may leave pages of a segment that pass for written, and the next one says nothing of
-        them. They cannot be written anew beside an application that stores into them. Their records are in the
-        database as soon as they are drained, so it is the sync of that one, whatever else has failed, that
-        has them on the disk; and no segment goes before it.
+        them. They cannot be written anew beside an application that stores into them. Their records are in
+        the database as soon as they are drained: whatever else has failed, it is the sync of that one which
+        has them on the disk, and no segment goes before it.
         """
         for path, source in self._drain.sources.items():
             try:
