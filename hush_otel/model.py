@@ -172,7 +172,7 @@ class SpanFacts(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         is_node: It was a node trace: its tokens and cost count whatever its type.
-        repeats: A model call around others, whose tokens it repeats.
+        repeats: Its tokens and cost only repeat what counts below it.
         node_type: Lower case: llm, embedding, chain, tool, agent, retriever, …
         cost_usd: As given, else as computed when it was stored: `cost_is_computed`.
         request: Of the request it belongs to.

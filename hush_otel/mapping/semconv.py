@@ -251,15 +251,6 @@ def _plan(keys: frozenset[str]) -> _Plan:
     )
 
 
-def countable(node_type: str | None, is_node: bool) -> bool:
-    """Whether a row's tokens and cost are added to its request's.
-
-    Of OTel spans only model calls count: frameworks repeat the sums on the chains and agents around them.
-    Of node traces every row does, as in the seed.
-    """
-    return is_node or node_type in COUNTED
-
-
 def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...]) -> str | None:
     for key in keys:
         value = attributes[key]

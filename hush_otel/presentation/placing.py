@@ -146,6 +146,7 @@ def _passes(
 
 def _in_pass(columns: Columns, index: int, parent: bytes | None) -> IterationNode:
     placed = _placed(columns, index)
+    counts = columns["repeats"][index] is None
     return IterationNode(
         span_id=placed.span_id,
         parent_span_id=parent,
@@ -155,10 +156,10 @@ def _in_pass(columns: Columns, index: int, parent: bytes | None) -> IterationNod
         start_ns=placed.start_ns,
         end_ns=placed.end_ns,
         end_seq=0,
-        prompt_tokens=_whole(columns["prompt_tokens"][index]),
-        completion_tokens=_whole(columns["completion_tokens"][index]),
-        total_tokens=_whole(columns["total_tokens"][index]),
-        cost_usd=text.number(columns["cost_usd"][index]),
+        prompt_tokens=_whole(columns["prompt_tokens"][index]) if counts else None,
+        completion_tokens=_whole(columns["completion_tokens"][index]) if counts else None,
+        total_tokens=_whole(columns["total_tokens"][index]) if counts else None,
+        cost_usd=text.number(columns["cost_usd"][index]) if counts else None,
     )
 
 
@@ -182,6 +183,7 @@ def _pass_row(group: Iteration, columns: Columns, of_node: int) -> dict[str, Any
         "total_tokens": group.total_tokens,
         "cost_usd": group.cost_usd,
         "cost_source": columns["cost_source"][of_node],
+        "repeats": None,
         "status": "ok",
     }
 

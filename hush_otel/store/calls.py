@@ -1,4 +1,4 @@
-"""Model calls: what they cost, and which of them only repeat others.
+"""Model calls: what they cost, and which spans only repeat others.
 
 Two instrumentations at work make two spans of one call, one around the other (a framework's around the
 client's), and some frameworks put the sums of several calls on a span of the same type around them. The inner
@@ -6,6 +6,9 @@ ones count. Spans mostly end from the inside out, so that a span's end is where 
 calls of its type below it; what lies between them hands that on.
 
     inner ends ──► below[its parent] ──► … the parent ends: of that type? then it repeats, and hands it on
+
+A sum on any other span (an agent, a chain, an operation that nobody knows) is of calls of either type: it
+repeats what counts below it, and counts where nothing does.
 
 A call that ends after the span around it (a stream that is read later) finds that span counted: among the
 rows of its batch, or in the store. From then on that one repeats, and its request gets back what it added.
@@ -22,6 +25,7 @@ from hush_otel.mapping.prices import with_cost
 from hush_otel.mapping.semconv import COUNTED, Promoted
 from hush_otel.model import FLAGS_IS_REMOTE
 
+from .repeated import kind_of
 from .requests import Trace
 from .rows import END_NS, PARENT, SpanRow, repeat
 from .statements import load_statements
@@ -34,9 +38,6 @@ KEPT: Final = 10_000
 MAX_HOPS: Final = 1_000
 """Spans between a call and one around it that ended before: deeper than any program nests, and an end where
 parents form a circle."""
-
-_EMBEDDING: Final = 2
-_LLM: Final = 1
 
 
 class Calls:
@@ -92,12 +93,13 @@ class Calls:
         if self._last_of_others is None or trace.id <= self._last_of_others:
             self._restore(db, sums, trace, record.trace_id)
         below = self._below.pop(row.key, 0) if self._below else 0
-        if kind := _kind_of(row.promoted):
-            if below & kind:
-                row.repeats = 1
-            else:
+        kind = kind_of(row.promoted)
+        if below & kind:
+            row.repeats = 1
+        else:
+            if row.promoted.node_type in COUNTED:
                 row.promoted = with_cost(row.promoted, record.attributes, record.start_ns)
-                below |= kind
+            below |= kind
         if below and record.parent_span_id is not None and not record.flags & FLAGS_IS_REMOTE:
             start_ns = record.start_ns if type(record.start_ns) is int else 0
             self._hand_on(db, sums, trace, (record.trace_id, record.parent_span_id), below, start_ns)
@@ -121,12 +123,12 @@ class Calls:
         for _ in range(MAX_HOPS):
             row = self._built.get(trace_id + span_id)
             if row is not None:
-                if below & _kind_of(row.promoted) and start_ns < row.values[END_NS]:
+                if below & kind_of(row.promoted) and start_ns < row.values[END_NS]:
                     repeat(row)
                 above = row.values[PARENT]
             elif (found := self._stored(db, trace, span_id)) is not None:
                 above, end_ns, is_node, *counted = found
-                if not is_node and start_ns < end_ns and below & _kind_of(_promoted(counted)):
+                if not is_node and start_ns < end_ns and below & kind_of(_promoted(counted)):
                     db.execute(SQL["repeat_span"], (trace.id, span_id))
                     sums.take_back(counted[-1], _promoted(counted))
             else:
@@ -150,18 +152,9 @@ class Calls:
             self._restored.clear()  # to find it out again does no harm
         self._restored.add(trace.id)
         for parent, start_ns, *counted in db.execute(SQL["calls_of_trace"], (trace.id, KEPT)).fetchall():
-            kind = _kind_of(_promoted(counted))
+            kind = kind_of(_promoted(counted))
             if kind:
                 self._hand_on(db, sums, trace, (trace_id, parent), kind, start_ns)
-
-
-def _kind_of(promoted: Promoted) -> int:
-    """Of a model call that has something to count; else 0."""
-    if promoted.node_type not in COUNTED or (
-        promoted.prompt_tokens is None and promoted.total_tokens is None and promoted.cost_usd is None
-    ):
-        return 0
-    return _EMBEDDING if promoted.node_type == "embedding" else _LLM
 
 
 def _promoted(columns: list[Any]) -> Promoted:

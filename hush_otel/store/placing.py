@@ -1,7 +1,8 @@
 """Node traces get their parents when their request is queued: only now are those there that ended after them.
 
 What was queued before stays as it was sent. Those that come later are placed among it by look-ups: what one
-costs does not grow with its request, unless its parent's name occurs as often. In the owner's transactions.
+costs does not grow with its request, unless its parent's name occurs as often, or it is a sum (`repeated`).
+In the owner's transactions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from hush_otel.mapping.nodes import node_key
 from hush_otel.mapping.parents import PlacedNode, parent_candidates, resolve_parents
 
+from .repeated import mark_repeats
 from .statements import load_statements
 
 SQL: Final = load_statements("placing")
@@ -59,6 +61,7 @@ def place_nodes(db: sqlite3.Connection, request: int) -> None:
         if flagged or parent != row.parent_span_id:
             changes.append((parent, flagged, row.number))
     db.executemany(SQL["set_parent"], changes)
+    mark_repeats(db, request, queued, {span_id: parent for span_id, (parent, _) in parents.items()})
 
 
 def _candidates(

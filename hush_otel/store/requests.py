@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hush_otel.mapping import exceptions
 from hush_otel.mapping.counted import Counted, counted, held_tokens, held_usd
-from hush_otel.mapping.semconv import NOTHING, Promoted, countable
+from hush_otel.mapping.semconv import NOTHING, Promoted
 
 from . import search_index
 from .pruning import settle_traces
@@ -314,7 +314,7 @@ class RollUp:
         else:
             self.running -= was_running
             self.reach(values[END_SEQ], values[END_NS])
-            if promoted is not NOTHING and countable(promoted.node_type, is_node) and not row.repeats:
+            if promoted is not NOTHING and not row.repeats:
                 self._add_usage(promoted)
         if was_error or values[STATUS_CODE] == ERROR:
             self._add_error(values, was_error=was_error)

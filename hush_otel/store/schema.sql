@@ -118,7 +118,7 @@ CREATE TABLE hush_spans (
     user_id           TEXT,
     session_id        TEXT,
     node_type         TEXT,
-    repeats           INTEGER,                -- 1: a model call around others of its type, whose tokens it repeats
+    repeats           INTEGER,                -- 1: its tokens and cost only repeat what counts below it
     node_key          TEXT,                   -- node_name and context_id: node traces only
     created_at        REAL NOT NULL,
     large             INTEGER,                -- bits: 1 some attributes lie in hush_span_payloads, 2 it has media

@@ -52,6 +52,7 @@ def span(name: str = "step", attributes: dict[str, Any] | None = None, **fields:
         user_id=promoted.user_id,
         session_id=promoted.session_id,
         request=REQUEST,
+        repeats=fields.pop("repeats", False),
     )
     values = {"name": name, "attributes": attributes, "facts": facts, **fields}
     return msgspec.structs.replace(BASE, **values)
@@ -137,6 +138,7 @@ SAMPLES = {
             "gen_ai.usage.output_tokens": 30,
         },
         parent_span_id=None,
+        repeats=True,
     ),
     "genai: chat": span(
         "chat gpt-4o",

@@ -20,6 +20,10 @@ CALL = {
     "gen_ai.usage.cost": 0.5,
 }
 EMBEDDING = CALL | {"gen_ai.operation.name": "embeddings"}
+AGENT = CALL | {"gen_ai.operation.name": "invoke_agent"}
+UNKNOWN = CALL | {"gen_ai.operation.name": "responses"}
+ZERO = CALL | {f"gen_ai.usage.{name}": 0 for name in ("input_tokens", "output_tokens", "cost")}
+NAMED_AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "m"}
 
 
 @pytest.fixture(params=[True, False], ids=["live", "ends only"])
@@ -51,8 +55,14 @@ def sums(app: App) -> tuple[Any, ...]:
         (({}, CALL, {}), 1),
         ((CALL, EMBEDDING), 2),
         ((EMBEDDING, {}, EMBEDDING), 1),
-        ((CALL, {**CALL, "gen_ai.operation.name": "invoke_agent"}), 1),
-        (({**CALL, "gen_ai.operation.name": "invoke_agent"}, CALL), 1),
+        ((CALL, AGENT), 1),
+        ((AGENT, CALL), 1),
+        ((AGENT,), 1),
+        (({}, UNKNOWN, {}), 1),
+        ((UNKNOWN, AGENT, {}), 1),
+        ((AGENT, {}, EMBEDDING), 1),
+        ((NAMED_AGENT, UNKNOWN), 1),
+        ((UNKNOWN, ZERO), 1),
         ((CALL, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}), 1),
     ],
 )
@@ -161,6 +171,21 @@ def test_the_background_process_may_be_replaced_in_between(app: App, order: tupl
     """The next one finds in the store what the one before it knew."""
     end_in_order(app, order, app.drain)
     inner_counts_alone(app)
+
+
+@pytest.mark.parametrize("attributes", [AGENT, UNKNOWN], ids=["agent", "unknown"])
+def test_a_sum_counts_until_a_call_below_it_does(app: App, attributes: dict[str, Any]) -> None:
+    """Where the agent's span ends first it is all that is known; its call takes the count from it."""
+    with owning(app.settings) as owner:
+        outer = opened(app, "outer", attributes=attributes)
+        inner = opened(app, "inner", outer, CALL)
+        outer.end()
+        owner.drain()
+        assert sums(app) == (10, 11, 0.5)
+        inner.end()
+        owner.drain()
+    assert sums(app) == (10, 11, 0.5)
+    assert rows(app.db_path, "SELECT name FROM hush_spans WHERE repeats = 1") == [("outer",)]
 
 
 def test_a_call_that_began_after_the_other_had_ended_is_another(app: App) -> None:

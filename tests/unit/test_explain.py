@@ -235,6 +235,7 @@ def test_a_usage_that_an_author_set_on_an_agent_is_remarked() -> None:
             "gen_ai.usage.input_tokens": 5,
             "langfuse.observation.usage_details": '{"input":5}',
         },
+        repeats=True,
     )
     assert [one.kind for one in noted("langfuse", one)] == ["double"]
 

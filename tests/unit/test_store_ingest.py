@@ -215,7 +215,7 @@ def store(tmp_path: Path) -> Store:
 
 def recomputed(path: Path) -> dict[str, tuple[Any, ...]]:
     """The roll-ups of every request, from its rows alone."""
-    counts = "s.node IS NOT NULL OR s.repeats IS NULL AND s.node_type IN ('llm', 'generation', 'embedding')"
+    counts = "s.repeats IS NULL"
     sql = f"""
         SELECT r.request_id,
                count(s.id),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hush_otel.mapping import exceptions
-from hush_otel.mapping.semconv import Promoted, amount, countable, promote, tags_of, token_count
+from hush_otel.mapping.semconv import COUNTED, Promoted, amount, promote, tags_of, token_count
 from hush_otel.mapping.usage import Usage, usage_of
 from hush_otel.model import NO_FACTS, AttributeValue, SpanData, SpanFacts
 
@@ -82,8 +82,8 @@ class Meaning(msgspec.Struct, frozen=True):
     Attributes:
         kind: llm, embedding, tool, agent, retriever, reranker, guardrail, evaluator, prompt, chain, event;
             empty where nothing tells.
-        counts: Whether its tokens and cost count: it is a model call, or a node trace. What frameworks repeat
-            on the agents and chains around a call does not, nor does a call that is only around others.
+        counts: Whether its tokens and cost count: it is a model call, a node trace, or says what was taken
+            where nothing below it does. What only repeats others does not: calls, and what is around them.
         tokens: None when there are none.
         cost_usd: As given. `computed_usd` is by the price table, where none was given.
         input: As text; `output` alike. What is no text is JSON.
@@ -121,13 +121,14 @@ def meaning_of(span: SpanData) -> Meaning:
     attributes = span.attributes
     facts = span.facts if span.facts is not NO_FACTS else _facts(promote(attributes, span.name))
     kind, usage = _kind(facts, attributes), usage_of(attributes)
-    usd = amount(facts.cost_usd)
+    usd, tokens = amount(facts.cost_usd), _tokens(facts, usage)
+    says_usage = tokens is not None or usd is not None
     return Meaning(
         kind=kind,
-        counts=countable(kind, facts.is_node) and not facts.repeats,
+        counts=not facts.repeats and (facts.is_node or kind in COUNTED or says_usage),
         model=facts.model,
         provider=usage.provider,
-        tokens=_tokens(facts, usage),
+        tokens=tokens,
         cost_usd=None if facts.cost_is_computed else usd,
         computed_usd=usd if facts.cost_is_computed else None,
         user_id=facts.user_id or facts.request.user_id,

@@ -1,7 +1,7 @@
 -- For statistics: the model calls of the newest :limit requests of [:since, :until) by model, with all their durations.
 -- Tokens are summed as REAL: sum() of integers fails beyond 64 bit, which one absurd count is enough for.
 -- What is no count or amount is left out, and amounts stay at the largest (mapping/counted.py).
--- Calls are what mapping/semconv.py `countable` counts; those that only repeat others are left out.
+-- Calls are model calls, node traces, and other spans that say what was taken; those that only repeat others are left out.
 WITH chosen (id, created_at) AS (
     SELECT id, created_at FROM hush_requests
     WHERE :workflow IS NULL AND created_at >= :since AND created_at < :until
@@ -28,6 +28,7 @@ WHERE EXISTS (SELECT 1 FROM hush_request_labels l WHERE l.request = c.id AND l.k
   AND s.end_seq > 0
   AND s.model IS NOT NULL
   AND s.repeats IS NULL
-  AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
+  AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding')
+       OR coalesce(s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd) IS NOT NULL)
 GROUP BY s.model
 ORDER BY count(*) DESC, s.model;

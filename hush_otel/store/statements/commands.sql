@@ -74,10 +74,10 @@ WHERE id IN (SELECT value FROM json_each(:requests)) AND completed_by IS NOT NUL
 UPDATE hush_spans SET cost_usd = ?, cost_source = ? WHERE id = ?
 
 -- name: roll_cost_up
--- What counts is what mapping/semconv.py `countable` says, node traces and of OTel spans model calls, and `counted`.
+-- What repeats others is left out, and what is no amount (mapping/counted.py).
 UPDATE hush_requests AS r SET (cost_usd, computed_usd) = (
     SELECT min(sum(s.cost_usd), 1e308), min(sum(s.cost_usd) FILTER (WHERE s.cost_source IS NOT NULL), 1e308)
     FROM hush_spans s
-    WHERE s.request = r.id AND s.cost_usd >= 0 AND s.repeats IS NULL AND (s.node IS NOT NULL OR s.node_type IN ('llm', 'generation', 'embedding'))
+    WHERE s.request = r.id AND s.cost_usd >= 0 AND s.repeats IS NULL
 )
 WHERE r.id IN (SELECT value FROM json_each(?))

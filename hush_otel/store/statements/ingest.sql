@@ -72,11 +72,12 @@ SELECT iif(flags & 512, NULL, parent_span_id), end_ns, node IS NOT NULL,
 FROM hush_spans WHERE trace = ? AND span_id = ? AND state = 1
 
 -- name: calls_of_trace
--- The model calls that count, and have a parent of their process.
+-- The rows that count, and have a parent of their process.
 SELECT parent_span_id, start_ns,
        node_type, prompt_tokens, completion_tokens, total_tokens, cost_usd, cost_source, repeats
 FROM hush_spans
-WHERE trace = ? AND state = 1 AND node_type IN ('llm', 'generation', 'embedding') AND parent_span_id IS NOT NULL
+WHERE trace = ? AND state = 1 AND parent_span_id IS NOT NULL
+  AND coalesce(prompt_tokens, completion_tokens, total_tokens, cost_usd) IS NOT NULL
   AND node IS NULL AND flags & 512 = 0 AND repeats IS NULL
 LIMIT ?
 

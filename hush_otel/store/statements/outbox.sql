@@ -226,9 +226,11 @@ WHERE d.id = ?
   AND (coalesce(q.whole, 1) OR s.route IN (SELECT route FROM hush_routes WHERE destination = d.destination))
 
 -- name: nodes_of_trace
--- What iterations are made of: nothing long.
+-- What iterations are made of: nothing long. What repeats others is in no sum.
 SELECT s.span_id, s.parent_span_id, s.node ->> 'node_name', s.node ->> 'parent_name', s.node ->> 'context_id',
-       s.start_ns, s.end_ns, s.end_seq, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd
+       s.start_ns, s.end_ns, s.end_seq,
+       iif(s.repeats IS NULL, s.prompt_tokens, NULL), iif(s.repeats IS NULL, s.completion_tokens, NULL),
+       iif(s.repeats IS NULL, s.total_tokens, NULL), iif(s.repeats IS NULL, s.cost_usd, NULL)
 FROM hush_traces t
 JOIN hush_spans s ON s.trace = t.id
 WHERE t.trace_id = ? AND s.end_seq > 0 AND s.node IS NOT NULL

@@ -42,3 +42,42 @@ UPDATE hush_spans SET parent_span_id = ?, attributes = CASE WHEN ? THEN
     json_set(attributes, '$."hush.orphan"', json('true'))
     ELSE json_remove(attributes, '$."hush.orphan"') END
 WHERE id = ?
+
+-- name: usage_after
+-- Nodes that say what they took.
+SELECT s.id, s.span_id, s.node_type, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd, s.cost_source,
+       s.repeats
+FROM hush_spans s
+WHERE s.request = :request AND s.end_seq > :queued AND s.node IS NOT NULL
+  AND coalesce(s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd) IS NOT NULL
+
+-- name: usage_above
+-- Nodes above one that say what they took, and have been counted.
+WITH RECURSIVE up (trace, span_id) AS (
+    SELECT s.trace, s.parent_span_id FROM hush_spans s WHERE s.id = ?
+    UNION
+    SELECT s.trace, s.parent_span_id
+    FROM up JOIN hush_spans s ON s.trace = up.trace AND s.span_id = up.span_id
+)
+SELECT s.id, s.span_id, s.node_type, s.prompt_tokens, s.completion_tokens, s.total_tokens, s.cost_usd, s.cost_source,
+       s.repeats
+FROM up CROSS JOIN hush_spans s ON s.trace = up.trace AND s.span_id = up.span_id
+WHERE s.node IS NOT NULL AND s.repeats IS NULL
+
+-- name: tree_of_nodes
+SELECT s.span_id, s.parent_span_id, s.node FROM hush_spans s
+WHERE s.request = ? AND s.end_seq > 0 AND s.node IS NOT NULL
+
+-- name: take_back
+UPDATE hush_requests SET
+    prompt_tokens = prompt_tokens - coalesce(:prompt_tokens, 0),
+    completion_tokens = completion_tokens - coalesce(:completion_tokens, 0),
+    total_tokens = total_tokens - coalesce(:total_tokens, 0),
+    cost_usd = cost_usd - coalesce(:cost_usd, 0),
+    computed_usd = computed_usd - coalesce(:computed_usd, 0)
+WHERE id = :request
+
+-- name: repeat_node
+-- A cost that was computed for it goes.
+UPDATE hush_spans SET repeats = 1, cost_usd = iif(cost_source IS NULL, cost_usd, NULL), cost_source = NULL
+WHERE id = ?
