@@ -41,7 +41,8 @@ class Promoted(msgspec.Struct, frozen=True):
         workflow_name: Only when the span names it; the caller falls back on the root's name.
         cost_source: Where a computed cost comes from (`prices`); None: it was given, or there is none.
         tags: Of the span, by any convention.
-        title: What a reader wants to see instead of the span's name: logfire names spans by their template.
+        title: What a reader wants to see instead of the span's name: logfire names spans by their template,
+            the span of a node trace is named by the last part of the node's name.
     """
 
     model: str | None = None
@@ -71,8 +72,14 @@ _MODEL: Final = (
     "reranker.model_name",  # OpenInference, RERANKER spans
     "langfuse.observation.model.name",
 )
-_USER: Final = ("user.id", "enduser.id", "langfuse.user.id")
-_SESSION: Final = ("session.id", "gen_ai.conversation.id", "langfuse.session.id")
+_ASSOCIATED: Final = "traceloop.association.properties."  # OpenLLMetry: what an application has told it
+_USER: Final = ("user.id", "enduser.id", "langfuse.user.id", f"{_ASSOCIATED}user_id")
+_SESSION: Final = (
+    "session.id",
+    "gen_ai.conversation.id",
+    "langfuse.session.id",
+    f"{_ASSOCIATED}session_id",
+)
 _REQUEST: Final = ("hush.request_id",)
 _WORKFLOW: Final = ("hush.workflow_name", "gen_ai.workflow.name", "traceloop.workflow.name")
 
@@ -84,6 +91,8 @@ MAX_TAG_CHARS: Final = 200
 
 _TITLE: Final = "logfire.msg"
 _TEMPLATE: Final = "logfire.msg_template"
+_NODE_NAME: Final = "hush.node.name"
+"""On the span of a node trace, which may come back from where it was sent."""
 MAX_TITLE_CHARS: Final = 255
 """One line; the whole message is an attribute."""
 
@@ -151,7 +160,7 @@ COUNTED: Final = frozenset({"llm", "generation", "embedding"})
 _TOKEN_KEYS: Final = frozenset((*_TOTAL, LANGFUSE_USAGE)).union(*_TOKENS)
 _COST_KEYS: Final = frozenset((*_COST, *_COST_PARTS, _LANGFUSE_COST))
 _KEYS: Final = (
-    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW, *_TAGS, _TITLE, _TEMPLATE))
+    frozenset((*_MODEL, *_USER, *_SESSION, *_REQUEST, *_WORKFLOW, *_TAGS, _TITLE, _TEMPLATE, _NODE_NAME))
     | _TOKEN_KEYS
     | _COST_KEYS
     | {*_KINDS, _NODE_TYPE}
@@ -188,7 +197,7 @@ def promote(attributes: Mapping[str, AttributeValue], name: str) -> Promoted:
         _first_text(attributes, plan.request),
         _first_text(attributes, plan.workflow),
         tags=tags_of(attributes, plan.tags) if plan.tags else (),
-        title=title_of(attributes, name) if plan.has_title else None,
+        title=_title(attributes, name) if plan.has_title else None,
     )
 
 
@@ -243,7 +252,7 @@ def _plan(keys: frozenset[str]) -> _Plan:
         tuple(pair for pair in _TOKENS if not keys.isdisjoint(pair)),
         present(_TOTAL),
         present(_TAGS),
-        {_TITLE, _TEMPLATE} <= keys,
+        {_TITLE, _TEMPLATE} <= keys or _NODE_NAME in keys,
         not _TOKEN_KEYS.isdisjoint(keys),
         present((_NODE_TYPE, *_KINDS)),
         not _COST_KEYS.isdisjoint(keys),
@@ -257,6 +266,14 @@ def _first_text(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...])
         if value and isinstance(value, str):
             return value
     return None
+
+
+def _title(attributes: Mapping[str, AttributeValue], name: str) -> str | None:
+    """That of a node is its whole name, of which its span's is the last part."""
+    node_name = attributes.get(_NODE_NAME)
+    if node_name and isinstance(node_name, str):
+        return node_name[:MAX_TITLE_CHARS]
+    return title_of(attributes, name)
 
 
 def title_of(attributes: Mapping[str, AttributeValue], name: str) -> str | None:

@@ -351,8 +351,11 @@ SELECT s.id,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'parent_name'
             ELSE (SELECT coalesce(p.title, p.name) FROM hush_spans p WHERE p.trace = s.trace AND p.span_id = s.parent_span_id)
        END AS parent_name,
-       s.node ->> 'context_id' AS context_id,
-       s.node ->> 'execution_order' AS execution_order,
+       -- A node's span that was sent and came back has its name as title: no other's attributes are read here.
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'context_id'
+            WHEN s.title IS NOT NULL THEN s.attributes ->> '$."hush.context_id"' END AS context_id,
+       CASE WHEN s.node IS NOT NULL THEN s.node ->> 'execution_order'
+            WHEN s.title IS NOT NULL THEN s.attributes ->> '$."hush.execution_order"' END AS execution_order,
        CASE WHEN s.node IS NOT NULL THEN s.node ->> 'start_time'
             ELSE strftime('%Y-%m-%dT%H:%M:%S', s.start_ns / 1000000000, 'unixepoch')
                  || printf('.%06dZ', s.start_ns / 1000 % 1000000) END AS start_time,

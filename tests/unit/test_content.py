@@ -189,3 +189,35 @@ def test_a_node_has_no_instructions_apart() -> None:
     """Its input is its author's: nothing goes before it."""
     one = node(input_data=[ASKED], node_type="llm")
     assert json.loads(sent("langfuse", one)["langfuse.observation.input"]) == [ASKED]
+
+
+def test_a_node_whose_span_comes_back_has_its_columns(app: App) -> None:
+    """Sent as OTLP and recorded again: name, context and order are those of the node."""
+    attributes = {
+        "hush.request_id": "r",
+        "hush.node.name": "digest.each.ask",
+        "hush.context_id": "[0]",
+        "hush.execution_order": 2,
+    }
+    with app.tracer.start_as_current_span("each", attributes={"hush.node.name": "digest.each"}):
+        app.tracer.start_span("ask", attributes=attributes).end()
+    app.tracer.start_span("other", attributes={"hush.context_id": "[1]"}).end()
+    app.drain()
+    sql = "SELECT node_name, parent_name, context_id, execution_order FROM node_traces ORDER BY id"
+    assert rows(app.db_path, sql) == [
+        ("digest.each.ask", "digest.each", "[0]", 2),
+        ("digest.each", None, None, None),
+        ("other", None, None, None),
+    ]
+
+
+def test_openllmetrys_association_properties_say_who_asked(app: App) -> None:
+    """User and session, as an application has told it; OpenTelemetry's own names go before them."""
+    said = {f"traceloop.association.properties.{key}": f"{key}!" for key in ("user_id", "session_id")}
+    app.tracer.start_span("chat", attributes={**said, "hush.request_id": "r"}).end()
+    app.tracer.start_span("chat", attributes={**said, "hush.request_id": "s", "user.id": "ada"}).end()
+    app.drain()
+    assert rows(app.db_path, "SELECT user_id, session_id FROM requests ORDER BY request_id") == [
+        ("user_id!", "session_id!"),
+        ("ada", "session_id!"),
+    ]

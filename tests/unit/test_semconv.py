@@ -227,6 +227,8 @@ def test_an_llm_span_as_openinference_writes_it():
         ("invoke_agent weather", {"logfire.msg": "weather run"}, None),
         ("ask {who}", {"logfire.msg_template": "ask {who}", "logfire.msg": 7}, None),
         ("ask {who}", {"logfire.msg_template": "ask {who}"}, None),
+        ("ask", {"hush.node.name": "digest.ask"}, "digest.ask"),
+        ("ask", {"hush.node.name": 7}, None),
     ],
 )
 def test_a_span_named_by_its_template_has_a_title(name, attributes, title):
