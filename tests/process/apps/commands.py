@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 
 from common import hear, say
 
@@ -30,7 +31,13 @@ def begin(args: list[str], out: int) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     # New ones: those of the interpreter know what their descriptors were before.
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
-    sys.exit(main(args))
+    try:
+        code = main(args)
+        sys.stdout.flush()
+    except BaseException:  # as the interpreter does at the end of a program
+        traceback.print_exc()
+        code = 1
+    os._exit(code)  # to take all those modules apart would be most of a command's price
 
 
 def heard_from(args: list[str], lines: int | None) -> str:
