@@ -207,6 +207,37 @@ def test_a_directory_that_its_owner_cannot_write_is_found_and_opened(
     assert Visit(app.db_path, capsys).wrong() == {}
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_database_that_its_owner_cannot_read_is_found_and_opened(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch, *, ours: bool
+) -> None:
+    """Of mode 000; --fix gives the right back where the file is this user's."""
+    # root may read anything, whatever the mode says
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).stat().st_mode & stat.S_IRUSR)
+    app.db_path.chmod(0)
+    if not ours:
+        user = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    words = f"this user cannot read and write {app.db_path}"
+    (said,) = [one for one in Visit(app.db_path, capsys).findings if one["words"] == words]
+    assert (said["level"], said["can_fix"]) == ("wrong", ours)
+    Visit(app.db_path, capsys, "--fix")
+    assert stat.S_IMODE(app.db_path.stat().st_mode) == (0o600 if ours else 0)
+
+
+@pytest.mark.parametrize("column", ["created_at", "last_at"])
+def test_a_clock_that_was_set_back_is_noticed_after_newer_rows(
+    app: App, capsys: Capture, column: str
+) -> None:
+    """What was written under the clock of before is not the last row for long."""
+    with sqlite3.connect(app.db_path) as db:
+        db.execute(f"UPDATE hush_requests SET {column} = {column} + 7200")  # noqa: S608
+    db.close()
+    app.tracer.start_span("later").end()
+    app.drain()
+    assert "ahead of now: the clock was set back" in Visit(app.db_path, capsys).words("clock")
+
+
 def test_a_place_that_cannot_be_looked_at_is_a_finding(tmp_path: Path, capsys: Capture) -> None:
     """Everything else is looked at all the same."""
     visit = Visit(tmp_path / ("x" * 300), capsys)

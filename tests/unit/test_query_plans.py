@@ -35,6 +35,7 @@ ALLOWED = {
     # Newest first, stops at LIMIT.
     "facets": {"hush_requests USING INDEX hush_requests_created"},
     "complete_newest": {"hush_requests USING INDEX hush_requests_created"},
+    "doctor_newest": {"hush_requests USING INDEX hush_requests_created"},
     "walk_errors": {"hush_requests USING INDEX hush_requests_failed"},
     "list_unsettled": {
         "hush_deliveries USING INDEX hush_deliveries_dead",

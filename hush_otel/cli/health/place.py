@@ -27,6 +27,7 @@ OTHERS: Final = 0o077
 def look(settings: Settings) -> Iterator[Finding]:
     """Filesystem, permissions, room."""
     yield from _closed(settings)
+    yield from _shut(settings)
     yield _filesystem(settings)
     yield from _permissions(settings)
     yield _room(settings)
@@ -38,9 +39,22 @@ def _closed(settings: Settings) -> Iterator[Finding]:
         path = _nearest(wanted)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             words = f"this user can make no files in {path}"
-            fix = partial(_open, path) if path == wanted and path.stat().st_uid == os.geteuid() else None
+            fix = (
+                partial(_open, path, stat.S_IRWXU)
+                if path == wanted and path.stat().st_uid == os.geteuid()
+                else None
+            )
             mend = "--fix gives its owner the right" if fix else "set HUSH_TRACES_DB, or HUSH_SPOOL_DIR"
             yield wrong("permissions", words, f"{mend}; a read-only filesystem stays one", fix)
+
+
+def _shut(settings: Settings) -> Iterator[Finding]:
+    """Files of the database that this user cannot read and write: nothing is stored, nothing shown."""
+    for path, status in _files(settings.db_path):
+        if not os.access(path, os.R_OK | os.W_OK):
+            fix = partial(_open, path, stat.S_IRUSR | stat.S_IWUSR) if status.st_uid == os.geteuid() else None
+            mend = "--fix gives its owner the right" if fix else "give it to this user, or set HUSH_TRACES_DB"
+            yield wrong("permissions", f"this user cannot read and write {path}", mend, fix)
 
 
 def _nearest(path: Path) -> Path:
@@ -48,10 +62,10 @@ def _nearest(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def _open(path: Path) -> str:
+def _open(path: Path, rights: int) -> str:
     with suppress(OSError):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRWXU)
-    return f"{path} opened for its owner" if os.access(path, os.W_OK) else ""
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | rights)
+    return f"{path} opened for its owner" if os.access(path, os.R_OK | os.W_OK) else ""
 
 
 def _filesystem(settings: Settings) -> Finding:
@@ -81,10 +95,17 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
 
 
 def _ours(settings: Settings) -> Iterator[tuple[Path, os.stat_result]]:
+    spool = settings.spool_dir
+    yield from _files(settings.db_path)
+    yield from _looked_at([spool, *(sorted(spool.rglob("*")) if spool.is_dir() else [])])
+
+
+def _files(database: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    return _looked_at([database, Path(f"{database}-wal"), Path(f"{database}-shm")])
+
+
+def _looked_at(candidates: list[Path]) -> Iterator[tuple[Path, os.stat_result]]:
     """Each with its state, looked at once: segments come and go meanwhile. Links have no rights."""
-    database, spool = settings.db_path, settings.spool_dir
-    candidates = [database, Path(f"{database}-wal"), Path(f"{database}-shm"), spool]
-    candidates += sorted(spool.rglob("*")) if spool.is_dir() else []
     for path in candidates:
         with suppress(FileNotFoundError, NotADirectoryError):
             status = path.lstat()
