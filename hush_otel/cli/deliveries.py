@@ -18,7 +18,7 @@ from hush_otel.store.reading import Reader, Row
 
 from .completing import destinations
 from .filters import COUNT, moment, stored_destination
-from .output import STATUS_STYLES, console, cut, plain_table, print_json
+from .output import STATUS_STYLES, busy, console, cut, plain_table, print_json
 from .reading import settings_to_read
 
 DEFAULT_LIMIT: Final = 50
@@ -66,7 +66,7 @@ def command(
     `hush-otel retry ID` sends one that is dead or paused again.
     """
     now_s = time.time()
-    with open_reader(settings_to_read(db)) as reader:
+    with open_reader(settings_to_read(db)) as reader, busy("looking further back"):
         if destination is not None:
             stored_destination(reader, destination)
         found = newest(

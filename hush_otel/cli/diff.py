@@ -18,7 +18,7 @@ from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader, find_request
 
 from .completing import request_ids
-from .output import console, cut, print_json, totals
+from .output import busy, cut, drawing, to_json, totals
 from .reading import settings_to_read
 from .steps import MARKS, Steps
 
@@ -38,15 +38,20 @@ def command(db: str | None, a: str, b: str, io: bool, as_json: bool) -> None:
     """
     with open_reader(settings_to_read(db)) as reader, reader.snapshot():
         ids = find_request(reader, a), find_request(reader, b)
-        requests = [_request(reader, one) for one in ids]
-        pairs = compare(reader, *ids)
         if as_json:
-            print_json({"a": requests[0], "b": requests[1], "rows": [pair.as_json() for pair in pairs]})
+            click.echo(_json(reader, *ids))
             return
-        out = console()
-        _render(out, requests, pairs)
+        with drawing("comparing") as out:
+            pairs = compare(reader, *ids)
+            _render(out, [_request(reader, one) for one in ids], pairs)
         if io:
             _print_differences(out, reader, pairs)
+
+
+def _json(reader: Reader, a: str, b: str) -> str:
+    with busy("comparing"):
+        rows = [pair.as_json() for pair in compare(reader, a, b)]
+        return to_json({"a": _request(reader, a), "b": _request(reader, b), "rows": rows})
 
 
 def _request(reader: Reader, request_id: str) -> dict[str, Any]:
@@ -77,17 +82,22 @@ def _heads(requests: list[dict[str, Any]]) -> Table:
 
 
 def _print_differences(out: Console, reader: Reader, pairs: list[Pair]) -> None:
-    for pair in pairs:
-        if pair.a is None or pair.b is None or not (pair.input_differs or pair.output_differs):
-            continue
-        sides = [detail(reader, vars(side)) for side in (pair.a, pair.b)]
-        out.print()
-        out.print(Text(text.clean(pair.node_name), style="bold"))
-        for word in ("input", "output"):
-            texts = [getattr(side, word) or "" if side else "" for side in sides]
-            if texts[0] != texts[1]:
-                out.print(Text(f"  {word}", style="bright_black"))
-                _print_lines(out, *texts)
+    with busy("comparing") as make_way:
+        for pair in pairs:
+            if pair.input_differs or pair.output_differs:
+                make_way()
+                _print_pair(out, reader, pair)
+
+
+def _print_pair(out: Console, reader: Reader, pair: Pair) -> None:
+    sides = [detail(reader, vars(side)) if side else None for side in (pair.a, pair.b)]
+    out.print()
+    out.print(Text(text.clean(pair.node_name), style="bold"))
+    for word in ("input", "output"):
+        texts = [getattr(side, word) or "" if side else "" for side in sides]
+        if texts[0] != texts[1]:
+            out.print(Text(f"  {word}", style="bright_black"))
+            _print_lines(out, *texts)
 
 
 def _print_lines(out: Console, a: str, b: str) -> None:

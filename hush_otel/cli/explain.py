@@ -29,7 +29,7 @@ from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
 from .completing import TYPES, destinations_and_types, request_ids
-from .output import console, to_json
+from .output import busy, console, to_json
 from .reading import settings_to_read
 
 OF_LOOP: Final = "hush.iteration.of"
@@ -107,12 +107,18 @@ def command(db: str | None, name: str, request_id: str, as_json: bool) -> None:
         row = reader.row("request_number", request_id=found)
         with closing(HistoryReader(settings.db_path)) as history:
             spans = history.spans_of(row["id"]) if row else iter(())
-            explained = (_explained(target, span) for span in spans)
-            if as_json:
-                for part in _json_parts(target, found, explained):
-                    sys.stdout.write(part)
-            else:
-                _render(console(), target, found, explained)
+            _print(target, found, (_explained(target, span) for span in spans), as_json=as_json)
+
+
+def _print(target: Target, request_id: str, explained: Iterator[Explained], *, as_json: bool) -> None:
+    """Span by span: a request may be larger than memory."""
+    with busy("translating") as make_way:
+        make_way()
+        if as_json:
+            for part in _json_parts(target, request_id, explained):
+                sys.stdout.write(part)
+        else:
+            _render(console(), target, request_id, explained)
 
 
 def _target(settings: Settings, reader: Reader, name: str) -> Target:

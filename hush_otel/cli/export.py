@@ -60,7 +60,8 @@ def command(
     with open_reader(settings) as reader:
         check_target(target, force=force)
         totals = which.totals(reader)
-        with progress(shown=True) as bar, target_stream(target, force=force) as stream:
+        shown = target != STDOUT or not sys.stdout.isatty()
+        with progress(shown=shown) as bar, target_stream(target, force=force) as stream:
             requests = _walk(which, reader, bar, totals["requests"])
             if form == "otlp":
                 written = _write_otlp(settings.db_path, requests, stream)

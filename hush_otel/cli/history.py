@@ -17,6 +17,7 @@ from hush_otel.store.reading import Reader, Row
 
 from . import completing
 from .filters import moment
+from .output import busy
 
 PAGE: Final = 500
 """Requests at once. Between pages nothing is open in the database: a snapshot would let its WAL grow."""
@@ -43,7 +44,10 @@ class Chosen:
 
     def totals(self, reader: Reader, destination: int | None = None) -> Row:
         """How many requests and spans, and how many of the requests go to a destination already."""
-        (found,) = reader.rows("history_totals", destination=destination, since=self.since, **self._where())
+        with busy("counting"):
+            (found,) = reader.rows(
+                "history_totals", destination=destination, since=self.since, **self._where()
+            )
         return found
 
     def pages(self, reader: Reader, destination: int | None = None) -> Iterator[list[Row]]:
@@ -109,7 +113,7 @@ def chosen(
     return Chosen(since=since, until=end, workflow=workflow, status=status, user=user, session=session)
 
 
-def progress(*, shown: bool) -> Progress:
+def progress(*, shown: bool = True) -> Progress:
     """A bar on standard error, where somebody looks at it."""
     out = Console(stderr=True)
     return Progress(
@@ -119,5 +123,6 @@ def progress(*, shown: bool) -> Progress:
         TimeRemainingColumn(),
         console=out,
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # a file gets what goes there
         disable=not (shown and sys.stderr.isatty()),
     )

@@ -7,6 +7,7 @@ reads any more (`hush-otel ls | head`), without a word.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
@@ -18,6 +19,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from hush_otel.background.garbage import THRESHOLDS
 from hush_otel.errors import HushError
 from hush_otel.presentation.text import clean
 from hush_otel.version import __version__
@@ -143,6 +145,8 @@ def cli(ctx: click.Context, db: str | None) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. `args` None means `sys.argv`."""
     _tolerate_narrow_encodings()
+    if args is None:  # the process is the command's alone
+        gc.set_threshold(*THRESHOLDS)
     try:
         result = cli.main(args, prog_name="hush-otel", standalone_mode=False)
         sys.stdout.flush()

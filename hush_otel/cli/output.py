@@ -8,10 +8,10 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias, cast
 
 import click
 import msgspec
@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hush_otel.presentation import text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bytes | bool | None"
 
@@ -117,21 +120,66 @@ class _Unpadded(io.TextIOBase):
 _TRAILING: Final = re.compile(r" +$", re.MULTILINE)
 
 
+class Spinner:
+    """Moves on standard error, from a second after it was started; nowhere but in a terminal."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._moving: Progress | None = None
+        self._err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self._timer = threading.Timer(BUSY_AFTER_S, self._move)
+
+    def start(self) -> None:
+        """Soon."""
+        if self._err.is_terminal:
+            self._timer.start()
+
+    def stop(self) -> None:
+        """Leave nothing behind. Idempotent."""
+        self._timer.cancel()
+        if self._err.is_terminal:
+            self._timer.join()  # it may be starting just now
+        if self._moving is not None:
+            self._moving.stop()
+
+    def _move(self) -> None:
+        # Imported here: most commands have ended by now.
+        from rich.progress import Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+
+        columns = SpinnerColumn(), TextColumn("{task.description} …", markup=False)
+        # What is written meanwhile to standard output, a file perhaps, stays what goes there.
+        self._moving = Progress(*columns, console=self._err, transient=True, redirect_stdout=False)
+        self._moving.add_task(self._words, total=None)
+        self._moving.start()
+
+
 @contextmanager
-def busy(words: str) -> Iterator[None]:
-    """After a second something moves on standard error, where somebody looks at it."""
-    err = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    status = err.status(Text(f"{words} …"))
-    timer = threading.Timer(BUSY_AFTER_S, status.start)
-    if err.is_terminal:
-        timer.start()
+def busy(words: str) -> Iterator[Callable[[], None]]:
+    """After a second something moves on standard error, where somebody looks at it.
+
+    Gives what makes way for words of the command's own, while more of them are read: where they go to the
+    terminal themselves nothing else may move there, and nothing else needs to.
+    """
+    spinner = Spinner(words)
+    spinner.start()
+
+    def make_way() -> None:
+        if sys.stdout.isatty():
+            spinner.stop()
+
     try:
-        yield
+        yield make_way
     finally:
-        timer.cancel()
-        if err.is_terminal:
-            timer.join()  # it may be starting just now
-        status.stop()
+        spinner.stop()
+
+
+@contextmanager
+def drawing(words: str) -> Iterator[Console]:
+    """A `console` that is `busy`: what is printed on it appears once all of it is there."""
+    out = console()
+    with busy(words), out.capture() as held:
+        yield out
+    out.file.write(held.get())
 
 
 def plain_table() -> Table:

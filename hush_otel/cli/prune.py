@@ -84,7 +84,7 @@ def command(
             (space,) = reader.rows("space")
             _say_what_would_be(found, rule, space["total"], as_json=as_json)
             return
-        with Asking(settings, reader) as asking, progress(shown=not as_json) as bar:
+        with Asking(settings, reader) as asking, progress() as bar:
             done = _wait(asking, reader, rule, bar, found.requests)
     counts = {name: done[name] for name in ("requests", "spans", "size_bytes")}
     if as_json:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import click
 import msgspec
-from rich.progress import Progress
 from rich.text import Text
 
 from hush_otel.config import Settings
@@ -22,7 +21,7 @@ from hush_otel.store.history import HistoryReader
 from hush_otel.store.reading import Reader, find_request
 
 from .completing import request_ids
-from .history import choosing, chosen, progress
+from .history import Chosen, choosing, chosen, progress
 from .output import console, plain_table, print_json
 
 EXIT_FOUND: Final = 1
@@ -79,16 +78,15 @@ def command(db: str | None, /, request_id: str | None, check: bool, as_json: boo
     if settings.redaction is None:
         click.echo("no [redaction] is configured: this tries the ready patterns", err=True)
     looking = _Looking(settings.redaction or RedactionRules())
-    with (
-        open_reader(settings) as reader,
-        closing(HistoryReader(settings.db_path)) as history,
-        progress(shown=not as_json) as bar,
-    ):
-        for number in _numbers(reader, bar, request_id, options):
-            looking.report.requests += 1
-            _look_beside_spans(looking, reader, number)
-            for span in history.spans_of(number):
-                looking.at(span)
+    with open_reader(settings) as reader, closing(HistoryReader(settings.db_path)) as history:
+        which = chosen(**options)
+        total = 1 if request_id else which.totals(reader)["requests"]
+        with progress() as bar:
+            for number in bar.track(_numbers(reader, which, request_id), total, description="looking"):
+                looking.report.requests += 1
+                _look_beside_spans(looking, reader, number)
+                for span in history.spans_of(number):
+                    looking.at(span)
     report = looking.done()
     if as_json:
         print_json(asdict(report))
@@ -107,18 +105,14 @@ _NO_CHOICE: Final = {
 }
 
 
-def _numbers(reader: Reader, bar: Progress, request_id: str | None, options: dict[str, Any]) -> Iterator[int]:
+def _numbers(reader: Reader, which: Chosen, request_id: str | None) -> Iterator[int]:
     if request_id:
         row = reader.row("request_number", request_id=find_request(reader, request_id))
         if row is not None:
             yield row["id"]
         return
-    which = chosen(**options)
-    task = bar.add_task("looking", total=which.totals(reader)["requests"])
     for page in which.pages(reader):
-        for request in page:
-            yield request["id"]
-            bar.advance(task)
+        yield from (request["id"] for request in page)
 
 
 def _look_beside_spans(looking: _Looking, reader: Reader, number: int) -> None:

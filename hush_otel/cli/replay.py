@@ -62,7 +62,7 @@ def command(
         if dry_run:
             _say_what_would_be(totals, name, again=again, as_json=as_json)
             return
-        with Asking(settings, reader) as asking, progress(shown=not as_json) as bar:
+        with Asking(settings, reader) as asking, progress() as bar:
             replay = _Replay(asking, reader, name, definition, again=again)
             done = replay.run(which, bar, totals["requests"])
             if not as_json:

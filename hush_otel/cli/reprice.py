@@ -36,7 +36,7 @@ def command(db: str | None, /, dry_run: bool, as_json: bool, **options: Any) -> 
     with open_reader(settings) as reader:
         which = chosen(**options)
         total = which.totals(reader)["requests"]
-        with progress(shown=not as_json) as bar:
+        with progress() as bar:
             if dry_run:
                 done = _add_up(_looked(reader, which, bar, total))
             else:

@@ -18,7 +18,7 @@ from hush_otel.store.reading import Reader, Row
 
 from .completing import destinations
 from .filters import stored_destination
-from .output import print_json
+from .output import busy, print_json
 
 WATCH_S: Final = 10.0
 """How long to look what the receivers say."""
@@ -70,12 +70,14 @@ def command(
             _check(reader, ids)
         with Asking(settings, reader) as asking:
             arguments = {"ids": list(ids), "destination": destination, "only_dead": dead}
-            found = asking.answer(asking.send("retry", arguments), "retry")
+            with busy("asking"):
+                found = asking.answer(asking.send("retry", arguments), "retry")
             if not as_json:
                 click.echo(_what_was_done(found))
             numbers = json.dumps(found["ids"])
-            asking.wait(lambda: _are_tried(reader, numbers, time.time()) or None, wait_s)
-            deliveries = reader.rows("deliveries_by_id", ids=numbers)
+            with busy("waiting for the receivers"):
+                asking.wait(lambda: _are_tried(reader, numbers, time.time()) or None, wait_s)
+                deliveries = reader.rows("deliveries_by_id", ids=numbers)
     states = Counter[str](row["state"] for row in deliveries)
     if as_json:
         print_json({key: found[key] for key in ("deliveries", "spans", "resumed")} | {"states": dict(states)})

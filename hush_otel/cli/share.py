@@ -16,6 +16,7 @@ from hush_otel.store.reading import find_request
 
 from .completing import request_ids
 from .files import STDOUT, check_target, form_of, target_stream
+from .output import busy
 from .reading import settings_to_read
 from .share_html import html
 from .share_json import json
@@ -61,7 +62,7 @@ def command(
     form = form or form_of(target or STDOUT, BY_SUFFIX, default="html", option="--html, --markdown or --json")
     settings = settings_to_read(db, needs=HIDES)
     redactor = redactor_for(settings.redaction, ready=redact)
-    with open_reader(settings) as reader, reader.snapshot():
+    with open_reader(settings) as reader, reader.snapshot(), busy("reading") as make_way:
         shared = Shared(reader, find_request(reader, request_id), redactor)
         named = shared_name(shared.request["request_id"], form) if form == WITHOUT_PATH else STDOUT
         path = target or named
@@ -69,6 +70,8 @@ def command(
         parts = FORMS[form](shared)
         with target_stream(path, force=force) as stream:
             for part in parts:
+                if path == STDOUT:
+                    make_way()
                 stream.write(part.encode("utf-8", "replace"))
     if redactor is None:
         click.echo("nothing was hidden: there is no [redaction]; --redact applies the ready rules", err=True)

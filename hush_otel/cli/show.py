@@ -29,7 +29,7 @@ from hush_otel.store.reading import Reader, Row, find_request
 from .completing import request_ids
 from .contents import print_in_full, print_io
 from .media import missing, saved, summary
-from .output import STATUS_STYLES, awaits_spans, console, print_json, program, to_json, totals
+from .output import STATUS_STYLES, awaits_spans, busy, console, drawing, print_json, program, to_json, totals
 from .reading import settings_to_read
 from .tree import SpanTree, walk
 
@@ -64,31 +64,39 @@ def command(
     with open_reader(settings_to_read(db)) as reader, reader.snapshot():
         found = find_request(reader, request_id)
         if save_media is not None:
-            for path in saved(reader, found, save_media):
-                click.echo(text.clean(str(path), limit=4096))
+            _save(reader, found, save_media)
         elif names:
             _show_nodes(reader, found, names, as_json=as_json)
         elif as_json:
             write_json(reader, found)
         else:
-            out = console()
-            render(out, reader, found)
+            with drawing("reading") as out:
+                render(out, reader, found)
             if io:
                 _show_io(out, reader, found)
 
 
+def _save(reader: Reader, request_id: str, directory: Path) -> None:
+    with busy("writing") as make_way:
+        for path in saved(reader, request_id, directory):
+            make_way()
+            click.echo(text.clean(str(path), limit=4096))
+
+
 def _show_nodes(reader: Reader, request_id: str, names: tuple[str, ...], *, as_json: bool) -> None:
     out = console()
-    for index, row in enumerate(_named(reader, request_id, names)):
-        span = detail(reader, row)
-        if span is None:
-            continue
-        if as_json:
-            print_json(span.as_json())
-            continue
-        if index:
-            out.print()
-        print_in_full(out, span)
+    with busy("reading") as make_way:
+        for index, row in enumerate(_named(reader, request_id, names)):
+            span = detail(reader, row)
+            if span is None:
+                continue
+            make_way()
+            if as_json:
+                print_json(span.as_json())
+                continue
+            if index:
+                out.print()
+            print_in_full(out, span)
 
 
 def _named(reader: Reader, request_id: str, names: tuple[str, ...]) -> list[TreeRow]:
@@ -118,12 +126,14 @@ def _tree(reader: Reader, request_id: str) -> list[Node]:
 
 
 def _show_io(out: Console, reader: Reader, request_id: str) -> None:
-    for line in walk(_tree(reader, request_id), 0):
-        span = detail(reader, line.node.row)
-        if span is not None and span.says_something:
-            one = f"{shlex.quote(request_id)} --node {line.node.row['span_id']}"
-            out.print()
-            print_io(out, span, f"; all: {program()} show {one}")
+    with busy("reading") as make_way:
+        for line in walk(_tree(reader, request_id), 0):
+            span = detail(reader, line.node.row)
+            if span is not None and span.says_something:
+                one = f"{shlex.quote(request_id)} --node {line.node.row['span_id']}"
+                make_way()
+                out.print()
+                print_io(out, span, f"; all: {program()} show {one}")
 
 
 def render(out: Console, reader: Reader, request_id: str) -> None:
@@ -148,8 +158,10 @@ def render(out: Console, reader: Reader, request_id: str) -> None:
 
 def write_json(reader: Reader, request_id: str) -> None:
     """Write the request to standard output, row by row: inputs and outputs may be larger than memory."""
-    for part in _json_parts(reader, request_id):
-        sys.stdout.write(part)
+    with busy("reading") as make_way:
+        for part in _json_parts(reader, request_id):
+            make_way()
+            sys.stdout.write(part)
     sys.stdout.write("\n")
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from hush_otel.presentation import text
 from hush_otel.presentation.status import DestinationStatus, Loss, Report, Searching, collect
 
-from .output import STATUS_STYLES, console, print_json
+from .output import STATUS_STYLES, busy, console, print_json
 from .reading import settings_to_read
 
 DUPLICATE: Final = "duplicate"
@@ -34,7 +34,8 @@ def command(db: str | None, as_json: bool) -> None:
     """Show the database, the background process, and what waits, failed or was lost."""
     settings = settings_to_read(db)
     now_s = time.time()
-    report = collect(settings, now_s)
+    with busy("looking"):
+        report = collect(settings, now_s)
     if as_json:
         print_json(asdict(report))
     else:
