@@ -75,9 +75,7 @@ _MODEL: Final = (
 _ASSOCIATED: Final = "traceloop.association.properties."  # OpenLLMetry: what an application has told it
 _USER: Final = ("user.id", "enduser.id", "langfuse.user.id", f"{_ASSOCIATED}user_id")
 _SESSION: Final = (
-    "session.id",
-    "gen_ai.conversation.id",
-    "langfuse.session.id",
+    *("session.id", "gen_ai.conversation.id", "langfuse.session.id"),
     f"{_ASSOCIATED}session_id",
 )
 _REQUEST: Final = ("hush.request_id",)

@@ -17,7 +17,9 @@ from hush_otel.records import MEDIA_KEY
 
 MAX_INT = 2**63 - 1
 
-# What JSON can say and SQLite's JSON functions keep: a NUL would end a text there.
+# What comes back as it was given. Documented conversions do not (test_bad_input.py): lone surrogates (B1), integers
+# beyond 64 bit, which the spool's msgpack cannot carry (B2), numbers that are not finite (B3), and more than 64 levels
+# (B5). A NUL would end a text in SQLite's JSON functions.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 NAME = TEXT.filter(bool)
 INT = st.integers(-MAX_INT - 1, MAX_INT)
