@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from inprocess import App, no_background
 from pages import browser, serving
 from searching import build
 from store_rows import START_NS, StoreRows
@@ -205,6 +206,35 @@ def test_an_answer_that_is_no_message_stands_in_the_conversation(tmp_path: Path)
         found = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}").json()
     assert [(one["role"], one["content"]) for one in found["input_messages"]] == [("user", "Why?")]
     assert [(one["role"], one["content"]) for one in found["output_messages"]] == [("assistant", '{"n":1}')]
+
+
+@pytest.mark.parametrize("told", ["Be brief.", "Be brief. " * 20_000], ids=["short", "long"])
+def test_instructions_are_the_first_of_a_conversation(
+    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the messages, of the input that is shown, and of the one that is downloaded."""
+    no_background(monkeypatch, tmp_path)
+    system = {"role": "system", "parts": [{"type": "text", "content": told}]}
+    asked = {"role": "user", "parts": [{"type": "text", "content": "Why?"}]}
+    attributes = {
+        "hush.request_id": "r",
+        "gen_ai.input.messages": json.dumps([asked]),
+        "gen_ai.system_instructions": json.dumps(system["parts"]),
+    }
+    app = App(tmp_path / "t.db")
+    app.tracer.start_span("chat", attributes=attributes).end()
+    app.drain()
+    path = f"/api/requests/r/spans/{app.span('chat')['trace_id']}/{app.span('chat')['span_id']}"
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(path).json()
+        whole = page.get(f"{path}/payload?of=input").text
+    assert [one["role"] for one in found["input_messages"]] == ["system", "user"]
+    assert told.startswith(found["input_messages"][0]["content"])
+    assert found["input_messages"][0]["size"] == len(told)
+    assert found["input"]["text"].startswith(
+        '[{"role":"system","parts":[{"type": "text", "content": "Be brief.'
+    )
+    assert json.loads(whole) == [system, asked]
 
 
 LONG = ["x" * 200_000, '"\n' * 100_000, "\U0001f600" * 100_000, "\0" * 100_000, "ab\u00e4" * 50_000]
