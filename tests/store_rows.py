@@ -121,6 +121,11 @@ class StoreRows:
         self._insert(
             "hush_deliveries", request=request, destination=destination, state=state, **(defaults | columns)
         )
+        if state == "delivered":
+            accepted = (
+                "UPDATE hush_destinations SET accepted_at = max(coalesce(accepted_at, 0), ?) WHERE id = ?"
+            )
+            self._db.execute(accepted, (columns.get("settled_at", 0), destination))
 
     def loss(self, reason: str, count: int, n_bytes: int = 0) -> None:
         """One line of the loss ledger."""

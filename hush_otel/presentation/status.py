@@ -239,11 +239,13 @@ def _size(path: Path) -> int:
 def _destination(row: Row, now_s: float) -> DestinationStatus:
     columns = dict(row)
     oldest_at, hold_s = columns.pop("oldest_at"), columns.pop("hold_until") - now_s
-    reason, recovered = columns.pop("paused"), bool(columns.pop("recovered"))
+    reason = columns.pop("paused")
     columns["unverified"] = bool(columns["unverified"])
     tried_at, dead_at, accepted_at = (columns.pop(name) for name in ("tried_at", "dead_at", "accepted_at"))
-    has_failed = row["last_error_at"] is not None and not recovered
-    failing_since = _failing_since((tried_at, dead_at), accepted_at) if has_failed else None
+    failed_at = row["last_error_at"]
+    recovered = failed_at is not None and (accepted_at or 0.0) > failed_at
+    is_failing = failed_at is not None and not recovered
+    failing_since = _failing_since((tried_at, dead_at), accepted_at) if is_failing else None
     state = "active" if reason is None else "paused"
     if reason is None and hold_s > 0:
         state, reason = "held", f"for another {text.duration(hold_s * 1000)}"

@@ -185,8 +185,9 @@ def count_accepted(
     db: sqlite3.Connection, destination: int, spans: int, outcome: Outcome, now: float
 ) -> None:
     """Add a request that was accepted, of so many spans, to its destination."""
-    counts = {"delivered": spans - outcome.rejected, "rejected": outcome.rejected, "minute": int(now // 60)}
-    db.execute(SQL["count_delivered"], counts | {"destination": destination})
+    counts = {"delivered": spans - outcome.rejected, "rejected": outcome.rejected}
+    when = {"now": now, "minute": int(now // 60)}
+    db.execute(SQL["count_delivered"], counts | when | {"destination": destination})
     if note := note_of(outcome):
         db.execute(SQL["note_error"], (note, now, destination))
 

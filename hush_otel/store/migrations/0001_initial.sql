@@ -202,6 +202,7 @@ CREATE TABLE hush_destinations (
     rejected    INTEGER NOT NULL DEFAULT 0,   -- spans, by partial success
     asked       INTEGER NOT NULL DEFAULT 0,   -- spans of all deliveries ever queued (the triggers below)
     pruned      INTEGER NOT NULL DEFAULT 0,   -- spans of deliveries that were deleted without having been delivered
+    accepted_at REAL,                         -- when it last accepted a request
     last_error  TEXT,
     last_error_at REAL
 );

@@ -1,7 +1,5 @@
 -- Each destination: why it is held, what waits for it and for how long (created_at of the oldest), what is dead.
--- recovered: something was delivered after its last error. Walks back from the newest delivery, and stops there.
--- accepted_at: when something was last accepted, found so, too. tried_at: since when the oldest that was tried
--- and waits has been there; dead_at: the first that is dead.
+-- tried_at: since when the oldest that was tried and waits has been there; dead_at: the first that is dead.
 SELECT x.name,
        x.type,
        coalesce(x.config ->> 'endpoint', x.config ->> 'path') AS target,
@@ -19,18 +17,7 @@ SELECT x.name,
        coalesce(f.dead, 0) AS dead,
        x.last_error,
        x.last_error_at,
-       CASE WHEN x.last_error_at IS NULL THEN 0 ELSE (
-           SELECT count(*) FROM (
-               SELECT 1 FROM hush_deliveries d NOT INDEXED
-               WHERE d.destination = x.id AND d.state = 'delivered' AND d.settled_at > x.last_error_at
-               ORDER BY d.id DESC LIMIT 1
-           )
-       ) END AS recovered,
-       CASE WHEN x.last_error_at IS NOT NULL AND x.delivered > 0 THEN (
-           SELECT d.settled_at FROM hush_deliveries d NOT INDEXED
-           WHERE d.destination = x.id AND d.state = 'delivered'
-           ORDER BY d.id DESC LIMIT 1
-       ) END AS accepted_at,
+       x.accepted_at,
        o.tried_at,
        (SELECT d.created_at FROM hush_deliveries d WHERE d.id = f.first_dead) AS dead_at
 FROM hush_destinations x

@@ -103,7 +103,8 @@ UPDATE hush_destinations SET
     rejected = rejected + :rejected,
     minute_before = CASE :minute WHEN minute THEN minute_before WHEN minute + 1 THEN minute_spans ELSE 0 END,
     minute_spans = CASE :minute WHEN minute THEN minute_spans ELSE 0 END + :delivered,
-    minute = :minute
+    minute = :minute,
+    accepted_at = :now
 WHERE id = :destination
 
 -- name: note_error
