@@ -1,7 +1,7 @@
 """Retention: what may go goes, the oldest first, in small steps between those of the drain.
 
 By the settings (age, requests of a workflow, size of the database), once a second when there is time, and by
-`hush-otel prune`. A step is as many units of bounded work as `pace.py` says, and another one follows only
+`hush-otel prune`. A step ends after the first unit of bounded work past STEP_S, and another one follows only
 after a rest, longer while the drain is behind. What is deleted is committed with each step; nothing that has
 to be remembered lies in memory: after a kill the next owner looks again and finds what is left.
 """
@@ -22,14 +22,19 @@ from hush_otel.store.database import Database
 from hush_otel.store.ingest import Ingest
 from hush_otel.store.prunable import Oldest, Queue, Surplus, Walk
 from hush_otel.store.prune_orders import Order, Rule, oldest_order, save
-from hush_otel.store.pruning import Pruned, Pruning
+from hush_otel.store.pruning import ROWS_AT_ONCE, Pruned, Pruning
 
 from .ageing import is_believed
-from .pace import UNLIMITED, Pace, Turn
 from .reserve import Reserve
 
+STEP_S: Final = 0.01
+"""One step's work; with the unit that passes it and the commit well below the 50 ms that a drain may wait."""
 QUOTA: Final = 2_000
 """Spans at most that a step deletes for as many that the drain has stored: so it keeps up."""
+OVERTIME_S: Final = 0.015
+"""How much longer a step may take for that."""
+CHECKPOINT_PAGES: Final = 400
+"""Of the WAL, while there is something to do: more of them at once take a commit longer than it may."""
 ROUND_S: Final = 1.0
 """Pause between two rounds by the settings."""
 SKIPPED_S: Final = 100e-6
@@ -89,7 +94,6 @@ class Retention:
         self._gives_back = False
         self._must_truncate = False
         self._skipped = self._quota = 0
-        self._pace = Pace()
         self._next = self._next_round = 0.0
         self._full = self._paused = False
         self._newest = database.read(notes.newest)
@@ -112,7 +116,7 @@ class Retention:
         if not asked and not self._quota and began < self._next:
             return
         try:
-            worked = self._work(began, self._pace.turn(began))
+            worked = self._work(began, began + STEP_S)
         except BaseException:
             self._abandon(began)
             raise
@@ -145,12 +149,12 @@ class Retention:
     def finish(self) -> None:
         """Do all that people have asked for, at once."""
         while self.is_busy() or self._find_order():
-            self._work(0.0, UNLIMITED)
+            self._work(0.0, float("inf"))
 
     def make_room(self) -> bool:
         """Apply the settings, at once; False when the drain has to wait all the same."""
         self._next_round = 0.0
-        while self._work(0.0, UNLIMITED) and self.is_busy():
+        while self._work(0.0, float("inf")) and self.is_busy():
             pass
         return not self.is_full()
 
@@ -176,18 +180,18 @@ class Retention:
 
     # ------------------------------------------------------------------ one step
 
-    def _work(self, now: float, turn: Turn) -> bool:
+    def _work(self, now: float, until: float) -> bool:
         """False when there is nothing to do."""
         if not self.is_busy():
             if not self._begin(now):
                 return False
-            self._database.checkpoint_after(self._pace.pages)
+            self._database.checkpoint_after(CHECKPOINT_PAGES)
         if self._tasks:
-            self._prune(turn)
+            self._prune(until)
         elif self._compacts:
-            self._compact(turn)
+            self._compact(until)
         elif self._gives_back:
-            self._give_back(turn)
+            self._give_back(until)
         else:
             self._end(now)
         return True
@@ -229,26 +233,10 @@ class Retention:
         rule = Rule(before, settings.retention_requests, to_bytes, settings.retention_undelivered)
         return rule if rule.says_something else None
 
-    def _write(self, change: Callable[[sqlite3.Connection], bool]) -> bool:
-        """A transaction of which the commit is watched: with a checkpoint in it, it may be most of a step."""
-        changed_at = 0.0
-
-        def watched(db: sqlite3.Connection) -> bool:
-            nonlocal changed_at
-            result = change(db)
-            changed_at = self._clocks.monotonic()
-            return result
-
-        result, pages = self._database.write(watched), self._pace.pages
-        self._pace.commit_took(self._clocks.monotonic() - changed_at)
-        if self._pace.pages != pages:
-            self._database.checkpoint_after(self._pace.pages)
-        return result
-
-    def _prune(self, turn: Turn) -> None:
+    def _prune(self, until: float) -> None:
         task = self._tasks[0]
         pruned = Pruned()
-        done = self._write(lambda db: self._prune_some(db, task, pruned, turn))
+        done = self._database.write(lambda db: self._prune_some(db, task, pruned, until))
         self._ingest.forget_pruned(pruned.trace_ids)
         reach("retention.committed")
         self._must_truncate |= self._order is not None
@@ -256,28 +244,26 @@ class Retention:
             self._skipped += task.queue.walk.skipped
             self._tasks.popleft()
 
-    def _prune_some(self, db: sqlite3.Connection, task: _Task, into: Pruned, turn: Turn) -> bool:
+    def _prune_some(self, db: sqlite3.Connection, task: _Task, into: Pruned, until: float) -> bool:
         """Units until it is time; True at the end of the task."""
         task.queue.look_again(db)
         pruning = Pruning(db, into)
-        done, mark = False, turn.began
+        done = False
         while not done:
-            rows = at_once = self._pace.rows(self._quota)
+            rows = ROWS_AT_ONCE
             if task.down_to is not None:
                 surplus = self._used(db) - task.down_to
                 if surplus <= 0:
                     done = True
                     break
-                rows = min(max(surplus // ROW_BYTES, 1), rows)  # near the end no more than must go
+                rows = min(max(surplus // ROW_BYTES, 1), ROWS_AT_ONCE)  # near the end no more than must go
             requests = task.queue.next(db, rows)
             if requests is None:
                 done = True
-            elif requests and pruning.delete(requests, at_once):
+            elif requests and pruning.delete(requests):
                 task.queue.drop(len(requests))
             now = self._clocks.monotonic()
-            self._pace.unit_took(now - mark)
-            mark = now
-            if turn.is_over(now, kept_up=into.spans >= self._quota):
+            if now >= until and (into.spans >= self._quota or now >= until + OVERTIME_S):
                 break
         if self._order is not None:
             self._order = save(db, self._order.grown(into), self._clocks.wall())
@@ -290,29 +276,29 @@ class Retention:
         """For an order, what is used once the full-text index is without what it has forgotten."""
         return space.look(db).used - (search_upkeep.dead_bytes(db) if self._compacts else 0)
 
-    def _compact(self, turn: Turn) -> None:
+    def _compact(self, until: float) -> None:
         """The index gives back what it has forgotten. Where that was less than it seemed, more has to go."""
 
         def change(db: sqlite3.Connection) -> bool:
             while search_upkeep.compact(db):
-                if turn.is_over(self._clocks.monotonic()):
+                if self._clocks.monotonic() >= until:
                     return True
             return False
 
-        self._compacts = self._write(change)
+        self._compacts = self._database.write(change)
         if not self._compacts and self._order is not None:
             self._tasks.extend(_tasks(self._order.rule))
 
-    def _give_back(self, turn: Turn) -> None:
+    def _give_back(self, until: float) -> None:
         now = self._database.read(space.look)
         keep = 0 if self._order is not None else self._may_stay_free(now)
         if now.free <= keep:
             self._gives_back = False
             return
         self._must_truncate = True
-        go_on = lambda: not turn.is_over(self._clocks.monotonic())  # noqa: E731
+        go_on = lambda: self._clocks.monotonic() < until  # noqa: E731
         down_to = keep // 2
-        if self._write(lambda db: space.give_back(db, down_to, go_on)):
+        if self._database.write(lambda db: space.give_back(db, down_to, go_on)):
             self._gives_back = False
         reach("retention.cut")
 

@@ -16,7 +16,7 @@ from inprocess import App, Owner, no_background, owning, rows, settings_for
 from opentelemetry.trace import set_span_in_context
 from pruning import DAY_S, TABLES, Day, a_round, amounts, balanced, names, request_ids, retention_of
 
-from hush_otel.background import pace
+from hush_otel.background import retention as module
 from hush_otel.background.ageing import SEEN
 from hush_otel.config import Settings
 from hush_otel.errors import StoreError
@@ -250,28 +250,13 @@ def test_a_step_is_one_unit_when_time_is_over_at_once(owner: Owner, app: App, se
         record(app, f"r{number}", 10)
     owner.drain()
     age(owner, 31)
-    retention = retention_of(owner, Day(time.time(), look_s=pace.STEP_S), retention_days=30)
+    retention = retention_of(owner, Day(time.time(), look_s=module.STEP_S), retention_days=30)
     left = [amounts(settings.db_path)["hush_spans"]]
     a_round(retention, lambda: left.append(amounts(settings.db_path)["hush_spans"]))
     taken = [before - after for before, after in itertools.pairwise(left)]
     assert max(taken) == pruning.ROWS_AT_ONCE
     assert set(amounts(settings.db_path).values()) == {0}
     assert len([one for one in taken if one]) >= 11
-    balanced(settings)
-
-
-def test_slow_units_make_the_next_ones_smaller(owner: Owner, app: App, settings: Settings) -> None:
-    """A request larger than a unit goes by the rows that the pace says, not by those that once were quick."""
-    record(app, "huge", 2 * pruning.ROWS_AT_ONCE)
-    owner.drain()
-    age(owner, 31)
-    retention = retention_of(owner, Day(time.time(), look_s=2 * pace.UNIT_S), retention_days=30)
-    left = [amounts(settings.db_path)["hush_spans"]]
-    a_round(retention, lambda: left.append(amounts(settings.db_path)["hush_spans"]))
-    taken = [before - after for before, after in itertools.pairwise(left) if before - after]
-    assert taken[:3] == [pruning.ROWS_AT_ONCE, pruning.ROWS_AT_ONCE // 2, pruning.ROWS_AT_ONCE // 4]
-    assert taken[-1] == 1
-    assert sum(taken) == 2 * pruning.ROWS_AT_ONCE
     balanced(settings)
 
 
@@ -285,7 +270,7 @@ def test_the_ledger_balances_after_every_step(owner: Owner, settings: Settings) 
     owner.drain()
     deliver(owner, "dead")
     age(owner, 31)
-    day = Day(time.time(), look_s=pace.STEP_S)
+    day = Day(time.time(), look_s=module.STEP_S)
     steps = a_round(
         retention_of(owner, day, retention_days=30, retention_undelivered=True), lambda: balanced(settings)
     )
@@ -298,7 +283,7 @@ def test_while_the_drain_is_behind_it_rests_longer(owner: Owner, app: App) -> No
     record(app, "a", 5 * pruning.ROWS_AT_ONCE)
     owner.drain()
     age(owner, 31)
-    day = Day(time.time(), look_s=pace.STEP_S)
+    day = Day(time.time(), look_s=module.STEP_S)
     retention = retention_of(owner, day, retention_days=30)
     shares = []
     for behind in (False, True):
@@ -315,7 +300,7 @@ def test_what_begins_to_run_amid_its_deletion_stays(owner: Owner, app: App, sett
             app.tracer.start_span("inner").end()
     owner.drain()
     age(owner, 31)
-    retention = retention_of(owner, Day(time.time(), look_s=pace.STEP_S), retention_days=30)
+    retention = retention_of(owner, Day(time.time(), look_s=module.STEP_S), retention_days=30)
     retention.step()
     late = app.tracer.start_span("late", context=set_span_in_context(root))
     owner.drain()
@@ -337,7 +322,7 @@ def test_as_many_go_as_come(owner: Owner, app: App, settings: Settings) -> None:
     record(app, "a", 12 * pruning.ROWS_AT_ONCE)
     owner.drain()
     age(owner, 31)
-    day = Day(time.time(), look_s=pace.STEP_S / 2)
+    day = Day(time.time(), look_s=module.STEP_S / 2)
     retention = retention_of(owner, day, retention_days=30)
     retention.step()
     stored = amounts(settings.db_path)["hush_spans"]
