@@ -70,10 +70,14 @@ function Facts({ background_pid, spool, backlog_bytes, losses, destinations, spa
     ${(destinations ?? []).map((it) => html`<${DestinationFact} key=${it.name} ...${it} />`)}`;
 }
 
+const SHAPES = { paused: "paused", failing: "error", held: "waiting" };
+
+const shapeOf = (state, pending, dead) => SHAPES[state] ?? (dead > 0 ? "error" : pending > 0 ? "waiting" : "ok");
+
 function DestinationFact({ name: called, state, pending, dead, reason }) {
   const troubled = state !== "active" || dead > 0;
   const words = [state !== "active" && state, pending > 0 && `${count(pending)} pending`, dead > 0 && `${count(dead)} dead`].filter(Boolean);
   return html`<a href="/deliveries" class=${troubled ? "warn" : ""} title=${name(reason ?? "")}>
-    <${Icon} of=${troubled ? "paused" : pending ? "waiting" : "ok"} />${name(called, 28)} ${words.join(", ")}
+    <${Icon} of=${shapeOf(state, pending, dead)} />${name(called, 28)} ${words.join(", ")}
   </a>`;
 }
