@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from bench import App, Bench
 from commands import balance, define
@@ -45,6 +47,7 @@ def test_everything_arrives_and_only_what_was_in_flight_comes_twice(bench: Bench
 def kill_amid_the_deliveries(bench: Bench) -> tuple[int, set[str]]:
     """SIGKILL the owner once some are delivered; gives its pid and the requests that were being sent."""
     eventually(lambda: dict(bench.rows(BY_STATE)).get("delivered"), ARRIVAL_S, what="the first deliveries")
+    eventually(lambda: stops_amid_a_batch(bench), ARRIVAL_S, what="some that are being sent")
     killed = bench.kill_owner()
     states = dict(bench.rows(BY_STATE))
     assert 0 < states["delivered"] < REQUESTS, states
@@ -53,6 +56,15 @@ def kill_amid_the_deliveries(bench: Bench) -> tuple[int, set[str]]:
     }
     assert sending, states
     return killed, sending
+
+
+def stops_amid_a_batch(bench: Bench) -> bool:
+    """Stop the owner; where nothing is being sent, which is so between two batches, it goes on."""
+    bench.signal_owner(signal.SIGSTOP)
+    if dict(bench.rows(BY_STATE)).get("sending"):
+        return True
+    bench.signal_owner(signal.SIGCONT)
+    return False
 
 
 def go_on(bench: Bench, app: App, killed: int) -> None:
