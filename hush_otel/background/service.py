@@ -319,9 +319,8 @@ def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Ser
     if not lock.try_lock():
         return None
     try:
-        with guard(
-            "writing its version into the lock file"
-        ):  # a spool that is full must be drained all the same
+        # A spool that is full must be drained all the same.
+        with guard("writing its version into the lock file"):
             lock.write_text(f"{__version__} {sys.executable}")
         while True:
             try:

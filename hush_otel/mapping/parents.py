@@ -24,6 +24,16 @@ class PlacedNode(msgspec.Struct, eq=False):
     end_ns: int
 
 
+class PlaceNames(msgspec.Struct):
+    """What a node trace says of its place, of the JSON that it is stored as."""
+
+    node_name: str
+    parent_name: str | None = None
+    context_id: str | None = None
+
+
+place_names: Final = msgspec.json.Decoder(PlaceNames).decode
+
 _CONTEXT: Final = re.compile(r"\[[0-9]+\](?:\.\[[0-9]+\])*")
 _MAX_LEVELS: Final = 64
 """A context id with more levels is opaque: its candidates would cost the square of its length."""

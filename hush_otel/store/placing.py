@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hush_otel.mapping.nodes import node_key
-from hush_otel.mapping.parents import PlacedNode, parent_candidates, resolve_parents
+from hush_otel.mapping.parents import PlacedNode, parent_candidates, place_names, resolve_parents
 
 from .repeated import mark_repeats
 from .statements import load_statements
@@ -32,15 +32,6 @@ class _Row(NamedTuple):
     node: str
     start_ns: int
     end_ns: int
-
-
-class _Names(msgspec.Struct):
-    node_name: str
-    parent_name: str | None = None
-    context_id: str | None = None
-
-
-_DECODE: Final = msgspec.json.Decoder(_Names)
 
 
 def place_nodes(db: sqlite3.Connection, request: int) -> None:
@@ -81,7 +72,7 @@ def _candidates(
 def _root(db: sqlite3.Connection, before: dict[str, int]) -> bytes | None:
     """Of those queued before, the first that names no parent."""
     top = db.execute(SQL["top"], before).fetchone()
-    if top is not None and _DECODE.decode(top[1]).parent_name is None:
+    if top is not None and place_names(top[1]).parent_name is None:
         return bytes(top[0])
     root = db.execute(SQL["first_root"], before).fetchone()
     return None if root is None else bytes(root[0])
@@ -92,7 +83,7 @@ def _rows(found: Iterable[Sequence[Any]]) -> list[_Row]:
 
 
 def _placed(row: _Row) -> PlacedNode:
-    names = _DECODE.decode(row.node)
+    names = place_names(row.node)
     return PlacedNode(
         row.span_id, names.node_name, names.parent_name, names.context_id, row.start_ns, row.end_ns
     )

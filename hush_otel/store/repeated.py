@@ -13,10 +13,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from hush_otel.mapping.counted import counted
-from hush_otel.mapping.parents import parent_candidates
+from hush_otel.mapping.parents import parent_candidates, place_names
 from hush_otel.mapping.semconv import COUNTED, NOTHING, Promoted
 
 from .statements import load_statements
@@ -41,15 +39,6 @@ def kind_of(usage: Promoted) -> int:
     if usage.node_type not in COUNTED:
         return _ANY
     return _EMBEDDING if usage.node_type == "embedding" else _LLM
-
-
-class _Names(msgspec.Struct):
-    node_name: str
-    parent_name: str | None = None
-    context_id: str | None = None
-
-
-_DECODE: Final = msgspec.json.Decoder(_Names)
 
 
 class _Row(NamedTuple):
@@ -118,7 +107,7 @@ def _tell(parents: Mapping[bytes, bytes | None], span_id: bytes, kind: int, belo
 
 def _parents_as_named(db: sqlite3.Connection, request: int, late: set[bytes]) -> dict[bytes, bytes | None]:
     """The parents of a request's nodes. Of those that were sent as orphans the late ones that they name."""
-    rows = [(span_id, parent, _DECODE.decode(node)) for span_id, parent, node in _tree(db, request)]
+    rows = [(span_id, parent, place_names(node)) for span_id, parent, node in _tree(db, request)]
     names = {span_id: node.node_name for span_id, _, node in rows}
     came = {(node.node_name, node.context_id): span_id for span_id, _, node in rows if span_id in late}
     parents: dict[bytes, bytes | None] = {}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, no_background, owning, rows
-from test_placing import Request
+from inprocess import rows
+from node_request import Request
 
 from hush_otel.cli.main import main
 from hush_otel.store.history import HistoryReader
@@ -27,15 +25,6 @@ WORKFLOW: tuple[Step, ...] = (
     ("flow.agent.one", "flow.agent", CALL),
     ("flow.agent.two", "flow.agent", CALL),
 )
-
-
-@pytest.fixture
-def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Request]:
-    """A request that nothing is known of."""
-    no_background(monkeypatch, tmp_path)
-    app = App(tmp_path / "t.db")
-    with owning(app.settings) as owner:
-        yield Request(app, owner)
 
 
 def sums(request: Request) -> tuple[Any, ...]:
