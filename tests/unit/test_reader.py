@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocess import open_descriptors
+from inprocess import open_under
 
 from hush_otel.errors import SpoolError
 from hush_otel.spool import format as layout
@@ -277,14 +277,14 @@ def test_what_is_no_segment_is_refused(tmp_path: Path, bench: Bench) -> None:
     empty.touch()
     link = tmp_path / "link.seg"
     link.symlink_to(bench.segment.path)
-    before = open_descriptors()
+    before = open_under(tmp_path)
     with pytest.raises(SpoolError, match="no segment"):
         SegmentReader(empty)
     with pytest.raises(OSError, match="symbolic"):
         SegmentReader(link)
     with pytest.raises(FileNotFoundError):
         SegmentReader(tmp_path / "gone.seg")
-    assert open_descriptors() == before
+    assert open_under(tmp_path) == before
 
 
 # ------------------------------------------------------------------ any bytes

@@ -12,7 +12,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from inprocess import open_descriptors
+from inprocess import open_under
 
 from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
@@ -180,12 +180,12 @@ def test_f20_what_could_not_be_made_leaves_nothing(
 
     where, name = (syscalls, "allocate") if mode is Append.MAP else (os, "ftruncate")
     monkeypatch.setattr(where, name, full)
-    before = open_descriptors()
+    before = open_under(tmp_path)
     with pytest.raises(OSError, match="No space left"):
         create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, mode)
     assert not list((tmp_path / "t.db.spool").glob("*.tmp"))
     assert not list((tmp_path / "t.db.spool").glob("*.seg"))
-    assert open_descriptors() == before
+    assert open_under(tmp_path) == before
 
 
 def test_f20_a_short_write_publishes_nothing(
