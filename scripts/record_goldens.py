@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -215,6 +217,36 @@ def langfuse() -> tuple[str, ...]:
     return ("langfuse", "openai")
 
 
+def strands() -> tuple[str, ...]:
+    """Strands Agents: an agent with a tool. Messages are events of its spans, one each."""
+    return _strands("")
+
+
+def strands_latest() -> tuple[str, ...]:
+    """The same as it writes newer conventions: one event with all messages."""
+    return _strands("gen_ai_latest_experimental")
+
+
+def _strands(conventions: str) -> tuple[str, ...]:
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = conventions
+    trace.set_tracer_provider(provider())
+    from strands import Agent, tool
+    from strands.models.openai import OpenAIModel
+
+    @tool
+    def temperature(city: str) -> float:
+        """Degrees Celsius in a city."""
+        return 20.0 + len(city) / 2
+
+    with fake_openai() as url:
+        model = OpenAIModel(client_args={"base_url": url, "api_key": "none"}, model_id=MODEL)
+        agent = Agent(
+            model, name="weather", tools=[temperature], system_prompt="Be brief.", callback_handler=None
+        )
+        agent("How warm is it in Oslo?")
+    return ("strands-agents", "openai")
+
+
 def logfire() -> tuple[str, ...]:
     """logfire, sending nothing, around the openai client."""
     import logfire
@@ -246,6 +278,7 @@ def as_json(span: ReadableSpan) -> dict[str, Any]:
         "status": span.status.status_code.name,
         "message": span.status.description,
         "attributes": dict(span.attributes or {}),
+        "events": [{"name": each.name, "attributes": dict(each.attributes or {})} for each in span.events],
         "scope": span.instrumentation_scope.name if span.instrumentation_scope else "",
     }
 

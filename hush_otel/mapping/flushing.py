@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from hush_otel.mapping.dialects.content import INPUT, INSTRUCTIONS, OUTPUT, content_key, input_of
+from hush_otel.mapping.dialects.event_messages import attributes_told
 from hush_otel.model import AttributeValue, RowFacts, SpanData, SpanFacts, SpanState, WholeRequest
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -140,13 +141,14 @@ class _Names:
 
 
 def _trace_data(span: SpanData, row: RowFacts, node: _Node) -> dict[str, Any]:
+    said = attributes_told(span)
     data = {
         "name": span.name,
         "start_time": node.start_time,
         "end_time": node.end_time,
         "duration_ms": node.duration_ms,
-        "input": _input(span.attributes),
-        "output": _content(span.attributes, OUTPUT, "output.mime_type"),
+        "input": _input(said),
+        "output": _content(said, OUTPUT, "output.mime_type"),
         "model": span.facts.model,
         "usage": _usage(span.facts),
         "cost": span.facts.cost_usd,

@@ -48,7 +48,12 @@ _PROVIDER_NAMES: Final = {
     "gcp.gen_ai": "google",
     "x_ai": "x-ai",
 }
-_FRAMEWORKS: Final = frozenset({"langchain", "langgraph", "litellm", "llamaindex", "llama_index", "haystack"})
+_FRAMEWORKS: Final = frozenset(
+    {
+        *("langchain", "langgraph", "litellm", "llamaindex", "llama_index", "haystack"),
+        *("strands-agents", "crewai", "ag2", "agno"),
+    }
+)
 """Named as gen_ai.system by some instrumentations: who asks, not who answers."""
 _COMPATIBLE: Final = frozenset({"custom_openai", "openai_like", "openai-compatible", "openai_compatible"})
 """Whoever speaks OpenAI's protocol: not who is paid."""

@@ -9,6 +9,7 @@ import msgspec
 
 from hush_otel.mapping import exceptions
 from hush_otel.mapping.dialects.content import input_of, output_of, parsed
+from hush_otel.mapping.dialects.event_messages import told
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.media import MEDIA_ATTRIBUTE
 from hush_otel.mapping.redactor import Redactor
@@ -155,7 +156,7 @@ def detail(reader: Reader, row: Row, redactor: Redactor | None = None) -> Detail
     if redactor is not None:
         columns |= {name: hidden(redactor, name, columns[name]) for name in TEXTS}
         values = _redacted(redactor, values)
-    attributes = values["attributes"]
+    attributes = told(values["attributes"], ((one["name"], one["attributes"]) for one in values["events"]))
     went_in, came_out = input_of(attributes), output_of(attributes)
     return Detail(
         columns=columns,

@@ -301,6 +301,60 @@ SELECT r.id, r.request_id, r.workflow_name, r.created_at, r.last_at, r.node_coun
        END AS kept
 FROM hush_requests r;
 
+-- Attributes of events that have one of the GenAI conventions' names, in the order of the events.
+CREATE VIEW hush_event_texts AS
+SELECT s.id AS span, a.key, a.value AS text
+FROM hush_spans s, json_each(s.events) e, json_each(e.value, '$.attributes') a
+WHERE e.value ->> '$.name' GLOB 'gen_ai.*' AND a.type <> 'null';
+
+-- Messages in the events of spans, one a row, as JSON: mapping/dialects/event_messages.py says which and how.
+-- Each json_each('[' || … || ']') is one row with a value that is used more than once: the event's fields, an answer's
+-- message, what is said by whom, its content and its calls. A text that is taken for JSON has room for the brackets around
+-- it: SQLite reads 2,000 levels, and one more would be an error of the whole query.
+CREATE VIEW hush_event_messages AS
+SELECT s.id AS span,
+       event.value ->> '$.name' = 'gen_ai.choice' AS is_answer,
+       '{"role":' || json_quote(CASE
+                         WHEN json_type(said.value, '$.role') = 'text' THEN said.value ->> '$.role'
+                         WHEN event.value ->> '$.name' IN ('gen_ai.choice', 'gen_ai.assistant.message') THEN 'assistant'
+                         ELSE replace(substr(event.value ->> '$.name', 8), '.message', '') END)
+           || CASE
+                  WHEN content.type = 'null' THEN ''
+                  WHEN content.type = 'text' AND substr(ltrim(content.value, char(9, 10, 13, 32)), 1, 1) IN ('{', '[') AND json_valid(content.value)
+                      THEN ',"content":' || content.value
+                  ELSE ',"content":' || (said.value -> '$.content') END
+           || CASE
+                  WHEN calls.type = 'null' THEN ''
+                  WHEN calls.type = 'text' AND substr(ltrim(calls.value, char(9, 10, 13, 32)), 1, 1) IN ('{', '[') AND json_valid(calls.value)
+                      THEN ',"tool_calls":' || calls.value
+                  ELSE ',"tool_calls":' || (said.value -> '$.tool_calls') END
+           || CASE WHEN event.value ->> '$.name' = 'gen_ai.tool.message'
+                  THEN coalesce(',"tool_call_id":' || nullif(fields.value -> '$.id', 'null'), '') ELSE '' END
+           || coalesce(',"finish_reason":' || nullif(fields.value -> '$.finish_reason', 'null'), '')
+           || '}' AS message
+FROM hush_spans s,
+     json_each(s.events) event,
+     json_each('[' || CASE
+         WHEN coalesce(json_type(CASE WHEN json_valid('[[[[' || (event.value ->> '$.attributes."gen_ai.event.content"') || ']]]]')
+                                      THEN event.value ->> '$.attributes."gen_ai.event.content"' END), '') = 'object'
+             THEN event.value ->> '$.attributes."gen_ai.event.content"'
+         ELSE event.value -> '$.attributes' END || ']') fields,
+     json_each('[' || CASE
+         WHEN event.value ->> '$.name' <> 'gen_ai.choice' OR json_type(fields.value, '$.message') IS NULL THEN 'null'
+         WHEN json_type(fields.value, '$.message') <> 'text' THEN fields.value -> '$.message'
+         WHEN substr(ltrim(fields.value ->> '$.message', char(9, 10, 13, 32)), 1, 1) IN ('{', '[') AND json_valid('[[[[' || (fields.value ->> '$.message') || ']]]]')
+             THEN fields.value ->> '$.message'
+         ELSE fields.value -> '$.message' END || ']') answer,
+     json_each('[' || CASE
+         WHEN answer.type = 'null' THEN fields.value
+         WHEN answer.type = 'object' AND coalesce(json_type(answer.value, '$.content'), json_type(answer.value, '$.tool_calls')) IS NOT NULL
+             THEN answer.value
+         ELSE '{"content":' || CASE answer.type WHEN 'text' THEN json_quote(answer.value) ELSE answer.value END || '}' END || ']') said,
+     json_each('[' || coalesce(said.value -> '$.content', 'null') || ']') content,
+     json_each('[' || coalesce(said.value -> '$.tool_calls', 'null') || ']') calls
+WHERE event.value ->> '$.name' IN ('gen_ai.system.message', 'gen_ai.user.message', 'gen_ai.assistant.message',
+                               'gen_ai.tool.message', 'gen_ai.choice');
+
 -- ---------------------------------------------------------------- public views
 
 CREATE VIEW requests AS
@@ -367,7 +421,41 @@ SELECT s.id,
             ELSE (s.end_ns - s.start_ns) / 1e6 END AS duration_ms,
        -- Keys and their order are those of mapping/dialects/content.py. OpenLLMetry of before 2026 has an attribute for each
        -- part of a message: {"0.role": …, "0.content": …}. Instructions that stand apart go before a list of messages.
-       (SELECT CASE
+       -- Each step is materialized: SQLite would write what a step reads into each place where it is used.
+       (WITH said AS MATERIALIZED (
+            SELECT coalesce(a ->> '$."gen_ai.system_instructions"',
+                            CASE WHEN instr(s.events, '"gen_ai.system_instructions"') THEN
+                                (SELECT text FROM hush_event_texts
+                                 WHERE span = s.id AND key = 'gen_ai.system_instructions') END) AS told,
+                   coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
+                            a ->> '$."gen_ai.tool.call.arguments"', a ->> '$."langfuse.observation.input"',
+                            a ->> '$."traceloop.entity.input"', a ->> '$."mlflow.spanInputs"',
+                            a ->> '$."gen_ai.prompt"', a ->> '$."pydantic_ai.all_messages"',
+                            a ->> '$."tool_arguments"',
+                            (SELECT nullif(json_group_object(substr(key, 15), value), '{}')
+                             FROM json_each(a) WHERE key GLOB 'gen_ai.prompt.[0-9]*'),
+                            CASE WHEN instr(s.events, '"gen_ai.') THEN coalesce(
+                                (SELECT text FROM hush_event_texts WHERE span = s.id AND key = 'gen_ai.input.messages'),
+                                (SELECT text FROM hush_event_texts WHERE span = s.id AND key = 'gen_ai.prompt'),
+                                (SELECT '[' || group_concat(message, ',') || ']'
+                                 FROM hush_event_messages WHERE span = s.id AND NOT is_answer)) END) AS content
+            FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
+                      json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
+                                                FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+                                                WHERE l.span = s.id)) END AS a)),
+        listed AS MATERIALIZED (
+            SELECT content, told,
+                   CASE WHEN told IS NULL OR NOT json_valid(told) THEN 0 ELSE json_type(told) = 'array' END AS is_list
+            FROM said),
+        instructed AS MATERIALIZED (
+            SELECT content,
+                   CASE WHEN is_list THEN told WHEN told IS NOT NULL
+                        THEN json_array(json_object('type', 'text', 'content', told)) END AS parts,
+                   nullif(CASE WHEN is_list THEN
+                       (SELECT group_concat(CASE type WHEN 'text' THEN value WHEN 'object' THEN value ->> '$.content' END, char(10))
+                        FROM json_each(told)) ELSE told END, '') AS words
+            FROM listed)
+        SELECT CASE
             WHEN parts IS NULL OR words IS NULL THEN content
             WHEN content IS NULL THEN '[{"role":"system","parts":' || parts || '}]'
             WHEN NOT json_valid(content) THEN content
@@ -379,33 +467,19 @@ SELECT s.id,
                 ELSE coalesce(content ->> '$[0].parts', content ->> '$[0].content') END) THEN content
             ELSE '[{"role":"system","parts":' || parts || '},' || substr(ltrim(content, char(9, 10, 13, 32)), 2)
         END
-        FROM (SELECT content,
-                     CASE WHEN is_list THEN told WHEN told IS NOT NULL
-                          THEN json_array(json_object('type', 'text', 'content', told)) END AS parts,
-                     nullif(CASE WHEN is_list THEN
-                         (SELECT group_concat(CASE type WHEN 'text' THEN value WHEN 'object' THEN value ->> '$.content' END, char(10))
-                          FROM json_each(told)) ELSE told END, '') AS words
-              FROM (SELECT content, told,
-                           CASE WHEN told IS NULL OR NOT json_valid(told) THEN 0 ELSE json_type(told) = 'array' END AS is_list
-                    FROM (SELECT a ->> '$."gen_ai.system_instructions"' AS told,
-                                 coalesce(a ->> '$."input.value"', a ->> '$."gen_ai.input.messages"',
-                                          a ->> '$."gen_ai.tool.call.arguments"', a ->> '$."langfuse.observation.input"',
-                                          a ->> '$."traceloop.entity.input"', a ->> '$."mlflow.spanInputs"',
-                                          a ->> '$."gen_ai.prompt"', a ->> '$."pydantic_ai.all_messages"',
-                                          a ->> '$."tool_arguments"',
-                                          (SELECT nullif(json_group_object(substr(key, 15), value), '{}')
-                                           FROM json_each(a) WHERE key GLOB 'gen_ai.prompt.[0-9]*')) AS content
-                          FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
-                                    json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
-                                                              FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
-                                                              WHERE l.span = s.id)) END AS a))))) AS input_data,
+        FROM instructed) AS input_data,
        (SELECT coalesce(a ->> '$."output.value"', a ->> '$."gen_ai.output.messages"',
                         a ->> '$."gen_ai.tool.call.result"', a ->> '$."langfuse.observation.output"',
                         a ->> '$."traceloop.entity.output"', a ->> '$."mlflow.spanOutputs"',
                         a ->> '$."gen_ai.completion"', a ->> '$."final_result"',
                         a ->> '$."tool_response"',
                         (SELECT nullif(json_group_object(substr(key, 19), value), '{}')
-                         FROM json_each(a) WHERE key GLOB 'gen_ai.completion.[0-9]*'))
+                         FROM json_each(a) WHERE key GLOB 'gen_ai.completion.[0-9]*'),
+                        CASE WHEN instr(s.events, '"gen_ai.') THEN coalesce(
+                            (SELECT text FROM hush_event_texts WHERE span = s.id AND key = 'gen_ai.output.messages'),
+                            (SELECT text FROM hush_event_texts WHERE span = s.id AND key = 'gen_ai.completion'),
+                            (SELECT '[' || group_concat(message, ',') || ']'
+                             FROM hush_event_messages WHERE span = s.id AND is_answer)) END)
         FROM (SELECT CASE WHEN s.large IS NULL THEN s.attributes ELSE
                   json_patch(s.attributes, (SELECT json_group_object(l.key, json(p.json))
                                             FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload

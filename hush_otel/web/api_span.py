@@ -12,6 +12,7 @@ import msgspec
 from hush_otel.errors import PageError, StoreError
 from hush_otel.mapping.dialects import content as contents
 from hush_otel.mapping.dialects.content import INPUT, INSTRUCTIONS, OUTPUT
+from hush_otel.mapping.dialects.event_messages import PREFIX
 from hush_otel.mapping.dialects.messages import Message, messages_from, messages_to, with_both_sides
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.presentation.flow import flow
@@ -48,8 +49,10 @@ def span(question: Question) -> Answer:
     with question.reader() as reader, reader.snapshot():
         row = found(reader, question)
         attributes = payloads.attributes_of(reader, row["id"])
-        to_model = _whole(reader, row["id"], attributes, _MESSAGES_TO)
-        from_model = _whole(reader, row["id"], attributes, _MESSAGES_FROM)
+        events = [_event(each) for each in _listed(reader, "span_events", row["id"])]
+        said = _with_events(reader, row["id"], attributes, events)
+        to_model = _whole(reader, row["id"], said, _MESSAGES_TO)
+        from_model = _whole(reader, row["id"], said, _MESSAGES_FROM)
         given, answered = messages_to(*to_model), messages_from(*from_model)
         # A text that any step gives back is no conversation; what a model was sent, or has answered, is one.
         if given or row["model"]:
@@ -57,18 +60,18 @@ def span(question: Question) -> Answer:
         found_id = request_id(reader, question)
         return {
             "span": _own(row),
-            "input": content(reader, row["id"], attributes, "input"),
-            "output": content(reader, row["id"], attributes, "output"),
+            "input": content(reader, row["id"], said, "input"),
+            "output": content(reader, row["id"], said, "output"),
             "input_messages": _shown(given),
             "output_messages": _shown(answered),
             "metadata": payloads.optional_payload(row["metadata"], row["metadata_size"]),
             "attributes": _pairs(attributes),
-            "events": [_event(each) for each in _listed(reader, "span_events", row["id"])],
+            "events": events,
             "links": [_link(each) for each in _listed(reader, "span_links", row["id"])],
             "resource": _object(row["resource"]),
             "scope": _object(row["scope"]),
             "media": attachments(reader, row["id"], attributes),
-            "flow": _flow(question, found_id, row, attributes),
+            "flow": _flow(question, found_id, row, said),
         }
 
 
@@ -139,6 +142,28 @@ def view_content(reader: Reader, span_number: int, side: str) -> str | None:
     """Input, output or metadata as the view has it, whole."""
     row = reader.row("span_content", span=span_number, of=side)
     return None if row is None or row["content"] is None else str(row["content"])
+
+
+def _with_events(
+    reader: Reader, span_number: int, attributes: Mapping[str, Attribute], events: Iterable[Mapping[str, Any]]
+) -> Mapping[str, Attribute]:
+    """The attributes, and beside them the input and output that only events say, as the view has them."""
+    if not any(event["name"].startswith(PREFIX) for event in events):
+        return attributes
+    found = dict(attributes)
+    for side, keys, key in (("input", INPUT, _MESSAGES_TO[0]), ("output", OUTPUT, _MESSAGES_FROM[0])):
+        is_in_parts = any(name.startswith(_PARTS[side]) for name in attributes)
+        if contents.content_key(attributes, keys) is None and not is_in_parts:
+            text = view_content(reader, span_number, side)
+            if text is not None:
+                found[key] = _bounded(text)
+    return found
+
+
+def _bounded(text: str) -> Attribute:
+    """One that is longer than a conversation is cut."""
+    cut = len(text) > CONVERSATION_CHARS
+    return Attribute(text[: payloads.CHARS] if cut else text, len(text), is_text=True, cut=cut)
 
 
 def _flow(

@@ -34,7 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps(content).encode())
 
     def _stream(self, asked: dict[str, Any]) -> None:
-        chunks = [_completion(asked, delta={"role": "assistant", "content": word}) for word in WORDS]
+        deltas = _deltas(_message(asked))
+        chunks = [_completion(asked, delta={"role": "assistant", **delta}) for delta in deltas]
+        chunks.append(_completion(asked, delta={}, finish_reason="tool_calls" if _calls(asked) else "stop"))
         chunks.append({**_completion(asked), "choices": [], "usage": USAGE})
         lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
         self._send(200, "text/event-stream", "".join([*lines, "data: [DONE]\n\n"]).encode())
@@ -50,9 +52,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+def _calls(asked: dict[str, Any]) -> bool:
+    return "tools" in asked and asked["messages"][-1]["role"] != "tool"
+
+
 def _message(asked: dict[str, Any]) -> dict[str, Any]:
     """A tool call while there are tools and no answer of one, else text."""
-    if "tools" in asked and asked["messages"][-1]["role"] != "tool":
+    if _calls(asked):
         function = {"name": asked["tools"][0]["function"]["name"], "arguments": '{"city":"Oslo"}'}
         return {
             "role": "assistant",
@@ -60,6 +66,12 @@ def _message(asked: dict[str, Any]) -> dict[str, Any]:
             "tool_calls": [{"id": "call-1", "type": "function", "function": function}],
         }
     return {"role": "assistant", "content": "".join(WORDS)}
+
+
+def _deltas(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """A message in pieces."""
+    calls = message.get("tool_calls")
+    return [{"tool_calls": [{"index": 0, **calls[0]}]}] if calls else [{"content": word} for word in WORDS]
 
 
 def _completion(asked: dict[str, Any], **choice: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from test_readable import span_data
 
 from hush_otel.mapping.flushing import flush_data
-from hush_otel.model import RequestFacts, RowFacts, SpanData, SpanFacts, WholeRequest
+from hush_otel.model import EventData, RequestFacts, RowFacts, SpanData, SpanFacts, WholeRequest
 
 SECOND_NS = 1_000_000_000
 
@@ -176,3 +176,14 @@ def test_the_earliest_and_the_latest_time_are_text() -> None:
     far = span_data(name="far", start_ns=-(2**63), end_ns=2**63 - 1)
     data = flushed((far, OTEL))["nodes_trace_data"]["far"]
     assert (data["start_time"][:4], data["end_time"][:4]) == ("1677", "2262")
+
+
+def test_messages_of_a_spans_events_are_its_input_and_output() -> None:
+    """Where no attribute says them; as values."""
+    events = [
+        EventData("gen_ai.user.message", 1, {"content": "Why?"}),
+        EventData("gen_ai.choice", 2, {"message": "Because."}),
+    ]
+    (entry,) = flushed((span(1, "chat", events=events), OTEL))["nodes_trace_data"].values()
+    assert entry["input"] == [{"role": "user", "content": "Why?"}]
+    assert entry["output"] == [{"role": "assistant", "content": "Because."}]

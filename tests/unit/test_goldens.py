@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from inprocess import dicts, drain_once, no_background
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -46,6 +46,10 @@ def span(recorded: dict[str, Any]) -> ReadableSpan:
         context(recorded["parent_id"]),
         Resource({}),
         recorded["attributes"],
+        [
+            Event(each["name"], each["attributes"], recorded["start_ns"])
+            for each in recorded.get("events", ())
+        ],
         kind=SpanKind[recorded["kind"]],
         status=Status(StatusCode[recorded["status"]], recorded["message"]),
         start_time=recorded["start_ns"],

@@ -265,6 +265,7 @@ def test_embeddings_have_no_output(table: PriceTable) -> None:
         (None, "acme/rocket-1", "acme/rocket-1"),
         (None, "acme:rocket-1", "acme/rocket-1"),
         ("Langchain", "rocket-1", "acme/rocket-1"),
+        ("strands-agents", "rocket-1", "acme/rocket-1"),
         ("Acme.ai", "rocket-1", "acme/rocket-1"),
         ("acme", "rocket-1-20260131", "acme/rocket-1"),
         ("shop", "rocket-1", "shop/rocket-1"),

@@ -197,6 +197,38 @@ def test_a_span_comes_with_everything_that_it_has(tmp_path: Path) -> None:
     assert found["resource"] == {"service.name": "shop"}
 
 
+def test_messages_of_events_are_a_conversation(tmp_path: Path) -> None:
+    """Of a span that has none among its attributes, which are shown as they are; the whole can be fetched."""
+    said = {"gen_ai.user.message": {"content": "Why?"}, "gen_ai.choice": {"message": "Because."}}
+    events = [{"name": name, "time_ns": START_NS, "attributes": each} for name, each in said.items()]
+    with StoreRows(tmp_path / "t.db") as rows:
+        columns = {"attributes": {"gen_ai.request.model": "m"}, "events": events}
+        rows.span(rows.request("r"), 1, **{name: json.dumps(value) for name, value in columns.items()})
+    path = f"/api/requests/r/spans/{TRACE}/{1:016x}"
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(path).json()
+        whole = page.get(f"{path}/payload?of=input").text
+    assert json.loads(found["input"]["text"]) == [{"role": "user", "content": "Why?"}]
+    assert [(one["role"], one["content"]) for one in found["input_messages"]] == [("user", "Why?")]
+    assert [(one["role"], one["content"]) for one in found["output_messages"]] == [("assistant", "Because.")]
+    assert [key for key, _ in found["attributes"]] == ["gen_ai.request.model"]
+    assert whole == found["input"]["text"]
+
+
+def test_a_conversation_of_events_that_is_too_long_is_cut(tmp_path: Path) -> None:
+    """Nobody reads a megabyte as messages; how long it is is said."""
+    events = [
+        {"name": "gen_ai.user.message", "time_ns": START_NS, "attributes": {"content": "x" * 1_100_000}}
+    ]
+    with StoreRows(tmp_path / "t.db") as rows:
+        rows.span(rows.request("r"), 1, events=json.dumps(events))
+    with serving(tmp_path / "t.db") as server, browser(server) as page:
+        found = page.get(f"/api/requests/r/spans/{TRACE}/{1:016x}").json()
+    assert found["input"]["cut"]
+    assert found["input"]["size"] == len('[{"role":"user","content":""}]') + 1_100_000
+    assert found["input_messages"] == []
+
+
 def test_an_answer_that_is_no_message_stands_in_the_conversation(tmp_path: Path) -> None:
     """Beside what the model was sent."""
     said = {"input.value": '{"messages":[{"role":"user","content":"Why?"}]}', "output.value": '{"n":1}'}

@@ -9,6 +9,7 @@ import msgspec
 
 from hush_otel.model import AttributeValue, SpanData
 
+from .event_messages import attributes_told
 from .genai import genai
 from .langfuse import langfuse
 from .langsmith import langsmith
@@ -38,8 +39,16 @@ def dialect_named(name: str) -> Dialect | None:
 
 def additions(dialect: Dialect, span: SpanData) -> dict[str, AttributeValue]:
     """What a dialect adds to a span, without what the span has already."""
-    added = dialect(span, meaning_of(span))
+    said = _with_events(span)
+    added = dialect(said, meaning_of(said))
     return {key: value for key, value in added.items() if key not in span.attributes}
+
+
+def _with_events(span: SpanData) -> SpanData:
+    """The span as a dialect reads it: what only its events say is among its attributes."""
+    attributes = attributes_told(span)
+    same = attributes is span.attributes
+    return span if same else msgspec.structs.replace(span, attributes=dict(attributes))
 
 
 def translated(dialect: Dialect, span: SpanData) -> SpanData:

@@ -2,7 +2,7 @@
 
 Sources: OpenInference semantic conventions (``llm.input_messages.N.message.…``); GenAI semantic conventions,
 "input messages JSON schema" (``parts``); OpenLLMetry (``gen_ai.prompt.N.role``); OpenAI's and Anthropic's
-request bodies, which applications log as they are.
+request bodies, and those of Bedrock's Converse API, which applications log as they are.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _of_one(value: Mapping[str, Any]) -> Iterator[Message]:
     role, texts = value["role"], list[str]()
     calls = [_call(call) for call in _list(value.get("tool_calls"))]
     answered = False
-    for part in _parts(value.get("parts", value.get("content"))):
+    for part in map(_typed, _parts(value.get("parts", value.get("content")))):
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind in _ANSWERS:
             answered = True
@@ -170,6 +170,20 @@ _CALLS: Final = frozenset({"tool_call", "tool_use"})
 _ANSWERS: Final = frozenset({"tool_call_response", "tool_result"})
 TOOL: Final = "tool"
 """The role of a tool's answer."""
+
+
+_CONVERSE: Final = {"toolUse": "tool_use", "toolResult": "tool_result"}
+"""Keys of Bedrock's Converse API, which says by a part's one key what others say by its type."""
+
+
+def _typed(part: Any) -> Any:
+    """A part that says by `type` what it is."""
+    if not isinstance(part, Mapping) or len(part) != 1:
+        return part
+    ((key, inner),) = part.items()
+    if key not in _CONVERSE or not isinstance(inner, Mapping):
+        return part
+    return {**inner, "type": _CONVERSE[key], "id": inner.get("toolUseId")}
 
 
 def _parts(content: Any) -> Sequence[Any]:
