@@ -116,6 +116,19 @@ def run_agent(store: TraceStore, destination: Destination) -> None:
     provider.shutdown()
 
 
+def say_by_events(store: TraceStore, destination: Destination) -> None:
+    """A model call whose messages are events of its span, as conventions before 1.37 have them."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(HushSpanProcessor(store.db_path, destinations=[destination]))
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    with provider.get_tracer("app").start_as_current_span("chat gpt-4o", attributes=attributes) as span:
+        span.add_event("gen_ai.system.message", {"content": "Be brief."})
+        span.add_event("gen_ai.user.message", {"content": "Why?"})
+        span.add_event("gen_ai.choice", {"index": 0, "message": "Because.", "finish_reason": "stop"})
+    assert store.wait_delivered(60_000)
+    provider.shutdown()
+
+
 # ------------------------------------------------------------------ Phoenix
 
 SUMS = """
@@ -257,11 +270,21 @@ def test_phoenix_understands_pydantic_ai(store: TraceStore, project: Project) ->
     assert (chat["llm.model_name"], chat["llm.provider"]) == ("test", "test")
     assert chat["llm.token_count.prompt"] == chat["gen_ai.usage.input_tokens"]
     assert chat["llm.input_messages.0.message.content"] == "How warm is it?"
+    assert "Degrees Celsius" in chat["llm.tools.0.tool.json_schema"]
     assert spans["execute_tool temperature"]["attributes"]["output.value"] == "20.5"
     assert chat["session.id"] == chat["gen_ai.conversation.id"]
     calls = [span for span in project.raw_spans() if span["span_kind"] == "LLM"]
     total = sum(call["attributes"]["llm.token_count.total"] for call in calls)
     eventually(lambda: summed(project)["tokenCountTotal"] == total, 60.0, what="Phoenix's sum")
+
+
+def test_phoenix_shows_messages_of_events(store: TraceStore, project: Project) -> None:
+    """As those of attributes: role and content of each."""
+    say_by_events(store, Destination("phoenix", endpoint=project.endpoint, project=project.name))
+    shown = in_phoenix(project, 1)["chat gpt-4o"]["attributes"]
+    kinds = ("input_messages.0", "input_messages.1", "output_messages.0")
+    said = [(shown[f"llm.{at}.message.role"], shown[f"llm.{at}.message.content"]) for at in kinds]
+    assert said == [("system", "Be brief."), ("user", "Why?"), ("assistant", "Because.")]
 
 
 AGENT_SPANS = ("invoke_agent weather", "chat test", "execute_tool temperature")
@@ -353,11 +376,23 @@ def test_mlflow_understands_pydantic_ai(store: TraceStore, experiment: Experimen
     )
     info, spans = in_mlflow(experiment, 4)
     assert [spans[name]["mlflow.spanType"] for name in AGENT_SPANS] == ["AGENT", "CHAT_MODEL", "TOOL"]
+    (offered,) = spans["chat test"]["mlflow.chat.tools"]
+    assert (offered["type"], offered["function"]["name"]) == ("function", "temperature")
     assert spans["execute_tool temperature"]["mlflow.spanOutputs"] == 20.5
     agent = spans["invoke_agent weather"]
     usage = json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])
     assert usage["input_tokens"] == agent["gen_ai.aggregated_usage.input_tokens"]
     assert usage["output_tokens"] == agent["gen_ai.aggregated_usage.output_tokens"]
+
+
+def test_mlflow_shows_messages_of_events(store: TraceStore, experiment: Experiment) -> None:
+    """As the inputs and outputs of its model call."""
+    say_by_events(
+        store, Destination("mlflow", endpoint=experiment.endpoint, experiment_id=experiment.experiment_id)
+    )
+    (span,) = in_mlflow(experiment, 1)[1].values()
+    assert [one["content"] for one in span["mlflow.spanInputs"]] == ["Be brief.", "Why?"]
+    assert [one["content"] for one in span["mlflow.spanOutputs"]] == ["Because."]
 
 
 # ------------------------------------------------------------------ Jaeger
