@@ -22,10 +22,17 @@ from hush_otel.web.server import PageServer
 def serving(db: Path, **settings: Any) -> Iterator[PageServer]:
     """A server of this process, in a thread, over a database that need not be there."""
     server = PageServer(settings_for(db, **settings), forms=FORMS)
+    with running(server):
+        yield server
+
+
+@contextmanager
+def running(server: PageServer) -> Iterator[None]:
+    """It answers, in a thread. What has come since it listens is answered first."""
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield server
+        yield
     finally:
         server.stop()
         thread.join()
