@@ -443,11 +443,11 @@ def test_b13_hostile_text_is_inert(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_b13_clean_leaves_one_printable_line(value: object) -> None:
     """Whatever goes in, a bounded line without control characters comes out, quickly."""
-    start = time.monotonic()
+    start = time.thread_time()  # what it computes, whatever else the machine does meanwhile
     cleaned = text.clean(value)
     assert cleaned.isprintable()
     assert len(cleaned) <= 200
-    assert time.monotonic() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_json_keeps_values_that_it_escapes() -> None:
@@ -584,17 +584,16 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
         n = rows.request("big")
         for span_id in range(1, 3001):
             rows.span(n, span_id)
+    reading, writing = os.pipe()
+    os.close(reading)  # before anything is written: what is short would all be in the pipe
     for args in (
         *(["show", "big", "--json"], ["show", "big"], ["show", "big", "--io"], ["ls"], ["ls", "--json"]),
         *(["status"], ["share", "big", "-"], ["export", "-"], ["--help"]),
     ):
         command = [sys.executable, "-m", "hush_otel", "--db", str(tmp_path / "traces.db"), *args]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert child.stderr is not None
-            child.stdout.close()
-            assert child.stderr.read() == b""
-        assert child.returncode == 128 + signal.SIGPIPE, args
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b""), args
+    os.close(writing)
 
 
 def test_narrow_encoding_shows_question_marks(db: Path) -> None:

@@ -187,28 +187,33 @@ def test_every_key_of_status_is_documented() -> None:
     assert keys - set(re.findall(r"`(\w+)`", section)) == set()
 
 
-def test_what_takes_longer_says_so_in_a_terminal(tmp_path: Path) -> None:
+BUSY = """\
+import sys, threading
+from hush_otel.cli import output
+output.BUSY_AFTER_S = 0.01
+with output.busy('counting'):
+    sys.stdin.read() if sys.argv[1:] else threading.Event().wait(0.5)
+"""
+"""Busy for half a second, or until its standard input ends."""
+
+
+def test_what_takes_longer_says_so_in_a_terminal() -> None:
     """On standard error, after a moment; a pipe gets nothing."""
-    script = (
-        "import sys, threading\n"
-        "from hush_otel.cli import output\n"
-        "output.BUSY_AFTER_S = 0.01\n"
-        "with output.busy('counting'):\n"
-        "    threading.Event().wait(0.5)\n"
-    )
-    program = tmp_path / "busy.py"
-    program.write_text(script)
     main_end, other_end = os.openpty()
-    done = subprocess.run(
-        [sys.executable, str(program)],
+    command = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(
+        [*command, "until told"],
+        stdin=subprocess.PIPE,
         stderr=other_end,
         stdout=subprocess.PIPE,
-        check=True,
         env=os.environ | {"TERM": "xterm"},
-    )
-    os.close(other_end)
-    assert b"counting" in os.read(main_end, 100_000)
+    ) as process:
+        os.close(other_end)
+        said = b""
+        while b"counting" not in said:
+            said += os.read(main_end, 100_000)
+        assert process.communicate() == (b"", None)
     os.close(main_end)
-    assert done.stdout == b""
-    piped = subprocess.run([sys.executable, str(program)], capture_output=True, check=True)
+    assert process.returncode == 0
+    piped = subprocess.run(command, capture_output=True, check=True)
     assert (piped.stdout, piped.stderr) == (b"", b"")
