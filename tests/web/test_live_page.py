@@ -110,7 +110,7 @@ def test_the_health_line_follows(visitor: Visitor, site: Site) -> None:
         return rows(site.database, "SELECT count(*) FROM spans")[0][0]
 
     def shown() -> int:
-        found = re.search(r"([\d,]+) span", visitor.text(".health")[0])
+        found = re.search(r"([\d,]+) span", " ".join(visitor.text(".health")))
         return int(found[1].replace(",", "")) if found else 0
 
     visitor.open("/")
