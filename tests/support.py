@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -54,3 +56,23 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port of 127.0.0.1 where nobody listens, and which the system gives to nobody else meanwhile.
+
+    The port of a receiver that was closed may be another test's receiver a moment later. Whoever sets SO_REUSEADDR,
+    as every server here does, can listen on this one.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@contextmanager
+def refused() -> Iterator[str]:
+    """An endpoint where nobody listens."""
+    with held_port() as port:
+        yield f"http://127.0.0.1:{port}"

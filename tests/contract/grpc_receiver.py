@@ -69,7 +69,7 @@ class GrpcReceiver:
 
         self.answer = answer
 
-    def wait_for_calls(self, count: int, timeout_s: float = 10.0) -> list[GrpcCall]:
+    def wait_for_calls(self, count: int, timeout_s: float = 20.0) -> list[GrpcCall]:
         """Wait until at least `count` calls came."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.calls) >= count, timeout_s)

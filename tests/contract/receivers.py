@@ -105,15 +105,17 @@ def receiving(
         with GrpcReceiver(credentials) as over_grpc:
             yield GrpcFace(over_grpc, f"{scheme}://127.0.0.1:{over_grpc.port}")
     else:
-        with OtlpReceiver() as over_http:
-            if tls is not None:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(*tls)
-                if clients is not None:
-                    context.verify_mode = ssl.CERT_REQUIRED
-                    context.load_verify_locations(clients.path)
-                listening = over_http._server.socket
-                over_http._server.socket = context.wrap_socket(listening, server_side=True)
+        over_http = OtlpReceiver()
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            if clients is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(clients.path)
+            listening = over_http._server.socket
+            # Before it begins to serve: its thread looks for the socket as soon as it runs.
+            over_http._server.socket = context.wrap_socket(listening, server_side=True)
+        with over_http:
             yield HttpFace(over_http, f"{scheme}://127.0.0.1:{over_http.port}")
 
 

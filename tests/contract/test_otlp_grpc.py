@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
+from support import held_port
 from test_otlp_http import SPANS, make_span, open_to
 
 from hush_otel import Destination
@@ -379,24 +380,23 @@ def test_a_request_above_the_limit_is_not_sent(receiver: GrpcReceiver) -> None:
 
 def test_receiver_that_is_not_there_is_retryable_and_found_when_it_comes() -> None:
     """The next attempt connects anew, whatever the one before met."""
-    with GrpcReceiver() as gone:
-        port = gone.port
-    sender = open_grpc(f"http://127.0.0.1:{port}")
-    for _ in range(3):
-        with pytest.raises(RetryableError, match=r"UNAVAILABLE.*refused"):
-            sender.send(SPANS)
-    server = grpc.server(__import__("concurrent.futures").futures.ThreadPoolExecutor(1))
-    served = grpc.unary_unary_rpc_method_handler(lambda body, context: b"")
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(otlp_grpc.METHOD.split("/")[1], {"Export": served}),)
-    )
-    assert server.add_insecure_port(f"127.0.0.1:{port}") == port
-    server.start()
-    try:
-        assert sender.send(SPANS) == Outcome()
-    finally:
-        sender.close()
-        server.stop(None).wait(10)
+    with held_port() as port:
+        sender = open_grpc(f"http://127.0.0.1:{port}")
+        for _ in range(3):
+            with pytest.raises(RetryableError, match=r"UNAVAILABLE.*refused"):
+                sender.send(SPANS)
+        server = grpc.server(__import__("concurrent.futures").futures.ThreadPoolExecutor(1))
+        served = grpc.unary_unary_rpc_method_handler(lambda body, context: b"")
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(otlp_grpc.METHOD.split("/")[1], {"Export": served}),)
+        )
+        assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+        server.start()
+        try:
+            assert sender.send(SPANS) == Outcome()
+        finally:
+            sender.close()
+            server.stop(None).wait(10)
 
 
 def test_hanging_receiver_is_bounded(receiver: GrpcReceiver) -> None:
@@ -413,7 +413,7 @@ def test_hanging_receiver_is_bounded(receiver: GrpcReceiver) -> None:
 def test_name_that_does_not_resolve_pauses() -> None:
     """An unknown host name needs a person."""
     with pytest.raises(PausedError, match="DNS"):
-        open_grpc("http://collector.invalid:4317").send(SPANS)
+        open_grpc("http://collector.invalid:4317", timeout_s=60).send(SPANS)  # a resolver may be slow
 
 
 def test_close_closes_the_channel_and_is_idempotent(receiver: GrpcReceiver) -> None:

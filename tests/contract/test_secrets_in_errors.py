@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from relaying import Yard
+from support import refused
 from test_otlp_http import make_span
 
 from hush_otel import Destination
@@ -158,24 +159,16 @@ def test_s04_a_bug_of_ours_shows_no_secret(
     assert CANARY not in caplog.text
 
 
-def test_s04_errors_of_the_network_show_no_secret(refused: Callable[[], str]) -> None:
+def test_s04_errors_of_the_network_show_no_secret() -> None:
     """Nobody listens, the name is unknown, TLS where there is none."""
-    for endpoint in (refused(), "http://name.invalid:4318", refused().replace("http://", "https://")):
-        for at in (f"://joe:{CANARY}@", f"://${{{NAME}}}:x@"):
-            _, said = attempt("otlp", endpoint=f"{endpoint.replace('://', at)}/?token={CANARY}", timeout_s=2)
-            assert "***@" in said or NAME in said
-            assert CANARY not in said
-
-
-@pytest.fixture
-def refused() -> Callable[[], str]:
-    """Endpoints where a receiver was."""
-
-    def one() -> str:
-        with OtlpReceiver() as gone:
-            return gone.endpoint
-
-    return one
+    with refused() as nobody:
+        for endpoint in (nobody, "http://name.invalid:4318", nobody.replace("http://", "https://")):
+            for at in (f"://joe:{CANARY}@", f"://${{{NAME}}}:x@"):
+                _, said = attempt(
+                    "otlp", endpoint=f"{endpoint.replace('://', at)}/?token={CANARY}", timeout_s=2
+                )
+                assert "***@" in said or NAME in said
+                assert CANARY not in said
 
 
 def test_s04_only_delivery_errors_come_out(receiver: OtlpReceiver) -> None:

@@ -25,9 +25,7 @@ import httpx
 import pytest
 from bench import App, Bench, command_line, linux_only
 from plugging import install
-from support import eventually
-
-from hush_otel.testing import OtlpReceiver
+from support import eventually, refused
 
 pytestmark = linux_only
 
@@ -149,13 +147,12 @@ def _table(name: str, options: dict[str, Any]) -> str:
 @pytest.fixture
 def lab(bench: Bench) -> Iterator[Lab]:
     """The receiver repeats whatever it is sent, and accepts nothing."""
-    with OtlpReceiver() as gone:
-        closed = gone.endpoint
     server = ThreadingHTTPServer(("127.0.0.1", 0), Repeats)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield Lab(bench, f"http://127.0.0.1:{server.server_port}", closed)
+        with refused() as closed:
+            yield Lab(bench, f"http://127.0.0.1:{server.server_port}", closed)
     finally:
         server.shutdown()
         server.server_close()

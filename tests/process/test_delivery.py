@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bench import Bench, names
-from support import eventually
+from support import eventually, held_port, refused
 
 from hush_otel.testing import OtlpReceiver
 
@@ -159,34 +159,32 @@ def test_wait_delivered_is_false_at_once_for_an_unknown_tracer_type(bench: Bench
 
 def test_wait_delivered_is_false_at_the_timeout_while_the_receiver_is_down(bench: Bench) -> None:
     """Nobody listens: not yet is False, after the time that was given and no later."""
-    with OtlpReceiver() as receiver:
-        endpoint = receiver.endpoint
-    app = bench.obedient(endpoint)
-    app.ask("end a 1")
-    app.ask("flush 20000")
-    delivered, took_s = app.ask("delivered 700")
-    assert delivered is False
-    assert 0.6 < took_s < 5
-    eventually(lambda: bench.value("SELECT last_error FROM deliveries"), what="a noted error")
+    with refused() as endpoint:
+        app = bench.obedient(endpoint)
+        app.ask("end a 1")
+        app.ask("flush 20000")
+        delivered, took_s = app.ask("delivered 700")
+        assert delivered is False
+        assert 0.6 < took_s < 5
+        eventually(lambda: bench.value("SELECT last_error FROM deliveries"), what="a noted error")
 
 
 def test_what_waits_for_a_receiver_is_delivered_by_the_next_background_process(bench: Bench) -> None:
     """Receiver down, background process and app killed, receiver up: the next one delivers."""
-    with OtlpReceiver() as receiver:
-        port = receiver.port
-    app = bench.obedient(f"http://127.0.0.1:{port}")
-    app.ask("end a 20")
-    eventually(lambda: bench.value("SELECT max(attempts) FROM deliveries"), what="a failed attempt")
-    bench.signal_owner(signal.SIGSTOP)
-    app.kill()
-    bench.kill_owner()
-    waits = bench.rows("SELECT state, next_attempt_at > 0 FROM deliveries")
-    assert set(waits) <= {("pending", 1), ("sending", 1)}
-    with OtlpReceiver(port) as receiver:
-        bench.hush("run")
-        receiver.wait_for(20, 30.0)
-        eventually(lambda: is_flushed(bench), what="all deliveries")
-        assert received(receiver) == dict.fromkeys(names("a", 20), 1)
+    with held_port() as port:
+        app = bench.obedient(f"http://127.0.0.1:{port}")
+        app.ask("end a 20")
+        eventually(lambda: bench.value("SELECT max(attempts) FROM deliveries"), what="a failed attempt")
+        bench.signal_owner(signal.SIGSTOP)
+        app.kill()
+        bench.kill_owner()
+        waits = bench.rows("SELECT state, next_attempt_at > 0 FROM deliveries")
+        assert set(waits) <= {("pending", 1), ("sending", 1)}
+        with OtlpReceiver(port) as receiver:
+            bench.hush("run")
+            receiver.wait_for(20, 60.0)
+            eventually(lambda: is_flushed(bench), what="all deliveries")
+            assert received(receiver) == dict.fromkeys(names("a", 20), 1)
 
 
 class Holding:

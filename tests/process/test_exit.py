@@ -10,17 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 from bench import Bench, names
-from support import eventually
+from support import eventually, refused
 
 ALLOWED_S = 1.0
-
-
-@contextmanager
-def refused() -> Iterator[str]:
-    """An endpoint where nobody listens: bound, so that nobody else gets the port."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
