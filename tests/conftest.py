@@ -19,7 +19,7 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.register_profile("repeatable", settings.get_profile("patient"), derandomize=True, print_blob=True)
 settings.load_profile("repeatable" if os.environ.get("CI") else "patient")
 
-LEAVING_S: Final = 15.0
+LEAVING_S: Final = 30.0
 """How long a background process that was asked to leave may take on a busy machine; it takes some 10 ms."""
 
 # What a shell starts in its background ignores SIGINT, and so would all that tests start, and interrupt.

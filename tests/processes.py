@@ -30,6 +30,30 @@ def _command_line(pid: int) -> str:
         return ""  # it ended meanwhile
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return _state(stat) not in b"ZX"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether all of its threads are: a signal that was sent has reached the first of them, and later the others."""
+    try:
+        return all(
+            _state((task / "stat").read_bytes()) == b"T" for task in Path(f"/proc/{pid}/task").iterdir()
+        )
+    except OSError:
+        return False
+
+
+def _state(stat: bytes) -> bytes:
+    """The letter behind the name (proc(5))."""
+    return stat[stat.rindex(b")") + 2 :][:1]
+
+
 def stop_background(database: Path) -> None:
     """Stop the background process of a database, by its pid, and see it gone."""
 

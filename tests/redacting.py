@@ -42,7 +42,10 @@ def holders(directory: Path, *needles: str) -> list[str]:
         for name in names:
             path = Path(folder, name)
             if path.is_file() and name != "hush.toml":
-                data = path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except FileNotFoundError:
+                    continue  # a segment that was drained meanwhile
                 found += [f"{path.name}: {needle}" for needle in needles if _holds(data, needle)]
     return found
 

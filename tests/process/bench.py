@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_running, is_stopped
 from support import eventually
 
 from hush_otel.background.client import ENTRY
@@ -24,6 +25,8 @@ from hush_otel.spool.locks import LockFile
 
 APPS = Path(__file__).with_name("apps")
 
+PATIENCE_S = 60.0
+"""How long something is waited for that takes a second or two: it bounds a failing test, not a passing one."""
 LEAVE_S = 10.0
 """How long the background process may take to leave at SIGTERM before a test fails for it."""
 
@@ -47,7 +50,7 @@ class App:
         """Everything that arrives during `duration_s`, which is waited out unless the stream ends."""
         return self._read_until(time.monotonic() + duration_s)
 
-    def read_all(self, timeout_s: float = 20.0) -> bytes:
+    def read_all(self, timeout_s: float = PATIENCE_S) -> bytes:
         """Everything up to the end of the stream."""
         return self._read_until(time.monotonic() + timeout_s)
 
@@ -62,7 +65,7 @@ class App:
                 got += data
         return got
 
-    def line(self, timeout_s: float = 20.0) -> str:
+    def line(self, timeout_s: float = PATIENCE_S) -> str:
         """The next line that it says.
 
         Raises:
@@ -77,11 +80,11 @@ class App:
         line, _, self._pending = self._pending.partition(b"\n")
         return line.decode()
 
-    def value(self, timeout_s: float = 20.0) -> Any:
+    def value(self, timeout_s: float = PATIENCE_S) -> Any:
         """The next line, as JSON."""
         return json.loads(self.line(timeout_s))
 
-    def ask(self, text: str, timeout_s: float = 40.0) -> Any:
+    def ask(self, text: str, timeout_s: float = PATIENCE_S) -> Any:
         """Tell it a line; returns its answer."""
         self.tell(text)
         return self.value(timeout_s)
@@ -97,7 +100,7 @@ class App:
         self.process.send_signal(number)
         return self.wait()
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Its exit code."""
         return self.process.wait(timeout_s)
 
@@ -187,9 +190,11 @@ class Bench:
         return eventually(look, timeout_s, what=f"an owner other than {other_than}")  # type: ignore[return-value]
 
     def signal_owner(self, number: int) -> int:
-        """Signal the owner, once there is one; returns its pid."""
+        """Signal the owner, once there is one; returns its pid. After SIGSTOP it does nothing any more."""
         pid = self.owner_eventually()
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            eventually(lambda: is_stopped(pid), what=f"all threads of {pid} stopped")
         return pid
 
     def stop_owner_between_transactions(self) -> int:
@@ -216,9 +221,12 @@ class Bench:
         return True
 
     def kill_owner(self) -> int:
-        """SIGKILL the owner and wait until it is gone; returns its pid."""
+        """SIGKILL the owner and wait until it is gone; returns its pid.
+
+        Its lock is free only when the last of its threads is gone.
+        """
         pid = self.signal_owner(signal.SIGKILL)
-        eventually(lambda: not is_running(pid), what=f"the end of {pid}")
+        eventually(lambda: not is_running(pid) and self.owner() != pid, what=f"the end of {pid}")
         return pid
 
     def processes(self) -> list[int]:
@@ -245,7 +253,7 @@ class Bench:
         """Read from the database; nothing when there is none yet."""
         if not self.db.exists():
             return []
-        connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True, timeout=5.0)
+        connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True, timeout=PATIENCE_S)
         try:
             return connection.execute(sql, values).fetchall()
         except sqlite3.OperationalError as exc:
@@ -264,7 +272,7 @@ class Bench:
         """How many rows of a state each span name has."""
         return Counter(name for (name,) in self.rows("SELECT name FROM spans WHERE state = ?", state))
 
-    def expect(self, names: Iterable[str], timeout_s: float = 20.0) -> None:
+    def expect(self, names: Iterable[str], timeout_s: float = PATIENCE_S) -> None:
         """Wait until exactly these spans are stored as ended, each once, and nothing was lost."""
         wanted = Counter(names)
         count = wanted.total()
@@ -316,15 +324,6 @@ class Bench:
 def names(prefix: str, count: int) -> set[str]:
     """What `apps/common.py` calls `count` spans of one prefix."""
     return {f"{prefix}-{i}" for i in range(count)}
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return stat[stat.rindex(b")") + 2 :][:1] not in b"ZX"
 
 
 def catches(pid: int, number: int) -> bool:

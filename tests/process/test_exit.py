@@ -48,7 +48,10 @@ def test_f04_spans_ended_while_the_interpreter_shuts_down_are_stored(bench: Benc
     They are ended in the midst of an append: whatever they held then must not stop the finaliser.
     """
     assert bench.run("last_words") == ["done"]
-    eventually(lambda: not bench.processes(), what="an idle exit, after which nothing is left to store")
+    eventually(
+        lambda: not bench.processes() and not bench.spool.segments(),
+        what="an idle exit, after which nothing is left to store",
+    )
     rare = {"registered-first-0", "registered-last-0", "finaliser-0", "main-0"}
     ended = bench.names()
     daemon = Counter(name.partition("-")[0] for name in set(ended) - rare)

@@ -43,7 +43,7 @@ def at_work(bench: Bench, point: str) -> App:
 def assert_exact(bench: Bench, receiver: OtlpReceiver, ended: set[str]) -> None:
     """Wait until all is delivered: every span is stored once, nothing lost, each id received."""
     all_delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
-    eventually(lambda: bench.value(all_delivered) == SPANS + 1, 30, what="every delivery accepted")
+    eventually(lambda: bench.value(all_delivered) == SPANS + 1, 60, what="every delivery accepted")
     bench.expect(ended)
     assert bench.names("interrupted") == Counter(["left"])
     stored = {(row[0], row[1]) for row in bench.rows("SELECT trace_id, span_id FROM spans")}
@@ -87,7 +87,7 @@ def test_f01_killed_while_it_makes_a_segment_an_application_loses_nothing_acknow
     assert app.wait() == -signal.SIGKILL
     assert bool(acknowledged) == (turn == 2)
     bench.hush("run")
-    eventually(lambda: not left_in(bench), 30, what="a spool without what the dead has left")
+    eventually(lambda: not left_in(bench), 60, what="a spool without what the dead has left")
     stored = {row[0].encode() for row in bench.rows("SELECT span_id FROM spans WHERE state = 'ended'")}
     assert set(acknowledged) <= stored
     assert bench.losses() == {}

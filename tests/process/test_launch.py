@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from bench import APPS, Bench, command_line, linux_only, names
@@ -16,16 +15,14 @@ from hush_otel.background.client import ENTRY
 
 def test_f18_an_app_with_captured_output_returns_at_once(bench: Bench) -> None:
     """The background process holds neither pipe: subprocess.run returns while it lives on."""
-    bench.env["HUSH_IDLE_EXIT_S"] = "30"
-    began = time.monotonic()
+    bench.env["HUSH_IDLE_EXIT_S"] = "300"  # if it held one, this would wait for its end
     ran = subprocess.run(
         [sys.executable, APPS / "inheritance.py", bench.path / "file"],
         env=bench.env,
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
-    assert time.monotonic() - began < 10
     assert ran.stderr == b""
     owner = bench.owner_eventually()
     bench.expect({"a-0"})
@@ -102,7 +99,7 @@ def test_s03_modules_in_the_apps_directory_are_not_imported(bench: Bench) -> Non
         cwd=here,
         env=bench.env | {"PYTHONPATH": str(there)},
     )
-    assert app.wait(20) == 7
+    assert app.wait(60) == 7
     bench.expect(names("n", 10))
     eventually(lambda: not bench.processes(), what="an idle exit")
     assert list(marks.iterdir()) == []

@@ -35,7 +35,7 @@ def test_f11_killed_while_it_builds_the_index_the_next_process_goes_on(bench: Be
     recorded(bench)
     assert bench.hush("run", HUSH_FAILPOINT=f"{name}:kill").wait() == -signal.SIGKILL
     bench.hush("run")
-    eventually(lambda: is_complete(bench), 30, what="a complete index")
+    eventually(lambda: is_complete(bench), 60, what="a complete index")
     assert_whole(bench.db)
     assert len(found(bench.db, max(names("s", SPANS)))) == 1
 
@@ -61,5 +61,5 @@ def test_f11_an_error_at_a_step_of_the_index_is_got_over(bench: Bench, name: str
         assert bench.hush("drain").wait() == 0
     bench.hush("run", HUSH_FAILPOINT=f"{name}:error", **(OFF if name == "search.emptied" else {}))
     whole = (lambda: bench.value(TABLES) == 0) if name == "search.emptied" else (lambda: is_complete(bench))
-    eventually(whole, 30, what="a complete index, or none")
+    eventually(whole, 60, what="a complete index, or none")
     assert bench.value("SELECT count(*) FROM spans") == SPANS

@@ -19,7 +19,8 @@ from hush_otel import Destination, HushSpanProcessor
 def tracer(*, endpoint: str = "", destinations: Sequence[Destination] = (), live: bool = True) -> Tracer:
     """A tracer whose spans go to $HUSH_TRACES_DB, and to an OTLP endpoint when one is given."""
     if endpoint:
-        destinations = [Destination("otlp", name="receiver", endpoint=endpoint)]
+        # Long: a receiver that a busy machine does not let answer would get the same once more.
+        destinations = [Destination("otlp", name="receiver", endpoint=endpoint, timeout_s=60)]
     provider = TracerProvider()
     provider.add_span_processor(HushSpanProcessor(destinations=destinations, live=live))
     return provider.get_tracer("app")
