@@ -67,6 +67,36 @@ def test_text_is_searched_for_in_names_inputs_and_outputs(visitor: Visitor) -> N
     )
 
 
+_TYPE_MORE = """([soon, later]) => {
+  const field = document.querySelector("input[type=search]");
+  const replace = history.replaceState;
+  const type = (more) => {
+    field.value += more;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  history.replaceState = (...given) => {
+    history.replaceState = replace;
+    history.replaceState(...given);
+    type(soon);
+    setTimeout(type, 150, later);
+  };
+}"""
+"""At the moment at which the words so far go into the URL, and a little later."""
+
+
+def test_what_is_typed_while_the_url_follows_stays(visitor: Visitor) -> None:
+    """The field has the words that it has sent, and those that came meanwhile; the URL follows again."""
+    visitor.open("/", ".requests .row")
+    visitor.page.evaluate(_TYPE_MORE, ["ke", "d"])
+    visitor.keys("/")
+    visitor.page.keyboard.type("pac")
+    visitor.sees(lambda: visitor.path() == "/?text=packed", "the words in the URL")
+    assert visitor.page.get_by_role("searchbox").input_value() == "packed"
+    visitor.page.get_by_role("link", name="Sessions").click()
+    visitor.page.go_back()
+    visitor.sees(lambda: visitor.page.get_by_role("searchbox").input_value() == "packed", "the words again")
+
+
 def test_a_search_shows_where_the_words_stand(visitor: Visitor) -> None:
     """Below each request: the span, which it leads to, and the words, marked, whatever stands before them."""
     visitor.open("/?text=backhaus", ".r-hit mark")

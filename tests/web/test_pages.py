@@ -92,6 +92,7 @@ def test_the_request_page_shows_tree_and_waterfall_in_one(visitor: Visitor) -> N
         "embed question",
     ]
     assert "1,875→162" in visitor.text(".waterfall .row .w-tokens")[0]
+    visitor.page.wait_for_selector(".axis .tick")
     starts = "(it) => it.getBoundingClientRect().left"
     root = visitor.page.evaluate(starts, visitor.page.query_selector(".span-bar"))
     zero = visitor.page.evaluate(starts, visitor.page.query_selector(".axis .tick"))
@@ -151,6 +152,7 @@ def test_the_critical_path_is_shown_on_demand(visitor: Visitor) -> None:
     """What the whole has not waited for is dimmed."""
     visitor.open("/requests/support-ok", ".waterfall .row")
     visitor.page.get_by_role("button", name="Critical path").click()
+    visitor.page.wait_for_selector(".critical-only .row.on-path")
     on_path = visitor.text(".critical-only .row.on-path .label")
     assert "chat gpt-4o" in on_path
     assert len(on_path) < len(visitor.text(".waterfall .row .label")) + 1

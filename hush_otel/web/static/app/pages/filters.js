@@ -1,5 +1,5 @@
 // The filters of the list. All of them live in the URL.
-import { html, useEffect, useRef, useState } from "../dom.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
 import { name } from "../format.js";
 import { Icon } from "../icons.js";
@@ -66,12 +66,21 @@ function Choice({ filter, label, options, value }) {
 function Search({ value, inputRef }) {
   const [text, setText] = useState(value);
   const timer = useRef(0);
-  useEffect(() => setText(value), [value]);
+  const sent = useRef(value);
+  const send = (words) => {
+    sent.current = words;
+    setParams({ text: words }, { replace: true });
+  };
+  // What the field has put into the URL itself does not come back: more may have been typed meanwhile.
+  useLayoutEffect(() => {
+    if (value !== sent.current) setText(value);
+    sent.current = value;
+  }, [value]);
   const onInput = (event) => {
     const typed = event.target.value;
     setText(typed);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => setParams({ text: typed.trim() }, { replace: true }), TYPING_MS);
+    timer.current = setTimeout(send, TYPING_MS, typed.trim());
   };
   const onKeyDown = (event) => event.key === "Escape" && event.target.blur();
   return html`<div class="search">
