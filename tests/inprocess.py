@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -185,6 +186,22 @@ def dicts(db_path: Path, sql: str, *values: object) -> list[dict[str, Any]]:
 def losses(db_path: Path) -> dict[str, int]:
     """The ledger's counts by reason."""
     return dict(rows(db_path, "SELECT reason, count FROM hush_losses"))
+
+
+class Passed:
+    """Stands for `time` where somebody waits: it passes by sleeping only, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        self.slept_s = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self._began_s + self.slept_s
+
+    def sleep(self, seconds: float) -> None:
+        """It has passed at once."""
+        self.slept_s += seconds
 
 
 def open_under(directory: Path) -> list[str]:

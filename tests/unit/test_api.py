@@ -7,13 +7,13 @@ import inspect
 import json
 import subprocess
 import sys
-import time
 from collections import UserDict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, dicts, drain_once, no_background, owning, rows, settings_for
+from asking import turn
+from inprocess import App, Passed, dicts, drain_once, no_background, owning, rows, settings_for
 
 import hush_otel
 from hush_otel import (
@@ -385,14 +385,15 @@ def test_shutdown_gives_the_ownership_up_and_a_later_record_takes_it_again(db: P
     assert rows(db, "SELECT node_name FROM node_traces ORDER BY 1") == [("after",), ("before",)]
 
 
-@pytest.mark.alone
-def test_shutdown_is_bounded(db: Path) -> None:
+def test_shutdown_is_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nobody draining it returns after its timeout, in seconds."""
     background = get_background(db)
     background.write_trace(request_id="r", workflow_name="w", node_name="n")
-    began = time.monotonic()
+    passed = Passed()
+    for waiting in (api_module, attachment):
+        monkeypatch.setattr(waiting, "time", passed)
     background.shutdown(timeout=0.1)
-    assert time.monotonic() - began < 1.0
+    assert passed.slept_s == pytest.approx(0.1)
 
 
 def test_shutdown_background_shuts_every_handle_down(tmp_path: Path) -> None:
@@ -438,7 +439,9 @@ def test_wait_delivered_is_true_when_nothing_was_asked_for(db: Path) -> None:
     assert store.wait_delivered(50, request_id="another") is False
 
 
-def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(db: Path) -> None:
+def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A paused or dead delivery ends the waiting; a file's is accepted."""
     store = get_store(db)
     store.insert_node_trace(**FULL)
@@ -446,16 +449,12 @@ def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(db: Path
     store.mark_request_complete("req-2", "no-such-type", {})
     store.insert_node_trace(**(FULL | {"request_id": "req-2"}))
     with owning(attach(db).settings) as owner:
-        deadline = time.monotonic() + 20
-        while store.wait_delivered(0, "req-1") is not True and time.monotonic() < deadline:
-            owner.service._bell.wait(max(owner.step(), 0.01))
-        assert store.wait_delivered(0, "req-1") is True
-        while not rows(db, "SELECT 1 FROM deliveries WHERE state = 'paused'") and time.monotonic() < deadline:
-            owner.service._bell.wait(max(owner.step(), 0.01))
-        began = time.monotonic()
+        turn(owner, lambda: store.wait_delivered(0, "req-1"))
+        turn(owner, lambda: rows(db, "SELECT 1 FROM deliveries WHERE state = 'paused'"))
+        monkeypatch.setattr(attachment, "time", passed := Passed())
         assert store.wait_delivered(10_000, "req-2") is False
         assert store.wait_delivered(10_000) is False
-        assert time.monotonic() - began < 5
+    assert passed.slept_s == 0
 
 
 def test_wait_delivered_knows_this_process_after_shutdown(db: Path) -> None:

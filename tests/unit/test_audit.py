@@ -174,12 +174,9 @@ def delivering(tmp_path: Path, path: Path) -> App:
 
 
 def deliver(owner: Owner, state: str) -> None:
-    """Step until every delivery is in a state."""
-    for _ in range(200):
-        owner.service._bell.wait(min(owner.step() or 0.01, 0.05))
-        if {row[0] for row in owner.connection.execute("SELECT state FROM hush_deliveries")} == {state}:
-            return
-    raise AssertionError(state)
+    """Turn until every delivery is in a state."""
+    sql = "SELECT state FROM hush_deliveries"
+    turn(owner, lambda: {row[0] for row in owner.connection.execute(sql)} == {state})
 
 
 def test_what_was_asked_for_is_delivered_paused_or_dead(

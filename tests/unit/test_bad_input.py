@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from asking import turn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inprocess import App, dicts, losses, no_background, owning, rows
@@ -83,6 +84,19 @@ def stored(app: App, value: object) -> Any:
         app.db_path, "SELECT input_data FROM node_traces WHERE request_id = 'value' ORDER BY id DESC"
     )[0][0]
     return json.loads(text)["v"]
+
+
+def tried(app: App) -> list[tuple[Any, ...]]:
+    """State and last error of the deliveries, when the first of them has been tried."""
+    sql = "SELECT state, last_error FROM deliveries"
+
+    def found() -> bool:
+        states = rows(app.db_path, sql)
+        return bool(states) and (states[0][0] not in ("pending", "sending") or bool(states[0][1]))
+
+    with owning(app.settings) as owner:
+        turn(owner, found)
+    return rows(app.db_path, sql)
 
 
 def attributes(app: App, name: str) -> dict[str, Any]:
@@ -425,15 +439,7 @@ def test_b11_what_is_odd_can_still_be_delivered(tmp_path: Path, monkeypatch: pyt
     span.add_event("big", timestamp=2**70)
     span.add_event("negative", {"x": 2**70, "n": float("nan")}, timestamp=-1)
     span.end(end_time=2**70)
-    with owning(app.settings) as owner:
-        for _ in range(500):
-            owner.service._bell.wait(min(owner.step(), 0.05))
-            states = rows(app.db_path, "SELECT state, last_error FROM deliveries")
-            if states and states[0] != ("pending", None) and states[0][0] not in ("pending", "sending"):
-                break
-            if states and states[0][1]:
-                break
-    assert states == [("delivered", None)]
+    assert tried(app) == [("delivered", None)]
     assert out.exists()
 
 
@@ -559,12 +565,7 @@ def test_b16_a_mark_that_cannot_work(tracer_type: str, config: Any, state: str, 
     """B16: the request stays stored, its delivery is paused or dead with a reason, the neighbours go on."""
     node(app, request_id="r")
     app.store.mark_request_complete("r", tracer_type, config)
-    with owning(app.settings) as owner:
-        for _ in range(500):
-            owner.service._bell.wait(min(owner.step(), 0.05))
-            found = rows(app.db_path, "SELECT state, last_error FROM deliveries")
-            if found and (found[0][0] in ("paused", "dead") or found[0][1]):
-                break
+    found = tried(app)
     assert losses(app.db_path) == {}
     assert [row[0] for row in found] == [state], found
     assert found[0][1]

@@ -45,8 +45,8 @@ def attempt(store: Store) -> list[Report]:
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     lane = Lane(state, store.path, results, lambda: None)
     lane.submit(due)
-    found = results.get(timeout=10)
-    lane.close(10)
+    found = results.get(timeout=60)
+    lane.close(60)
     assert sorted(d.id for report in found.reports for d in report.deliveries) == [d.id for d in due]
     return list(found.reports)
 
