@@ -6,6 +6,7 @@ Times stand in benchmarks. A call, of Python or of C, costs 30 to 150 ns; a chan
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -38,11 +39,14 @@ def calls(work: Callable[[], Any]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    gc.collect()  # what others have left is not collected, and finalized, amid the work
+    gc.disable()
     sys.setprofile(on_event)
     try:
         work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count - 1  # the call that ends the count
 
 

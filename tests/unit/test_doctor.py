@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -404,11 +405,18 @@ def test_an_address_that_is_none_ends_nothing(tmp_path: Path, capsys: Capture) -
     assert "127.0.0.1:9 cannot be reached" in wrong["words"]
 
 
-def test_a_receiver_that_is_not_there_is_wrong(app: App, receiver: OtlpReceiver, capsys: Capture) -> None:
+def test_a_receiver_that_is_not_there_is_wrong(tmp_path: Path, capsys: Capture) -> None:
     """Host, port and the system's word."""
-    receiver.close()
-    found = Visit(app.db_path, capsys).wrong()["destination lab"]
-    assert f"127.0.0.1:{receiver.port} cannot be reached" in found["words"]
+    with socket.socket() as held:  # nobody listens there, nor can begin to
+        held.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{held.getsockname()[1]}"
+        app = App(
+            tmp_path / "t.db", destinations=[Destination("otlp", name="lab", endpoint=f"http://{place}")]
+        )
+        app.tracer.start_span("one").end()
+        app.drain()
+        found = Visit(app.db_path, capsys).wrong()["destination lab"]
+    assert f"{place} cannot be reached" in found["words"]
 
 
 def test_a_secret_that_is_not_here_is_noted(

@@ -23,6 +23,9 @@ from hush_otel import Destination, HushSpanProcessor, get_store
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 
+STORED_MS = 120_000
+"""How long storing may take; a few seconds on an idle machine."""
+
 HOSTILE = (
     "<img src=x onerror=\"window.hit='img'\">",
     "<script>window.hit='script'</script>",
@@ -46,8 +49,8 @@ def tracing(database: Path, *destinations: Destination) -> Iterator[Tracer]:
     provider.add_span_processor(HushSpanProcessor(database, destinations=list(destinations)))
     try:
         yield provider.get_tracer("shop.support", "1.4.2")
+        assert provider.force_flush(STORED_MS), "not stored in time"
     finally:
-        provider.force_flush()
         provider.shutdown()
 
 
@@ -325,7 +328,7 @@ def loop(database: Path, request_id: str, passes: int) -> None:
         output_data={"summaries": passes},
     )
     store.mark_request_complete(request_id, "local", {}, tags=["weekly", "eu"])
-    store.force_flush()
+    assert store.force_flush(STORED_MS)
 
 
 def pictures(database: Path, request_id: str) -> None:
@@ -352,7 +355,7 @@ def pictures(database: Path, request_id: str) -> None:
         output_data={"total": 12.5, "shop": "\U0001f950\U0001f370 Backhaus"},
     )
     store.mark_request_complete(request_id, "local", {})
-    store.force_flush()
+    assert store.force_flush(STORED_MS)
 
 
 def png(width: int, height: int) -> bytes:
