@@ -19,6 +19,8 @@ MOST = 2**63 - 1
 """What a row can hold."""
 MAX_USD = 1e308
 """Two of them are infinite."""
+START_NS, START = 1_769_850_000_000_000_000, "2026-01-31T09:00:00Z"
+"""Of everything: it is all of one day."""
 SUMS = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_usd")
 
 
@@ -39,9 +41,9 @@ def call(app: App, session: str = "s") -> None:
         "llm.usage.total_tokens": MOST,
         "session.id": session,
     }
-    with app.tracer.start_as_current_span("flow"):
+    with app.tracer.start_as_current_span("flow", start_time=START_NS):
         for _ in range(2):
-            app.tracer.start_span("chat m", attributes=attributes).end()
+            app.tracer.start_span("chat m", attributes=attributes, start_time=START_NS).end()
 
 
 def node(
@@ -53,7 +55,7 @@ def node(
     """A node with these prompt, completion and total tokens and this cost."""
     prompt, completion, total, usd = counts
     app.store.insert_node_trace(
-        *(request, "flow", name, None, *(None,) * 7),
+        *(request, "flow", name, None, None, None, START, START, None, None, None),
         session_id="s",
         model="m",
         prompt_tokens=prompt,

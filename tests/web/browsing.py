@@ -101,7 +101,7 @@ def serving_page(database: Path) -> Iterator[Site]:
         yield Site(database, process.stdout.readline().strip(), process)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()  # type: ignore[union-attr]
 
 

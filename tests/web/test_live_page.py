@@ -93,7 +93,7 @@ def test_a_server_that_is_gone_is_said_so(chromium: Browser, site: Site) -> None
     with serving_page(site.database) as ending, visiting(chromium, ending) as someone:
         someone.open("/?workflow=kept", ".requests .row")
         ending.process.terminate()
-        ending.process.wait(20)
+        ending.process.wait(60)
         someone.page.wait_for_selector(".health.lost")
         assert someone.text(".requests .row .r-name code") == ["kept-1"]
         someone.shot("gone-light")

@@ -30,7 +30,7 @@ def meanwhile(owner: Owner, ask: Callable[[], Any]) -> Any:
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(ask()))
     thread.start()
-    turn(owner, lambda: not thread.is_alive())
+    turn(owner, lambda: not thread.is_alive(), 60)
     return answers[0]
 
 
