@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -44,7 +45,8 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
 def lab(receiver: OtlpReceiver | GrpcReceiver, **options: object) -> Destination:
     """The receiver as a destination."""
     protocol = "grpc" if isinstance(receiver, GrpcReceiver) else None
-    return Destination("otlp", name="lab", endpoint=receiver.endpoint, protocol=protocol, **options)  # type: ignore[arg-type]
+    more: dict[str, Any] = {"timeout_s": 60} | options  # some of what is sent is large
+    return Destination("otlp", name="lab", endpoint=receiver.endpoint, protocol=protocol, **more)
 
 
 def names_of(request: ReceivedRequest) -> list[str]:

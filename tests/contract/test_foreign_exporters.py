@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from processes import processes_naming
 from relaying import Yard
 
 from hush_otel import ConfigError, Destination, HushSpanProcessor
+from hush_otel.background import relay
 from hush_otel.background.settling import LONGEST_BACKOFF_S
 from hush_otel.config import Settings
-from hush_otel.destinations import foreign
+from hush_otel.destinations import foreign, foreign_process
 from hush_otel.testing import OtlpReceiver
 
 
@@ -175,9 +178,13 @@ def test_too_much_for_one_message_is_sent_in_two(
     assert names(out) == spans
 
 
-def test_an_exporter_is_shut_down_with_its_lane(yard: Yard, out: Path) -> None:
+def test_an_exporter_is_shut_down_with_its_lane(
+    yard: Yard, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And its process is gone."""
-    lab = Destination("otel:files", name=f"lab-{out.parent.name}", path=str(out))
+    monkeypatch.setattr(foreign, "CLOSE_S", 60.0)  # one that ends by itself may take its time
+    monkeypatch.setattr(relay, "CLOSE_S", 60.0)
+    lab = Destination("otel:files", name=f"lab-{uuid.uuid4().hex}", path=str(out))
     yard.take(["a"], lab)
     yard.deliver()
     yard.relay.close()
@@ -185,16 +192,33 @@ def test_an_exporter_is_shut_down_with_its_lane(yard: Yard, out: Path) -> None:
     assert processes_naming(lab.name) == []
 
 
-def test_those_that_hang_at_shutdown_are_killed(yard: Yard, out: Path) -> None:
+class Deadlines:
+    """A clock by which no deadline passes before something has `happened`."""
+
+    def __init__(self, happened: Callable[[], bool]) -> None:
+        self._happened = happened
+
+    def monotonic(self) -> float:
+        """As of `time`, from then on."""
+        return time.monotonic() if self._happened() else 0.0
+
+
+def test_those_that_hang_at_shutdown_are_killed(
+    yard: Yard, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are told at the same time, and hold nobody up for longer than their second."""
+    assert foreign.CLOSE_S < relay.CLOSE_S, "nobody is left behind by whoever closes"
     places = [out.parent / str(number) / "out.jsonl" for number in range(3)]
-    name = f"lab-{out.parent.name}"
+    told = [place.with_name("shutting down") for place in places]
+    name = f"lab-{uuid.uuid4().hex}"
     for number, place in enumerate(places):
         place.parent.mkdir()
         yard.take(["a"], Destination("otel:hangs-at-shutdown", name=f"{name}-{number}", path=str(place)))
     yard.deliver()
+    monkeypatch.setattr(foreign_process, "time", Deadlines(lambda: all(one.exists() for one in told)))
+    monkeypatch.setattr(relay, "CLOSE_S", 60.0)
     yard.relay.close()
-    assert all(place.with_name("shutting down").exists() for place in places)
+    assert all(one.exists() for one in told)
     assert processes_naming(name) == []
 
 

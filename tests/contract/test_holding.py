@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from inprocess import rows
-from relaying import Yard, end_of
+from relaying import DEADLINE_S, Yard, end_of
 
 from hush_otel import Destination, records
 from hush_otel.background.settling import LONGEST_BACKOFF_S, PROBE_S
@@ -136,13 +136,13 @@ def test_what_was_ready_to_follow_a_failure_is_not_sent(yard: Yard, receiver: Ot
     answer = receiver._server.answer
 
     def slow(*request: Any) -> Any:
-        go.wait(10)
+        go.wait(DEADLINE_S)
         return answer(*request)
 
     receiver._server.answer = slow
     receiver.respond(503, {"Retry-After": "60"}, times=1)
     for n in range(2):
-        yard.take([f"{n}-{m}" for m in range(300)], lab(receiver.endpoint, max_in_flight=1))
+        yard.take([f"{n}-{m}" for m in range(300)], lab(receiver.endpoint, max_in_flight=1, timeout_s=60))
     yard.queue()
     yard.run_until(lambda: yard.relay._sending == 2, "two batches in the lane")
     go.set()

@@ -73,7 +73,7 @@ def yard(tmp_path: Path, gate: Gate) -> Iterator[Yard]:
 
 def lab(receiver: OtlpReceiver, **options: Any) -> Destination:
     """The receiver as a destination."""
-    return Destination("otlp", name="lab", endpoint=receiver.endpoint, **options)
+    return Destination("otlp", name="lab", endpoint=receiver.endpoint, **{"timeout_s": 60} | options)
 
 
 def record(yard: Yard, receiver: OtlpReceiver, name: str) -> None:
@@ -193,6 +193,9 @@ def test_requests_in_flight_are_sent_again_by_the_next_process_and_keep_their_or
     yard.run_until(lambda: gate.inside == 4, "four requests at the receiver")
     assert rows(yard.path, "SELECT count(*) FROM deliveries WHERE state = 'sending'") == [(4,)]
     gate.let_go(*range(100))
+    receiver.wait_for_requests(
+        4, DEADLINE_S
+    )  # what it refuses is one of these, not what comes of the restart
     yard.restart()
     yard.time.pass_by(1000)
     yard.settle()
@@ -230,6 +233,7 @@ def test_a_lease_that_ends_with_its_holder_keeps_the_order(
     yard.sql("UPDATE hush_deliveries SET next_attempt_at = next_attempt_at + 5 WHERE state = 'sending'")
     receiver.respond(503, times=1)
     gate.let_go(*range(100))
+    receiver.wait_for_requests(1, DEADLINE_S)  # it is that one which is refused
     yard.restart()
     yard.time.pass_by(600)
     yard.settle()

@@ -71,7 +71,7 @@ def test_an_interim_answer_is_none(server: Server, interim: bytes) -> None:
     """The final one follows on the same connection, and belongs to the same request (RFC 9110, 15.2)."""
     before = b"HTTP/1.1 " + interim + b"\r\nLink: </style.css>\r\n\r\n"
     server.answers = [before * 3 + OK, before + REFUSED, OK]
-    sender = open_otlp(DestinationConfig("lab", "otlp", {"endpoint": server.endpoint, "timeout_s": 5}))
+    sender = open_otlp(DestinationConfig("lab", "otlp", {"endpoint": server.endpoint, "timeout_s": 60}))
     assert sender.send([span()]) == Outcome()
     with pytest.raises(RetryableError, match="503"):
         sender.send([span()])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from inprocess import App, no_background, owning, rows
+from support import eventually
 
 from hush_otel.testing import OtlpReceiver
 
@@ -62,10 +63,12 @@ def deliver(app: App, receiver: OtlpReceiver, kind: str = "phoenix", **options: 
     """Mark, store, send; the attributes of the spans that arrived."""
     app.store.mark_request_complete("r", kind, {"endpoint": receiver.endpoint, **options})
     with owning(app.settings) as owner:
-        for _ in range(2000):
+
+        def settled() -> bool:
             owner.service._bell.wait(min(owner.step(), 0.05))
-            if rows(app.db_path, "SELECT 1 FROM deliveries WHERE state IN ('delivered', 'dead')"):
-                break
+            return bool(rows(app.db_path, "SELECT 1 FROM deliveries WHERE state IN ('delivered', 'dead')"))
+
+        eventually(settled, 60.0, what="the delivery", poll_s=0)
     assert rows(app.db_path, "SELECT state, last_error FROM deliveries") == [("delivered", None)]
     return [dict(span.attributes) for span in receiver.spans()]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from inprocess import App, no_background, owning, rows
+from support import eventually
 
 from hush_otel.destinations.registry import open_sender
 from hush_otel.errors import PausedError, PermanentError
@@ -298,10 +299,12 @@ def test_a_recorded_request(
         "run-1", tracer_type, {"endpoint": receiver.endpoint, **options}, tags=["prod", "team:search"]
     )
     with owning(app.settings) as owner:
-        for _ in range(500):
+
+        def delivered() -> bool:
             owner.service._bell.wait(min(owner.step(), 0.05))
-            if rows(app.db_path, "SELECT 1 FROM deliveries WHERE state = 'delivered'"):
-                break
+            return bool(rows(app.db_path, "SELECT 1 FROM deliveries WHERE state = 'delivered'"))
+
+        eventually(delivered, 60.0, what="the delivery", poll_s=0)
     (request,) = receiver.requests
     found = {
         "path": request.path,
