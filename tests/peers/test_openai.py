@@ -70,8 +70,9 @@ def test_streamed_chat_arrives_unchanged(client: openai.OpenAI, instrumented: Re
     """The span of a stream ends when the stream was read, with the pieces put together."""
     asked = {"model": MODEL, "messages": QUESTION, "stream_options": {"include_usage": True}}
     with client.chat.completions.create(**asked, stream=True) as stream:
-        said = [chunk.choices[0].delta.content for chunk in stream if chunk.choices]
-    assert said == WORDS
+        said = [chunk.choices[0] for chunk in stream if chunk.choices]
+    assert [choice.delta.content for choice in said] == [*WORDS, None]
+    assert said[-1].finish_reason == "stop"
     attributes = the_only(instrumented.compare())
     assert attributes["llm.output_messages.0.message.content"] == "".join(WORDS)
     assert attributes["llm.token_count.total"] == USAGE["total_tokens"]
