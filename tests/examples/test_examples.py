@@ -9,16 +9,17 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import urllib3
 from processes import stop_background
-from support import eventually
+from support import eventually, held_port
 
 from hush_otel.testing import OtlpReceiver
 
@@ -31,7 +32,7 @@ BLOCKS = re.findall(
 """The blocks that run as they stand; what is only shown is fenced as `console`."""
 CHOSEN = 'echo "chosen: ${OTEL_PYTHON_CONFIGURATOR:-} ${OTEL_TRACES_EXPORTER:-}"'
 """Said after each block: what it chose, and what an earlier block left behind."""
-RUN_S = 90.0
+RUN_S = 240.0
 
 
 class User:
@@ -78,6 +79,21 @@ class User:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(sql)]
 
+    def rows_eventually(
+        self, sql: str, reached: Callable[[list[dict[str, Any]]], bool], database: Path | None = None
+    ) -> list[dict[str, Any]]:
+        """The same, once it gives what the background process has yet to write."""
+
+        def look() -> list[dict[str, Any]] | None:
+            try:
+                found = self.rows(sql, database)
+            except sqlite3.OperationalError:
+                return None  # there is no database yet, or no table in it
+            assert reached(found), found
+            return found
+
+        return cast("list[dict[str, Any]]", eventually(look, 60.0, what=sql))
+
 
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
@@ -97,6 +113,11 @@ def receiver() -> Iterator[OtlpReceiver]:
         yield receiver
 
 
+def are_complete(requests: list[dict[str, Any]]) -> bool:
+    """Whether none is being written, or waits for its deliveries to be queued: a moment after it is stored."""
+    return bool(requests) and all(request["status"] != "writing" for request in requests)
+
+
 def test_quickstart(user: User) -> None:
     """One request of three spans in the default database; the commands that it names show it."""
     said = user.run_example("quickstart.py")
@@ -104,7 +125,7 @@ def test_quickstart(user: User) -> None:
     shown = [user.run(*command.split()) for command in commands]
     assert len(shown) == 2
     assert all("answer" in text for text in shown)
-    (request,) = user.rows("SELECT * FROM requests")
+    (request,) = user.rows_eventually("SELECT * FROM requests", are_complete)
     assert (request["workflow_name"], request["node_count"], request["status"]) == ("answer", 3, "stored")
     assert (request["prompt_tokens"], request["completion_tokens"]) == (1204, 38)
     assert request["session_id"] == "quickstart"
@@ -123,7 +144,7 @@ def test_node_traces(user: User) -> None:
         "digest.rank": "digest",
         "digest.summarize": "digest",
     }
-    (request,) = user.rows("SELECT * FROM requests")
+    (request,) = user.rows_eventually("SELECT * FROM requests", are_complete)
     assert (request["status"], request["completed_by"], request["prompt_tokens"]) == ("stored", "mark", 212)
 
 
@@ -164,7 +185,7 @@ def test_snippets_of_the_readme(user: User, tmp_path: Path) -> None:
     sql = "SELECT status, node_count FROM requests WHERE request_id = 'run-1'"
     # No database yet is no error: the background process has just been started.
     with_shell = ("sh", "-c", "hush-otel ls --json --status flushed || true")
-    eventually(lambda: "run-1" in user.run(*with_shell), what="the delivery")
+    eventually(lambda: "run-1" in user.run(*with_shell), 60.0, what="the delivery")
     assert user.rows(sql) == [{"status": "flushed", "node_count": 2}]
     assert out.read_text("utf-8").count("digest") >= 2
     shown = user.run("hush-otel", "show", "run-1")
@@ -209,7 +230,7 @@ def serving(user: User) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 def test_gunicorn_app(user: User, receiver: OtlpReceiver) -> None:
@@ -227,8 +248,8 @@ def test_gunicorn_app(user: User, receiver: OtlpReceiver) -> None:
     assert answers[0]["trace_id"] == trace_id
 
     sql = "SELECT trace_id FROM requests WHERE status = 'flushed' AND node_count = 2"
-    eventually(lambda: len(user.rows(sql)) == len(answers), what="the delivery of every request")
-    assert {row["trace_id"] for row in user.rows(sql)} == {answer["trace_id"] for answer in answers}
+    flushed = user.rows_eventually(sql, lambda found: len(found) == len(answers))
+    assert {row["trace_id"] for row in flushed} == {answer["trace_id"] for answer in answers}
     received = Counter((span.trace_id, span.name) for span in receiver.spans())
     assert received == {(a["trace_id"], name): 1 for a in answers for name in ("GET /ask", "chat echo-1")}
 
@@ -240,24 +261,23 @@ def test_blocks_of_any_exporter_env(user: User, terminals: str, tmp_path: Path) 
     directory.mkdir()
     traces, killed, web = (directory / f"{name}.db" for name in ("traces", "killed", "web"))
     user.databases += [traces, killed, web]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
     blocks = [f"{block}{CHOSEN}\n" for block in BLOCKS]
     scripts = ["".join(blocks)] if terminals == "one terminal" else blocks
-    said = "".join(user.run("bash", "-e", "-c", script, cwd=directory, PORT=port) for script in scripts)
+    with held_port() as port:
+        run = partial(user.run, "bash", "-e", "-c", cwd=directory, PORT=str(port))
+        said = "".join(run(script) for script in scripts)
 
     assert '{"answer":"42"}' in said
     chosen = {line for line in said.splitlines() if line.startswith("chosen:") and len(line.split()) > 1}
     assert chosen == {"chosen: hush none", "chosen:  hush"}, "the processor or the exporter, never both"
-    names = "SELECT name, state FROM spans ORDER BY start_ns, name"
+    # `hush-otel drain` leaves it to a background process that is at it.
     three_runs = [("invoke_workflow digest", "ended"), ("chat gpt-4o-mini", "ended")] * 3
-    assert [tuple(row.values()) for row in user.rows(names, traces)] == three_runs
-    (delivery,) = user.rows("SELECT destination, span_count FROM deliveries", traces)
-    assert delivery == {"destination": "jaeger", "span_count": 2}
-
     left = [("invoke_workflow digest", "interrupted"), ("chat gpt-4o-mini", "ended")]
-    eventually(
-        lambda: [tuple(row.values()) for row in user.rows(names, killed)] == left,
-        what="the end of the killed process's spans",
-    )
-    assert [row["name"] for row in user.rows(names, web)] == ["GET /ask", "chat gpt-4o-mini"]
+    asked = [("GET /ask", "ended"), ("chat gpt-4o-mini", "ended")]
+    names = "SELECT name, state FROM spans ORDER BY start_ns, name"
+    for database, spans in ((traces, three_runs), (killed, left), (web, asked)):
+        user.rows_eventually(
+            names, lambda found, s=spans: [tuple(row.values()) for row in found] == s, database
+        )
+    (delivery,) = user.rows_eventually("SELECT destination, span_count FROM deliveries", bool, traces)
+    assert delivery == {"destination": "jaeger", "span_count": 2}

@@ -5,23 +5,24 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import urllib3
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support import eventually
+from support import eventually, held_port
 
 from hush_otel import Destination
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
+PATIENCE_S = 60.0
+"""For an answer of it: what it has without having said so would be sent once more."""
 TOKEN_HEADER = "X-Datadog-Test-Session-Token"  # noqa: S105 - no secret
 """Requests with the same token belong to one session; retries of another test stay in that one's."""
 
@@ -57,12 +58,13 @@ class AgentSession:
 
     def destination(self, **options: Any) -> Destination:
         """This session as a destination."""
-        return Destination("otlp", name="agent", endpoint=self.endpoint, headers=self.headers, **options)
+        where: dict[str, Any] = {"endpoint": self.endpoint, "headers": self.headers, "timeout_s": PATIENCE_S}
+        return Destination("otlp", name="agent", **where | options)
 
     def write_config(self, path: Path) -> Path:
         """This session as the destination `agent` of a configuration file."""
         path.write_text(
-            f'[destination.agent]\ntype = "otlp"\nendpoint = "{self.endpoint}"\n'
+            f'[destination.agent]\ntype = "otlp"\nendpoint = "{self.endpoint}"\ntimeout_s = {PATIENCE_S}\n'
             f'[destination.agent.headers]\n{TOKEN_HEADER} = "{self.token}"\n',
             encoding="utf-8",
         )
@@ -115,21 +117,13 @@ def find_agent() -> str:
     return found
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
-
-
 @contextmanager
 def running_agent(directory: Path) -> Iterator[AgentEndpoints]:
     """Run the agent in `directory`; gives its endpoints. Gone afterwards."""
     command, log = find_agent(), directory / "agent.log"
-    for _ in range(3):  # somebody else may take a port between the look and the start
-        plain, http, grpc = free_ports(3)
+    with held_port() as plain, held_port() as http, held_port() as grpc:
         arguments = ["-p", plain, "--otlp-http-port", http, "--otlp-grpc-port", grpc]
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 [command, "--host", "127.0.0.1", *map(str, arguments), "--disable-llmobs-data-forwarding"],
                 cwd=directory,
@@ -138,9 +132,10 @@ def running_agent(directory: Path) -> Iterator[AgentEndpoints]:
                 stderr=output,
             )
         try:
-            if _is_ready(process, http):
-                yield AgentEndpoints(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
-                return
+            if not _is_ready(process, http):
+                said = log.read_text(errors="replace")[-2000:]
+                pytest.fail(f"ddapm-test-agent does not start:\n{said}", pytrace=False)
+            yield AgentEndpoints(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
         finally:
             process.terminate()
             try:
@@ -148,7 +143,6 @@ def running_agent(directory: Path) -> Iterator[AgentEndpoints]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    pytest.fail(f"ddapm-test-agent does not start:\n{log.read_text(errors='replace')[-2000:]}", pytrace=False)
 
 
 def _is_ready(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -117,7 +118,14 @@ def run_gunicorn(database: Path, agent: AgentSession, tmp_path: Path) -> Iterato
 def assert_all_arrived(database: Path, agent: AgentSession) -> None:
     """Every request's spans are in SQLite and at the receiver, once, the same, each in its own trace."""
     sql = "SELECT count(*) AS n FROM requests WHERE status = 'flushed'"
-    eventually(lambda: rows(database, sql)[0]["n"] == REQUESTS, what="the delivery of every request")
+
+    def flushed() -> int:
+        try:
+            return int(rows(database, sql)[0]["n"])
+        except sqlite3.OperationalError:
+            return 0  # its background process has not made it yet
+
+    eventually(lambda: flushed() == REQUESTS, 60.0, what="the delivery of every request")
     received = assert_ends_agree(database, agent.exports())
     servers = [span for span in received if span["kind"] == "SERVER"]
     steps = [span for span in received if span["name"] == "step"]

@@ -15,9 +15,7 @@ from hush_otel import Destination
 @pytest.fixture
 def far(agent: AgentSession, agent_endpoints: AgentEndpoints) -> Destination:
     """The agent's gRPC port."""
-    return Destination(
-        "otlp", name="far", endpoint=agent_endpoints.grpc, protocol="grpc", headers=agent.headers
-    )
+    return agent.destination(endpoint=agent_endpoints.grpc, protocol="grpc")
 
 
 def test_spans_arrive_over_grpc(record: Callable[..., Recording], far: Destination) -> None:
