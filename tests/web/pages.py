@@ -54,8 +54,9 @@ def ui(db: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @contextmanager
 def stranger(server: PageServer) -> Iterator[httpx.Client]:
-    """Somebody who has no token."""
-    with httpx.Client(base_url=server.door.url, timeout=30.0) as client:
+    """Somebody who has no token. Connects anew for every question: one that was kept may be ended just then."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=server.door.url, timeout=30.0, limits=limits) as client:
         yield client
 
 

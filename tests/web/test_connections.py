@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from inprocess import settings_for
-from pages import running, serving
+from pages import running, serving, stranger
 from store_rows import StoreRows
 
 from hush_otel.web import connections
@@ -34,12 +34,6 @@ def connected(server: PageServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.door.port), timeout=30)
 
 
-def owner(server: PageServer) -> httpx.Client:
-    """Somebody who has the token, and connects anew for every question."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(base_url=server.door.url, timeout=30, limits=limits)
-
-
 def ids(client: httpx.Client) -> list[str]:
     """Of the requests that the list has."""
     return [each["request_id"] for each in client.get("/api/requests").json()["requests"]]
@@ -48,7 +42,7 @@ def ids(client: httpx.Client) -> list[str]:
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: "], ids=["nothing", "half a head"])
 def test_s05_many_silent_connections_do_not_shut_the_owner_out(server: PageServer, said: bytes) -> None:
     """Somebody who comes after 150 of them logs in and reads the list, more than once."""
-    with ExitStack() as open_ones, owner(server) as client:
+    with ExitStack() as open_ones, stranger(server) as client:
         for _ in range(SILENT):
             open_ones.enter_context(connected(server)).sendall(said)
         assert client.get(server.door.login_url).status_code == 303
@@ -60,7 +54,7 @@ def test_s05_many_silent_connections_do_not_shut_the_owner_out(server: PageServe
 
 def test_s05_refused_connections_that_stay_do_not_shut_the_owner_out(server: PageServer) -> None:
     """Each has got its answer, 401, and is kept open by a client that has no token."""
-    with ExitStack() as open_ones, owner(server) as client:
+    with ExitStack() as open_ones, stranger(server) as client:
         for _ in range(SILENT):
             connection = open_ones.enter_context(connected(server))
             connection.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.door.port}\r\n\r\n".encode())
