@@ -232,8 +232,7 @@ def calls(work: Callable[[], Any]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    gc.collect()  # what others have left is not collected, and finalized, amid the work
-    gc.disable()
+    gc.disable()  # what other tests have left is not finalized amid the work
     sys.setprofile(on_event)
     try:
         work()
