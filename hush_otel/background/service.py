@@ -221,7 +221,7 @@ class Service:
         needed = self._upkeep.has_live_writers()
         if asked and needed:
             self._directory.leave.unlink(missing_ok=True)  # the answer: others are at work
-        return not needed
+        return not (needed or self._upkeep.has_owner_files())
 
     def segments_seen(self) -> set[Path]:
         """Every segment in view when it last looked."""

@@ -147,6 +147,10 @@ class Upkeep:
         """Whether a request waits for its idle timeout. One with spans that run waits for their process."""
         return self._database.read(lambda db: db.execute(SQL["has_open"]).fetchone()) is not None
 
+    def has_owner_files(self) -> bool:
+        """Whether one is left. Of a writer that is dead it goes once its open spans are closed."""
+        return bool(self._writers.known())
+
     def has_live_writers(self) -> bool:
         """Whether any process owns this spool.
 

@@ -369,6 +369,25 @@ def test_it_stays_until_a_request_that_nobody_ends_has_timed_out(settings: Setti
     assert rows(settings.db_path, "SELECT completed_by FROM requests") == [("timeout",)]
 
 
+def test_it_stays_until_the_spans_of_a_dead_process_are_closed(settings: Settings) -> None:
+    """It has sealed its segment and died since the last look: its open span is interrupted before the owner leaves."""
+    settings = dataclasses.replace(settings, idle_exit_s=0.0)
+    writer = writer_of(settings, doomed=True)
+    index = writer.definitions.intern(lambda i: encode((records.ORIGIN, i, {}, "", "t", "", "", {}, []))[0])
+    start = (records.START, index, b"t" * 16, b"s" * 8, None, 257, "open", 1, 1, {})
+    assert writer.append(encode(start)[0], index)
+    writer.seal()
+    with owning(settings) as owner:
+        owner.drain()
+        die(writer)
+        assert not owner.service._must_leave()
+        owner.tend()
+        owner.drain()
+        assert owner.service._must_leave()
+    assert rows(settings.db_path, "SELECT state FROM spans") == [("interrupted",)]
+    assert list(settings.spool_dir.glob("*.owner")) == []
+
+
 def test_a_database_is_drained_into_from_one_spool_at_a_time(settings: Settings, writer: SpoolWriter) -> None:
     """A second owner by another spool directory is told so; it may come when the first has left."""
     from multiprocessing import get_context
