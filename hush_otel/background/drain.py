@@ -378,6 +378,7 @@ class Drain:
 
     def _committed(self, source: Source, found: Frames) -> None:
         source.position = found.position
+        source.wait_until = 0.0
         source.drops = source.read_drops
         source.ended = found.stop is Stop.END
         source.reader.set_drained(found.position)
@@ -397,9 +398,8 @@ class Drain:
                 source.reader.set_sleeping()
 
     def stuck(self) -> list[Path]:
-        """Segments that rest: their next records cannot be stored, one after the other."""
-        now = time.monotonic()
-        return [path for path, source in self.sources.items() if source.wait_until > now]
+        """Segments whose next records cannot be stored, one after the other, whenever that was tried."""
+        return [path for path, source in self.sources.items() if source.wait_until]
 
     def is_waiting_for_the_dead(self) -> bool:
         """Whether some segment was given up and its tail is to be read once more."""

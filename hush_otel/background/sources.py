@@ -30,7 +30,7 @@ class Source:
         drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
         ended: Committed as ended; the file may go once its rows are synced.
         redacted: What its records go through before they are stored; None: nothing is to be hidden.
-        wait_until: Monotonic; not read before, for its next records cannot be stored.
+        wait_until: Monotonic; not read before, for its next records cannot be stored. 0: they can.
     """
 
     def __init__(

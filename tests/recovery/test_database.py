@@ -241,6 +241,30 @@ def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
     assert losses(settings.db_path) == {"unstorable": drain.GIVE_UP_AT_MOST}
 
 
+def test_i1_records_that_cannot_be_stored_are_told_however_long_the_rest_takes(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass whose index takes longer than such a segment rests ends with the error all the same."""
+    from hush_otel.background import drain
+    from hush_otel.background.indexing import Indexing
+    from hush_otel.store import node_writer
+
+    def broken(node: object, received_ns: int) -> object:
+        raise TypeError("a bug in the store")
+
+    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    now, index = time.monotonic, Indexing.finish
+
+    def slow(indexing: Indexing) -> None:
+        index(indexing)
+        monkeypatch.setattr(time, "monotonic", lambda: now() + drain.STUCK_S)
+
+    monkeypatch.setattr(Indexing, "finish", slow)
+    say(writer, *[f"node-{number}" for number in range(2 * drain.GIVE_UP_AT_MOST)])
+    with pytest.raises(StoreError, match="stay there"):
+        drain_once(settings)
+
+
 def test_f26_a_file_that_is_no_database_is_an_error_and_the_spool_stays(
     settings: Settings, writer: SpoolWriter
 ) -> None:
@@ -399,12 +423,12 @@ def test_a_database_is_drained_into_from_one_spool_at_a_time(settings: Settings,
     child = context.Process(target=own_until, args=(settings, ready, done))
     child.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(60)
         with pytest.raises(StoreError, match="HUSH_SPOOL_DIR"):
             elect(elsewhere)
     finally:
         done.set()
-        child.join(20)
+        child.join(60)
     drain_once(elsewhere)
 
 
@@ -412,7 +436,7 @@ def own_until(settings: Settings, ready: Any, done: Any) -> None:
     """In a child: the owner by the first spool."""
     with owning(settings):
         ready.set()
-        done.wait(20)
+        done.wait(60)
 
 
 def test_an_owner_file_whose_making_was_cut_off_is_removed(settings: Settings, writer: SpoolWriter) -> None:
