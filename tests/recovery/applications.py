@@ -40,6 +40,9 @@ class FreshIds(RandomIdGenerator):
 class Application:
     """Its way into the spool, and its open spans by name. Its death is played."""
 
+    is_damaged = False
+    """Whether what it writes from now on may lie behind a definition that was lost: it dies of damage."""
+
     def __init__(self, writer: SpoolWriter, destination: Destination) -> None:
         self.writer = writer
         self.open: dict[str, Span] = {}
@@ -85,11 +88,12 @@ class Fork:
 
     def __init__(self, parent: Application) -> None:
         self.open: dict[str, Span | None] = {}
+        self.is_damaged = False
         self.inherited = list(parent.open)
         self._orders, theirs = socket.socketpair()
         self._orders.settimeout(ANSWER_S)
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             _obey(parent, theirs)
         theirs.close()
 
@@ -114,8 +118,8 @@ class Fork:
 
     def kill(self) -> None:
         """SIGKILL."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
         self._orders.close()
 
     def segment(self) -> Path | None:
@@ -124,7 +128,7 @@ class Fork:
 
     def _have(self, *order: Any) -> None:
         self._orders.sendall(json.dumps(order).encode() + b"\n")
-        assert self._orders.recv(1) == b".", f"the forked application {self._pid} has ended"
+        assert self._orders.recv(1) == b".", f"the forked application {self.pid} has ended"
 
 
 def _obey(application: Application, orders: socket.socket) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from applications import Application, Fork
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, rule
 from inprocess import losses, rows
 from modelled import PROCESSES, WHO, SpoolAndOwner, settings_of
 from opentelemetry.trace import Span
@@ -75,7 +75,9 @@ class SpanToReceiver(SpoolAndOwner):
         parents: list[Span] = [
             span for one in self.processes for span in one.open.values() if span is not None
         ]
-        self.processes[who].start(self.name(), size, parents[-1] if below and parents else None)
+        name = self.name()
+        self.processes[who].start(name, size, parents[-1] if below and parents else None)
+        self.doubt(who, name)
 
     @rule(who=WHO, last=st.booleans())
     def end(self, who: int, last: bool) -> None:
@@ -85,6 +87,7 @@ class SpanToReceiver(SpoolAndOwner):
             name = list(process.open)[-1 if last else 0]
             process.end(name)
             self.ended.add(name)
+            self.doubt(who, name)
 
     @rule(who=WHO, sizes=st.lists(SIZES, min_size=1, max_size=5))
     def record(self, who: int, sizes: list[int]) -> None:
@@ -100,6 +103,7 @@ class SpanToReceiver(SpoolAndOwner):
             name = self.name()
             self.processes[who].node(f"[{request}]", name, size)
             self.nodes[name] = f"[{request}]"
+            self.doubt(who, name)
 
     @rule(who=WHO, request=REQUESTS)
     def mark(self, who: int, request: int) -> None:
@@ -125,6 +129,7 @@ class SpanToReceiver(SpoolAndOwner):
             name = process.inherited[0]
             process.end(name)
             self.ended_by_fork.add(name)
+            self.doubt(who, name)
 
     @rule(who=WHO)
     def kill(self, who: int) -> None:
@@ -144,15 +149,19 @@ class SpanToReceiver(SpoolAndOwner):
 
     @rule(which=st.integers(0, 9), place=st.floats(0, 1), noise=st.binary(min_size=1, max_size=64))
     def damage_what_is_left(self, which: int, place: float, noise: bytes) -> None:
-        """Likewise of a segment that is sealed, or whose writer is dead or a fork."""
+        """Likewise of a segment that is sealed, or whose writer is dead or a fork, which goes on."""
         written = {process.segment() for process in self.processes}
         left = [path for path in sorted(self.settings.spool_dir.glob("*.seg")) if path not in written]
         if left:
             self.forget(left[which % len(left)], place, noise)
 
     def forget(self, segment: Path, place: float, noise: bytes) -> None:
-        """What stands in it and has no row is in doubt, and nothing else."""
+        """What stands in it and has no row is in doubt, what its writer goes on to write, and nothing else."""
         data = segment.read_bytes()
+        writer = layout.unpack_header(data[: layout.HEADER_BYTES], str(segment)).pid
+        for process in self.processes:
+            if isinstance(process, Fork) and process.pid == writer:
+                process.is_damaged = True
         names = self.ended | self.left_open | self.running() | set(self.nodes)
         held = {name for name in names if name.encode() in data}
         self.doubtful |= held - self.stored("ended") - self.stored("interrupted")
@@ -162,6 +171,11 @@ class SpanToReceiver(SpoolAndOwner):
         with segment.open("r+b") as file:
             file.seek(at)
             file.write(noise)
+
+    def doubt(self, who: int, name: str) -> None:
+        """A record of a process may be stored without the definition that it refers to."""
+        if self.processes[who].is_damaged:
+            self.doubtful.add(name)
 
     def running(self) -> set[str]:
         """Spans that are open."""
@@ -198,11 +212,13 @@ class SpanToReceiver(SpoolAndOwner):
         """Somebody does, or the machine was off. Linux takes no time before 1970 (clock_settime(2))."""
         self.shift_s += max(days * DAY_S, DAY_S - time.time())
 
-    @precondition(lambda self: self.elected is not None)
     @rule()
     def let_a_month_pass(self) -> None:
-        """Day by day, so that it is believed; what was delivered may go."""
-        for _ in range(40):
+        """Day by day, so that it is believed; what was delivered may go. Without an owner nobody sees it pass.
+
+        No precondition: whether an owner lives can depend on the time, and Hypothesis refuses rules that do.
+        """
+        for _ in range(40 if self.elected is not None else 0):
             self.shift_s += 0.9 * DAY_S
             self.owner.service._retention._next = 0.0
             self.owner.step()
