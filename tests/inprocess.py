@@ -10,9 +10,9 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from hush_otel import HushSpanProcessor, api, attachment, get_store, records
 from hush_otel.attachment import attach
 from hush_otel.background import drain, sources
+from hush_otel.background.lanes import Lane
 from hush_otel.background.service import DrainReport, Service, elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
@@ -73,8 +74,26 @@ def writer_of(
 _writers: list[SpoolWriter] = []
 
 
+class Closable(Protocol):
+    """A reader, a segment, a database."""
+
+    def close(self) -> None:
+        """Idempotent."""
+
+
+T = TypeVar("T", bound=Closable)
+_opened = ExitStack()
+
+
+def closed_later(one: T) -> T:
+    """Have it closed by `let_go`."""
+    _opened.callback(one.close)
+    return one
+
+
 def let_go() -> None:
     """Close what a test has opened: a process that runs all of them must not run out of descriptors."""
+    _opened.close()
     writers = [*_writers, *(one.writer for one in attachment._attachments.values())]
     for writer in writers:
         for one in (writer, writer._nested):
@@ -138,14 +157,31 @@ class Owner:
 
     def crash(self) -> None:
         """Gone without a word: nothing is settled, what was not committed is rolled back."""
+        for lane in self.service._relay._lanes.values():
+            closed_later(_Left(lane))
         self.service._relay._lanes.clear()
         self.service._drain.close()
-        self.service._database._connection.close()
+        database = self.service._database
+        database._connection.close()
+        if database._wal_fd is not None:
+            os.close(database._wal_fd)
+            database._wal_fd = None
         self.service._bell.close()
 
     def close(self) -> None:
         """Leave in order."""
         self.service.close()
+
+
+class _Left:
+    """A lane of an owner that is gone. What it sends arrives; the files that it sends to stay until it has."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    def close(self) -> None:
+        """End its threads."""
+        self._lane.close(60.0)
 
 
 @contextmanager
@@ -214,6 +250,14 @@ def open_under(directory: Path) -> list[str]:
         with suppress(FileNotFoundError):  # the one that reads the directory
             found.append(str(descriptor.readlink()))
     return sorted(path for path in found if path.startswith(f"{directory.resolve()}/"))
+
+
+def close_under(directory: Path) -> None:
+    """Close the files below `directory` that nobody has any more: interrupted between opening and having them."""
+    for descriptor in Path("/proc/self/fd").glob("*"):
+        with suppress(FileNotFoundError):
+            if str(descriptor.readlink()).startswith(f"{directory.resolve()}/"):
+                os.close(int(descriptor.name))
 
 
 # ------------------------------------------------------------------ records

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inprocess import App, let_go, no_background, settings_for, writer_of
+from inprocess import App, close_under, let_go, no_background, settings_for, writer_of
 from interrupts import interrupted, places
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import set_span_in_context
@@ -75,6 +75,7 @@ def go_through(
             used = [p for p in segment if p.startswith(b"after")]
             assert not used or segment.index(MEANING) < segment.index(used[0]), at
         let_go()
+        close_under(tmp_path)
         shutil.rmtree(settings.spool_dir)
         if not going_on:
             assert at > 2, "nothing was interrupted"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocess import open_under
+from inprocess import closed_later, open_under
 
 from hush_otel.errors import SpoolError
 from hush_otel.spool import format as layout
@@ -29,11 +29,11 @@ class Bench:
         self.directory = SpoolDirectory(path / "s")
         self.directory.create()
         identity = Identity(self.directory, process_start=1)
-        self.segment: MappedSegment | WrittenSegment = create(
-            self.directory, identity, 0, capacity, Append.WRITE
+        self.segment: MappedSegment | WrittenSegment = closed_later(
+            create(self.directory, identity, 0, capacity, Append.WRITE)
         )
         identity.release()
-        self.reader = SegmentReader(self.segment.path)
+        self.reader = closed_later(SegmentReader(self.segment.path))
         self.offsets: list[int] = []
 
     def append(self, *payloads: bytes) -> None:

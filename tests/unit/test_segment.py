@@ -7,12 +7,12 @@ import gc
 import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
 import pytest
-from inprocess import open_under
+from inprocess import closed_later, open_under
 
 from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
@@ -41,18 +41,20 @@ def mode(request: pytest.FixtureRequest) -> Append:
 
 
 @pytest.fixture
-def identity(tmp_path: Path) -> Identity:
+def identity(tmp_path: Path) -> Iterator[Identity]:
     """This process, in a fresh spool."""
     directory = SpoolDirectory(tmp_path / "t.db.spool")
     directory.create()
-    return Identity(directory, process_start=99)
+    identity = Identity(directory, process_start=99)
+    yield identity
+    identity.release()
 
 
 @pytest.fixture
 def make(tmp_path: Path, identity: Identity, mode: Append) -> Make:
     """Makes segments in that spool."""
     directory = SpoolDirectory(tmp_path / "t.db.spool")
-    return lambda: create(directory, identity, 5, CAPACITY, mode)
+    return lambda: closed_later(create(directory, identity, 5, CAPACITY, mode))
 
 
 def frames_of(path: Path) -> list[bytes]:
@@ -98,7 +100,7 @@ def test_both_modes_write_the_same_bytes(tmp_path: Path, identity: Identity) -> 
     directory = SpoolDirectory(tmp_path / "t.db.spool")
     found = []
     for mode in Append:
-        segment = create(directory, identity, 0, CAPACITY, mode)
+        segment = closed_later(create(directory, identity, 0, CAPACITY, mode))
         segment.append(b"one")
         segment.append(b"three")
         segment.seal()
@@ -109,7 +111,7 @@ def test_both_modes_write_the_same_bytes(tmp_path: Path, identity: Identity) -> 
 def test_an_allocated_segment_has_its_blocks(tmp_path: Path, identity: Identity) -> None:
     """A mapped segment owns its space at once; a written one takes it as it grows."""
     directory = SpoolDirectory(tmp_path / "t.db.spool")
-    segment = create(directory, identity, 0, CAPACITY, Append.MAP)
+    segment = closed_later(create(directory, identity, 0, CAPACITY, Append.MAP))
     assert segment.path.stat().st_blocks * 512 >= CAPACITY
 
 
@@ -192,7 +194,9 @@ def test_f20_a_short_write_publishes_nothing(
     tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F20: when the disk fills up in the midst of a pwrite, the record is refused and the next may fit."""
-    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment = closed_later(
+        create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    )
     assert isinstance(segment, WrittenSegment)
     segment.append(b"first")
     real, offset = syscalls.pwrite, segment.offset
@@ -203,7 +207,7 @@ def test_f20_a_short_write_publishes_nothing(
     assert segment.offset == offset
     segment.append(b"second")
     segment.seal()
-    found = SegmentReader(segment.path).read(layout.HEADER_BYTES, CAPACITY)
+    found = closed_later(SegmentReader(segment.path)).read(layout.HEADER_BYTES, CAPACITY)
     assert [payload for _, payload in found.frames] == [b"first", b"second"]
     assert found.stop is Stop.END
 
@@ -212,7 +216,9 @@ def test_a_write_after_which_a_signal_handler_raises_keeps_its_place(
     tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is published may have been read: the next frame comes after it. What is not leaves no gap."""
-    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment = closed_later(
+        create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    )
     real = syscalls.pwrite
 
     def after(fd: int, data: bytes, at: int) -> int:
@@ -255,7 +261,9 @@ def test_f20_a_drop_is_counted_though_the_header_cannot_be_written(
     tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F20: on a full copy-on-write filesystem even the counters are refused: nothing raises, none is lost."""
-    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment = closed_later(
+        create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    )
     assert isinstance(segment, WrittenSegment)
 
     def full(*_: object) -> int:
@@ -289,7 +297,7 @@ def test_s01_the_spool_and_what_it_lies_in_are_private(tmp_path: Path) -> None:
         directory = SpoolDirectory(tmp_path / "home" / ".hush" / "t.db.spool")
         directory.create()
         identity = Identity(directory, process_start=1)
-        segment = create(directory, identity, 0, CAPACITY, Append.MAP)
+        segment = closed_later(create(directory, identity, 0, CAPACITY, Append.MAP))
     finally:
         os.umask(before)
     for path in (directory.path, directory.path.parent, directory.path.parent.parent):
@@ -317,9 +325,11 @@ def take_over(ours: Path, own: Path) -> list[int]:
     return numbers
 
 
-def test_a2_closing_a_segment_closes_no_file_of_the_apps(make: Make, tmp_path: Path) -> None:
+def test_a2_closing_a_segment_closes_no_file_of_the_apps(
+    identity: Identity, mode: Append, tmp_path: Path
+) -> None:
     """A2: not the segment's number, nor one that is kept with the mapping, also not later."""
-    segment = make()
+    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 5, CAPACITY, mode)
     segment.append(b"before")
     path, own = segment.path, tmp_path / "app"
     numbers = take_over(path, own)
@@ -336,7 +346,9 @@ def test_a2_closing_a_segment_closes_no_file_of_the_apps(make: Make, tmp_path: P
 
 def test_a2_a_written_segment_goes_on_by_another_descriptor(tmp_path: Path, identity: Identity) -> None:
     """A2: what is appended and sealed after the app took the number is in the segment, not in the app's file."""
-    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment = closed_later(
+        create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    )
     segment.append(b"before")
     numbers = take_over(segment.path, tmp_path / "app")
     segment.append(b"after")
@@ -344,7 +356,7 @@ def test_a2_a_written_segment_goes_on_by_another_descriptor(tmp_path: Path, iden
     segment.close()
     assert (tmp_path / "app").read_bytes() == b"the app's"
     assert all(inode_of(number) for number in numbers)
-    found = SegmentReader(segment.path).read(layout.HEADER_BYTES, CAPACITY)
+    found = closed_later(SegmentReader(segment.path)).read(layout.HEADER_BYTES, CAPACITY)
     assert [payload for _, payload in found.frames] == [b"before", b"after"]
     assert found.stop is Stop.END
     for number in numbers:
@@ -356,7 +368,9 @@ def test_a2_a_written_segment_without_its_file_is_lost(
     tmp_path: Path, identity: Identity, replaced: bool
 ) -> None:
     """A2: descriptor and file gone, or another file in its place: the writer hears it, nothing is touched."""
-    segment = create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    segment = closed_later(
+        create(SpoolDirectory(tmp_path / "t.db.spool"), identity, 0, CAPACITY, Append.WRITE)
+    )
     numbers = take_over(segment.path, tmp_path / "app")
     segment.path.unlink()
     if replaced:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocess import dicts, losses, rows
+from inprocess import closed_later, dicts, losses, rows
 
 from hush_otel import records
 from hush_otel.errors import StoreError, StoreFenced
@@ -139,7 +139,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = Database(path)
+        self.database = closed_later(Database(path))
         self.ingest = Ingest()
         self.now = 1000.0
         self._delivered: list[tuple[str, int, int, list[str]]] = []
