@@ -41,6 +41,10 @@ class Log:
         context = span.get_span_context()
         self._write(f"span {context.trace_id:032x} {context.span_id:016x}")
 
+    def attempt(self, request: str, name: str) -> None:
+        """`insert_node_trace` is about to be called: whoever is killed before the next line may have stored it."""
+        self._write(f"try {request} {name}")
+
     def node(self, request: str, name: str) -> None:
         """`insert_node_trace` has returned."""
         self._write(f"node {request} {name}")
@@ -98,6 +102,7 @@ def node_traces(log: Log, endpoint: str) -> None:
     store, request_id = get_store(), str(uuid.uuid4())
     for name in ("flow.answer", "flow"):
         parent = "flow" if "." in name else None
+        log.attempt(request_id, name)
         store.insert_node_trace(
             request_id, "flow", name, parent, None, 0, None, None, 1.0, {"q": 1}, {"a": 2}
         )

@@ -19,6 +19,7 @@ NODES = "SELECT request_id, node_name FROM node_traces WHERE workflow_name = 'fl
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 WHOLE_LINE = re.compile(
     "span (?P<trace>[0-9a-f]{32}) (?P<span>[0-9a-f]{16})\n"
+    f"|try (?P<tried>{UUID}) (?P<attempt>[a-z.]+)\n"
     f"|node (?P<request>{UUID}) (?P<node>[a-z.]+)\n"
     f"|mark (?P<marked>{UUID}) -\n"
 )
@@ -32,12 +33,14 @@ class Acknowledged:
     Attributes:
         spans: Trace id and span id.
         nodes: Request id and node name.
+        tried: Request id and node name of what may be stored as well: the application died before it was told.
         unmarked: Trace ids of node traces whose application died before it had them marked: they are owed to
             nobody, so that retention may delete them at any time.
     """
 
     spans: set[bytes]
     nodes: set[tuple[str, str]]
+    tried: set[tuple[str, str]]
     unmarked: set[bytes]
 
     @classmethod
@@ -47,17 +50,19 @@ class Acknowledged:
         A kill may cut the line that is being written, even where it is one `write`: at a page of the file. What
         a line lost its end from was told to nobody; the next line of another thread or a child stands behind it.
         """
-        spans, nodes, marked = set(), set(), set()
+        spans, nodes, tried, marked = set(), set(), set(), set()
         for log in directory.glob("app-*.log"):
             for line in WHOLE_LINE.finditer(log.read_text()):
                 if line["span"]:
                     spans.add(bytes.fromhex(line["trace"] + line["span"]))
+                elif line["attempt"]:
+                    tried.add((line["tried"], line["attempt"]))
                 elif line["node"]:
                     nodes.add((line["request"], line["node"]))
                 else:
                     marked.add(line["marked"])
-        unmarked = {uuid.UUID(request).bytes for request, _ in nodes if request not in marked}
-        return cls(spans, nodes, unmarked)
+        unmarked = {uuid.UUID(request).bytes for request, _ in tried | nodes if request not in marked}
+        return cls(spans, nodes, tried - nodes, unmarked)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ def figures(directory: Path, database: Path, receiver: Receiver, *, settled: boo
     accepted = receiver.accepted
     missing = stored.spans.keys() - accepted.keys()
     unowed = sum(one[:16] in told.unmarked for one in missing)
+    unsure = len(told.tried - stored.nodes.keys())  # stored and pruned since, or never stored
     return {
         "acknowledged spans and node traces": len(told.spans) + len(told.nodes),
         "spans in the store": stored.spans.total(),
@@ -141,7 +147,7 @@ def figures(directory: Path, database: Path, receiver: Receiver, *, settled: boo
         "duplicated in the store": stored.repeated(),
         "gone, and not counted as pruned": max(gone.delivered + gone.owed_to_nobody - stored.pruned, 0),
         "stored anew after they were pruned": max(
-            stored.pruned + stored.spans.total() - len(accepted) - gone.owed_to_nobody - unowed, 0
+            stored.pruned + stored.spans.total() - len(accepted) - gone.owed_to_nobody - unowed - unsure, 0
         ),
         "stored and not delivered": len(missing) - unowed,
         "not settled": not settled,

@@ -27,15 +27,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from processes import stop_background
+from processes import processes_naming, stop_background
 from receiver import FAULTS, Receiver
 from reckoning import figures
+from support import eventually
 
 from hush_otel.background.client import BackgroundClient, owner_pid
+from hush_otel.background.settling import LONGEST_BACKOFF_S
 from hush_otel.config import Settings
 
 APPS = 4
@@ -45,8 +48,9 @@ SETTINGS = {
     "HUSH_MAX_DB_BYTES": str(256 * MIB),
     "HUSH_SPOOL_MAX_BYTES": str(512 * MIB),
 }
-STALLED_S = 120.0
-"""Settling has failed when nothing has changed for so long, however slow the machine is."""
+STALLED_S = LONGEST_BACKOFF_S + 120.0
+"""Settling has failed when nothing has changed for so long, however slow the machine is: a receiver that has failed
+again and again is left alone for the longest backoff."""
 SETTLE_AT_MOST_S = 1800.0
 APP = Path(__file__).with_name("app.py")
 PAUSE_S = (0.1, 0.8)
@@ -127,10 +131,18 @@ class Yard:
             self.blows[f"receiver {self.receiver.fault}"] += 1
 
     def end_apps(self) -> None:
-        """All of them, as cruelly as before."""
+        """All of them and the children that they leave, as cruelly as before: nobody says anything after this."""
         for app in self.apps:
             app.kill()
             app.wait()
+        eventually(self._no_child_is_left, 60.0, what="the end of forked children")
+
+    def _no_child_is_left(self) -> bool:
+        pids = processes_naming(f"{APP} {self.database} ")
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not pids
 
     def settle(self) -> bool:
         """A good receiver and time: whether all that is owed was delivered."""
