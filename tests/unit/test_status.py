@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support import eventually
 
 from hush_otel.spool import status
 from hush_otel.spool.directory import SpoolDirectory
@@ -18,7 +20,7 @@ from hush_otel.spool.filesystem import Append
 from hush_otel.spool.format import MAX_SEGMENT_BYTES
 from hush_otel.spool.writer import SpoolWriter
 
-LONG_S = 2.0
+NEVER_S = 1000.0
 
 
 @pytest.fixture(params=["our own calls", "Python's"])
@@ -65,39 +67,43 @@ def test_exists_follows_links_and_takes_what_it_may_not_look_at_for_there(tmp_pa
 
 
 @contextmanager
-def cpu_bound_thread() -> Iterator[None]:
-    """Beside a thread that takes the GIL when it can, and keeps it for seconds."""
-    before, stop = sys.getswitchinterval(), threading.Event()
+def waiting_thread() -> Iterator[list[None]]:
+    """A thread that waits for the GIL and gives it up at once, as often as it is given up here."""
+    before, stop, got = sys.getswitchinterval(), threading.Event(), list[None]()
 
-    def spin() -> None:
+    def wait() -> None:
         while not stop.is_set():
-            pass
+            got.append(None)
+            time.sleep(0)
 
-    thread = threading.Thread(target=spin, daemon=True)
+    thread = threading.Thread(target=wait, daemon=True)
+    # It never asks for the GIL, however long this thread keeps it; nor does a collection here close files.
+    sys.setswitchinterval(NEVER_S)
+    gc.disable()
     thread.start()
-    sys.setswitchinterval(LONG_S)
-    Path.cwd()  # gives the GIL up, and gets it back: from here on the other thread has to ask for it
     try:
-        yield
+        yield got
     finally:
         stop.set()
+        gc.enable()
         sys.setswitchinterval(before)
         thread.join()
 
 
 @pytest.mark.skipif(not status._stat, reason="an unknown machine: Python's own calls give the GIL up")
 def test_a_roll_keeps_the_gil(tmp_path: Path) -> None:
-    """Whoever gives it up beside a CPU-bound thread waits a switch interval for it: here, two seconds."""
+    """Whoever gives it up beside a CPU-bound thread waits a switch interval for it: nobody gets it meanwhile."""
     writer = SpoolWriter(SpoolDirectory(tmp_path / "spool"), Append.MAP, 2**30, lambda: None)
     payload = b"\x91\x01" + b"x" * 60_000
     for _ in range(10):
         writer.append(payload)
     rolls = writer._ordinal
-    with cpu_bound_thread():
-        began = time.monotonic()
+    with waiting_thread() as got:
+        eventually(lambda: got, what="a thread that waits for the GIL")
+        before = len(got)
         for _ in range(2 * MAX_SEGMENT_BYTES // len(payload)):
             writer.append(payload)
-        took = time.monotonic() - began
+        after = len(got)
     writer.release()
     assert writer._ordinal >= rolls + 2
-    assert took < LONG_S
+    assert after == before
