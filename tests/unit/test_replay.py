@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,13 +244,12 @@ def test_s04_a_literal_secret_of_a_replay_stays_in_the_private_table(
         '[destination.later.headers]\nAuthorization = "canary-literal"\n'
     )
     monkeypatch.setenv("HUSH_CONFIG", str(config))
-    began = time.monotonic()
     with owning(settings) as owner:
         done = ask(owner, "replay", "--since", "all", "--to", "later")
         assert done.returncode == 0
+        assert done.stdout == "5 requests with 10 spans queued for later\n", "it waits for no receiver"
         for table, column in (("hush_commands", "result"), ("hush_destinations", "config")):
             shown = rows(settings.db_path, f"SELECT group_concat({column}) FROM {table}")  # noqa: S608
             assert "canary" not in str(shown)
         assert "canary" in str(rows(settings.db_path, "SELECT literals FROM hush_secrets"))
     assert "canary" not in done.stdout + done.stderr
-    assert time.monotonic() - began < 20

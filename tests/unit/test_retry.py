@@ -49,6 +49,10 @@ def app(settings: Settings, receiver: OtlpReceiver, tmp_path: Path, monkeypatch:
     return App(settings.db_path, destinations=["there", "out"])
 
 
+PATIENCE = ("--wait", "25")
+"""For what the receivers say: the ten seconds of whoever says nothing are few on a busy machine."""
+
+
 def states(settings: Settings) -> dict[int, str]:
     """Deliveries' states by their ids."""
     return dict(rows(settings.db_path, "SELECT id, state FROM deliveries"))
@@ -103,11 +107,11 @@ def test_dead_deliveries_are_sent_again(app: App, settings: Settings, receiver: 
         settle(owner, app, "b")
         dead = [number for number, state in states(settings).items() if state == "dead"]
         assert len(dead) == 2
-        done = ask(owner, "retry", str(dead[1]))
+        done = ask(owner, "retry", str(dead[1]), *PATIENCE)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
         assert [span.name for span in receiver.spans()] == ["b"]
-        done = ask(owner, "retry", "--dead", "--json")
+        done = ask(owner, "retry", "--dead", "--json", *PATIENCE)
         assert json.loads(done.stdout) == {
             "deliveries": 1, "spans": 1, "resumed": [], "states": {"delivered": 1},
         }  # fmt: skip
@@ -123,7 +127,7 @@ def test_all_of_a_destination_are_counted_once(app: App, settings: Settings, rec
     receiver.respond(400, body=b"no", times=1)
     with owning(settings) as owner:
         settle(owner, app, "a")
-        done = ask(owner, "retry", "--destination", "there")
+        done = ask(owner, "retry", "--destination", "there", *PATIENCE)
         assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
 
 
@@ -131,14 +135,15 @@ def test_a_paused_destination_goes_on(app: App, settings: Settings, tmp_path: Pa
     """All of it at once, not one probe every five minutes; still without its directory it is paused again."""
     with owning(settings) as owner:
         settle(owner, app, "a", "b")
-        done = ask(owner, "retry", "--destination", "out")
+        done = ask(owner, "retry", "--destination", "out", *PATIENCE)
         assert done.stdout.startswith(
             "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 paused (cannot"
         )
         assert done.returncode == 1, "nothing arrived"
         assert ask(owner, "retry", "--destination", "out", "--wait", "0").returncode == 0, "it did not look"
+        settle(owner, app)
         (tmp_path / "out").mkdir()
-        done = ask(owner, "retry", "--all")
+        done = ask(owner, "retry", "--all", *PATIENCE)
         assert done.stdout == "2 deliveries of 2 spans to be sent again; out goes on\nnow 2 delivered\n"
         assert done.returncode == 0
         assert len((tmp_path / "out" / "x.jsonl").read_text().splitlines()) >= 1
@@ -157,7 +162,7 @@ def test_what_waits_for_its_next_try_is_tried_now(
         app.tracer.start_span("a").end()
         owner.drain()
         turn(owner, lambda: rows(settings.db_path, "SELECT 1 FROM hush_destinations WHERE hold_until > 0"))
-        done = ask(owner, "retry", "--destination", "there")
+        done = ask(owner, "retry", "--destination", "there", *PATIENCE)
         assert done.stdout == "1 delivery of 1 span to be sent again\nnow 1 delivered\n"
 
 
@@ -240,6 +245,6 @@ def test_thread_mode_asks_a_process(app: App, settings: Settings, tmp_path: Path
     with owning(settings) as owner:
         settle(owner, app, "a")
         (tmp_path / "out").mkdir()
-        done = ask(owner, "retry", "--all", HUSH_BACKGROUND="thread")
+        done = ask(owner, "retry", "--all", *PATIENCE, HUSH_BACKGROUND="thread")
         assert done.stdout.endswith("now 1 delivered\n")
     assert os.environ["HUSH_BACKGROUND"] == "external"

@@ -55,12 +55,12 @@ def draining(settings: Settings) -> Iterator[None]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield
     finally:
         done.set()
-        thread.join(20)
+        thread.join(60)
 
 
 # ------------------------------------------------------------------ shutdown
@@ -155,13 +155,13 @@ def test_f05_a_child_uses_its_parents_provider(app: App) -> None:
         app.tracer.start_span("child").end()
         assert app.processor.force_flush(0) is False
         app.drain()
-        assert app.provider.force_flush(1000) is True
+        assert app.provider.force_flush(60_000) is True
         app.provider.shutdown()
 
     in_child(child)
     app.tracer.start_span("after").end()
     app.drain()
-    assert app.provider.force_flush(1000) is True
+    assert app.provider.force_flush(60_000) is True
     assert stored_spans(app.db_path) == {"before": 1, "child": 1, "after": 1}
 
 
@@ -191,7 +191,7 @@ def test_f05_the_sdks_batch_processor_with_our_exporter_works_in_a_forked_child(
     provider.add_span_processor(BatchSpanProcessor(HushSpanExporter(db)))
     tracer = provider.get_tracer("t")
     tracer.start_span("before").end()
-    provider.force_flush(5000)
+    provider.force_flush(60_000)
 
     def child() -> None:
         for number in range(50):
