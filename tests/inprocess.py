@@ -5,11 +5,14 @@ No process is launched and nothing sleeps: tests call the owner's steps themselv
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
+import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -258,6 +261,33 @@ def close_under(directory: Path) -> None:
         with suppress(FileNotFoundError):
             if str(descriptor.readlink()).startswith(f"{directory.resolve()}/"):
                 os.close(int(descriptor.name))
+
+
+# ------------------------------------------------------------------ forks
+
+
+def in_child(work: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:
+    """Run it in a forked child, which may close descriptors that are not its own. Its exit code."""
+    pid = fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # whatever it is, it must not run on as a second pytest
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def fork_at_c_level() -> int:
+    """A fork that the interpreter does not hear of. By a process of one thread, as a child of `in_child` is.
+
+    Of several, another one may just ask for the GIL: the child would give it up, and wait for ever for a
+    thread that it does not have to take it.
+    """
+    assert threading.active_count() == 1
+    return ctypes.PyDLL(None).fork()  # type: ignore[no-any-return]
 
 
 # ------------------------------------------------------------------ records

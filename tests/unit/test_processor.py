@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inprocess import App, losses, no_background, rows
+from inprocess import App, fork_at_c_level, in_child, losses, no_background, rows
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -383,15 +382,12 @@ def test_capture_never_holds_a_lock_while_it_encodes(app: App) -> None:
 def test_f06_the_first_span_of_a_child_forked_at_c_level_is_its_own(tmp_path: Path, live: bool) -> None:
     """F6: the fork is noticed before the span is counted as open; it is not taken for its parent's."""
     app = App(tmp_path / "t.db", live=live)
-    app.tracer.start_span("parent").end()
-    pid = ctypes.PyDLL(None).fork()
-    if pid == 0:
-        try:
-            app.tracer.start_span("child").end()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def parent() -> None:
+        app.tracer.start_span("parent").end()
+        assert in_child(lambda: app.tracer.start_span("child").end(), fork=fork_at_c_level) == 0
+
+    assert in_child(parent) == 0
     app.drain()
     assert {span["name"]: span["state"] for span in app.spans()} == {"parent": "ended", "child": "ended"}
     assert losses(app.db_path) == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import logging
@@ -11,7 +10,6 @@ import shutil
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,8 @@ from inprocess import (
     closed_later,
     die,
     drain_once,
+    fork_at_c_level,
+    in_child,
     losses,
     no_waits,
     node_payload,
@@ -594,20 +594,6 @@ def test_c6_segments_drained_before_the_removal_are_not_counted(
 # ------------------------------------------------------------------ closed descriptors
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Run it in a forked child, which may close descriptors that are not its own. Its exit code."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:  # whatever it is, it must not run on as a second pytest
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def test_a2_an_app_that_closes_all_descriptors_keeps_its_files_and_its_records(
     settings: Settings, mode: Append, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -891,21 +877,23 @@ def test_f06_a_child_forked_at_c_level_does_nothing_to_its_parents_segment(
     settings: Settings, writer: SpoolWriter, use: Callable[[SpoolWriter], object]
 ) -> None:
     """F6: whatever it calls first, as at its exit, the parent goes on in its own segment."""
-    writer.append(b"parent")
-    (path,) = SpoolDirectory(settings.spool_dir).segments()
-    before = path.read_bytes()
-    pid = ctypes.PyDLL(None).fork()
-    if pid == 0:
-        try:
-            use(writer)
-            os._exit(0 if writer.writer_id == b"" and writer.is_drained() else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert path.read_bytes() == before
-    writer.append(b"parent again")
-    assert SpoolDirectory(settings.spool_dir).segments() == [path]
-    assert payloads(settings) == [b"parent", b"parent again"]
+
+    def child() -> None:
+        use(writer)
+        assert writer.writer_id == b""
+        assert writer.is_drained()
+
+    def parent() -> None:
+        writer.append(b"parent")
+        (path,) = SpoolDirectory(settings.spool_dir).segments()
+        before = path.read_bytes()
+        assert in_child(child, fork=fork_at_c_level) == 0
+        assert path.read_bytes() == before
+        writer.append(b"parent again")
+        assert SpoolDirectory(settings.spool_dir).segments() == [path]
+        assert payloads(settings) == [b"parent", b"parent again"]
+
+    assert in_child(parent) == 0
 
 
 def test_i3_no_append_starts_a_thread(settings: Settings, writer: SpoolWriter) -> None:
