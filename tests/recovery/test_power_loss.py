@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -96,13 +97,24 @@ def record(
             if number % 10 == 0:
                 eventually(writer.is_drained, what="a stretch that is stored", poll_s=0.005)
                 look()
+                if level == "interval":  # by the clock: however fast this machine is, no segment ends before
+                    path = str(writer._segment.path)
+                    eventually(lambda path=path: is_synced(log, path), what="a segment that is synced")
         eventually(writer.is_drained, what="all that is stored", poll_s=0.005)
+        eventually(lambda: len(list(settings.spool_dir.glob("*.seg"))) == 1, what="those that ended gone")
         look()
         os.kill(pid, signal.SIGKILL)
         assert workers.end() == {"left": -signal.SIGKILL}
     die(writer)
     recording.disk = Disk(calls(log), seen, [str(settings.db_path), f"{settings.db_path}-wal"])
     return recording
+
+
+def is_synced(log: Path, path: str) -> bool:
+    """Whether a file was synced, by what the tracer has written so far."""
+    name = "".join(f"\\x{byte:02x}" for byte in os.fsencode(path)).encode()
+    synced = re.compile(rb"f(?:data)?sync\(\d+<" + re.escape(name) + rb">\) += 0")
+    return any(synced.search(part.read_bytes()) for part in log.parent.glob(f"{log.name}.*"))
 
 
 def digest(text: str) -> str:
