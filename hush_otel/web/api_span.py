@@ -116,7 +116,7 @@ def content(
     key = content_key(attributes, side)
     if key is not None:
         return attributes[key].payload()
-    if not _is_composed(attributes, side) and not any(name.startswith(_PARTS[side]) for name in attributes):
+    if not _is_composed(attributes, side) and not _is_in_parts(attributes, side):
         return None
     parts = view_content(reader, span_number, side) or ""
     return payloads.optional_payload(parts[: payloads.CHARS], len(parts))
@@ -138,6 +138,10 @@ def _is_composed(attributes: Mapping[str, Attribute], side: str) -> bool:
     return side == "input" and INSTRUCTIONS in attributes
 
 
+def _is_in_parts(attributes: Mapping[str, Attribute], side: str) -> bool:
+    return any(name.startswith(_PARTS[side]) for name in attributes)
+
+
 def view_content(reader: Reader, span_number: int, side: str) -> str | None:
     """Input, output or metadata as the view has it, whole."""
     row = reader.row("span_content", span=span_number, of=side)
@@ -152,8 +156,7 @@ def _with_events(
         return attributes
     found = dict(attributes)
     for side, keys, key in (("input", INPUT, _MESSAGES_TO[0]), ("output", OUTPUT, _MESSAGES_FROM[0])):
-        is_in_parts = any(name.startswith(_PARTS[side]) for name in attributes)
-        if contents.content_key(attributes, keys) is None and not is_in_parts:
+        if contents.content_key(attributes, keys) is None and not _is_in_parts(attributes, side):
             text = view_content(reader, span_number, side)
             if text is not None:
                 found[key] = _bounded(text)

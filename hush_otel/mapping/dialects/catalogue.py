@@ -47,8 +47,7 @@ def additions(dialect: Dialect, span: SpanData) -> dict[str, AttributeValue]:
 def _with_events(span: SpanData) -> SpanData:
     """The span as a dialect reads it: what only its events say is among its attributes."""
     attributes = attributes_told(span)
-    same = attributes is span.attributes
-    return span if same else msgspec.structs.replace(span, attributes=dict(attributes))
+    return span if attributes is span.attributes else msgspec.structs.replace(span, attributes=attributes)
 
 
 def translated(dialect: Dialect, span: SpanData) -> SpanData:

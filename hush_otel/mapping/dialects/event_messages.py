@@ -13,12 +13,15 @@ against each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from hush_otel.mapping.jsontext import json_text
 from hush_otel.model import AttributeValue, SpanData
 
 from .content import INPUT, INSTRUCTIONS, OUTPUT, SYSTEM, is_json, parsed
+
+Event: TypeAlias = tuple[str, Mapping[str, AttributeValue]]
+"""Its name and its attributes."""
 
 ROLES: Final = {
     "gen_ai.system.message": SYSTEM,
@@ -40,14 +43,13 @@ _SIDES: Final = (
 """Where a span has a side of the conversation itself, whole or in parts; where an event has it whole."""
 
 
-def told(
-    attributes: Mapping[str, AttributeValue], events: Iterable[tuple[str, Mapping[str, AttributeValue]]]
-) -> Mapping[str, AttributeValue]:
+def told(attributes: dict[str, AttributeValue], events: Iterable[Event]) -> dict[str, AttributeValue]:
     """The attributes, and beside them what only the events say of input, output and instructions.
 
     Args:
-        attributes: A span's. They are not changed, and what they say is not asked of events.
-        events: Name and attributes of each, in their order.
+        attributes: A span's. What they say is not asked of events. They are not changed: these very ones come
+            back where events say nothing more.
+        events: In their order.
     """
     saying = [(name, said) for name, said in events if name.startswith(PREFIX)]
     if not saying:
@@ -61,7 +63,7 @@ def told(
     return {**attributes, **found} if found else attributes
 
 
-def attributes_told(span: SpanData) -> Mapping[str, AttributeValue]:
+def attributes_told(span: SpanData) -> dict[str, AttributeValue]:
     """The same of a stored span."""
     return told(span.attributes, ((event.name, event.attributes) for event in span.events))
 
@@ -72,9 +74,7 @@ def _says(attributes: Mapping[str, AttributeValue], keys: tuple[str, ...], parts
     )
 
 
-def _whole(
-    events: list[tuple[str, Mapping[str, AttributeValue]]], keys: tuple[str, ...]
-) -> dict[str, AttributeValue]:
+def _whole(events: list[Event], keys: tuple[str, ...]) -> dict[str, AttributeValue]:
     """The first of these attributes that any event has."""
     for key in keys:
         for _, said in events:
@@ -83,9 +83,7 @@ def _whole(
     return {}
 
 
-def _messages(
-    events: list[tuple[str, Mapping[str, AttributeValue]]], key: str, *, answers: bool
-) -> dict[str, AttributeValue]:
+def _messages(events: list[Event], key: str, *, answers: bool) -> dict[str, AttributeValue]:
     found = [_message(name, said) for name, said in events if name in ROLES and (name == CHOICE) is answers]
     return {key: json_text(found)} if found else {}
 
