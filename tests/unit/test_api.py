@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from collections import UserDict
 from pathlib import Path
 from typing import Any
@@ -385,6 +386,7 @@ def test_shutdown_gives_the_ownership_up_and_a_later_record_takes_it_again(db: P
     assert rows(db, "SELECT node_name FROM node_traces ORDER BY 1") == [("after",), ("before",)]
 
 
+@pytest.mark.alone
 def test_shutdown_is_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nobody draining it returns after its timeout, in seconds."""
     background = get_background(db)
@@ -392,8 +394,10 @@ def test_shutdown_is_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = Passed()
     for waiting in (api_module, attachment):
         monkeypatch.setattr(waiting, "time", passed)
+    began = time.monotonic()
     background.shutdown(timeout=0.1)
     assert passed.slept_s == pytest.approx(0.1)
+    assert time.monotonic() - began < 1.0, "it waits by nothing else"
 
 
 def test_shutdown_background_shuts_every_handle_down(tmp_path: Path) -> None:
@@ -439,6 +443,7 @@ def test_wait_delivered_is_true_when_nothing_was_asked_for(db: Path) -> None:
     assert store.wait_delivered(50, request_id="another") is False
 
 
+@pytest.mark.alone
 def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,8 +457,10 @@ def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(
         turn(owner, lambda: store.wait_delivered(0, "req-1"))
         turn(owner, lambda: rows(db, "SELECT 1 FROM deliveries WHERE state = 'paused'"))
         monkeypatch.setattr(attachment, "time", passed := Passed())
+        began = time.monotonic()
         assert store.wait_delivered(10_000, "req-2") is False
         assert store.wait_delivered(10_000) is False
+        assert time.monotonic() - began < 5
     assert passed.slept_s == 0
 
 
