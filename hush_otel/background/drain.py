@@ -232,13 +232,15 @@ class Drain:
         if found.stop is Stop.OPEN and source.is_given_up():
             torn = source.reader.is_torn(found.position)
             found = found._replace(stop=Stop.DAMAGED if torn else Stop.END)
-        if found.stop is not Stop.DAMAGED:
+        # Not sealed, and not given up: its writer may be in the midst of it.
+        if found.stop is not Stop.DAMAGED or not (source.is_given_up() or source.reader.sealed()):
             source.damaged_since = None
             return found
-        final = source.is_given_up() or source.reader.sealed() != 0
+        now = time.monotonic()
         if source.damaged_since is None:
-            source.damaged_since = time.monotonic()
-        if final and time.monotonic() >= source.damaged_since + DAMAGE_WAIT_S:
+            # It may have been finished and sealed since it was read: another read tells that from damage.
+            source.damaged_since = now
+        elif now >= source.damaged_since + DAMAGE_WAIT_S:
             return self._skip_damage(source, found)
         return found
 

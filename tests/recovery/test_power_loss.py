@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 from disk import Disk, Seen
-from inprocess import die, drain_once, no_waits, node_payload, rows, settings_for, writer_of
+from inprocess import die, drain_once, losses, no_waits, node_payload, rows, settings_for, writer_of
 from support import eventually
 from traced import Workers, calls, may_trace, traced
 
@@ -106,6 +106,7 @@ def record(
         os.kill(pid, signal.SIGKILL)
         assert workers.end() == {"left": -signal.SIGKILL}
     die(writer)
+    assert losses(settings.db_path) == {}, "nothing has happened yet"
     recording.disk = Disk(calls(log), seen, [str(settings.db_path), f"{settings.db_path}-wal"])
     return recording
 

@@ -28,6 +28,7 @@ from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
 
 END_OF_TRACE = (1).to_bytes(16, "big")
@@ -242,6 +243,32 @@ def test_a_torn_tail_of_a_living_writer_is_waited_for(
         owner.step()
     assert stored_nodes(settings.db_path) == list("abcde")
     assert losses(settings.db_path) == {}
+
+
+@pytest.mark.parametrize("tear", [tear_word, tear_payload])
+def test_a_record_that_its_writer_finishes_and_seals_while_it_is_looked_at_is_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tear: Callable[[Wreck], None]
+) -> None:
+    """Half of it was there, then all of it and the seal: what has been read says nothing about what is there now."""
+    wreck = Wreck(settings)
+    whole = wreck.path.read_bytes()
+    sealed = SegmentReader.sealed
+
+    def sealed_in_the_meantime(reader: SegmentReader) -> int:
+        wreck.poke(wreck.offsets[-1], whole[wreck.offsets[-1] : wreck.end])
+        wreck.writer.seal()
+        return sealed(reader)
+
+    with owning(settings) as owner:
+        wreck.flip(wreck.offsets[1] + 60)  # seen half written, long before
+        owner.step()
+        wreck.flip(wreck.offsets[1] + 60)
+        tear(wreck)
+        monkeypatch.setattr(SegmentReader, "sealed", sealed_in_the_meantime)
+        owner.drain()
+    assert sorted(stored_nodes(settings.db_path)) == list("abcde")
+    assert losses(settings.db_path) == {}
+    assert gone(wreck.path)
 
 
 @pytest.mark.parametrize("tear", [tear_word, tear_payload])
