@@ -8,6 +8,7 @@ the same in every run. `python growth.py DATABASE --spans 10000000` keeps the re
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ _CHANGED: Final[dict[str, dict[str, str]]] = {
         "request_id": f"lower(hex({_ID_16.format('trace + n * :stride')}))",
         "trace": _COPY,
         "created_at": _OLDER,
+        "last_at": _OLDER,
         "max_seq": _SPAN_COPY,
     },
     "hush_spans": {
@@ -82,6 +84,8 @@ def fill(target: Path, spans: int) -> int:
     connection.execute("UPDATE hush_meta SET value = ? WHERE key = 'end_seq'", (count,))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())  # else the first checkpoint of whoever comes next writes it all
     return int(count)
 
 

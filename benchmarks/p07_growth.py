@@ -103,8 +103,8 @@ def prune(database: str) -> dict[str, float]:
         cpu.append(time.thread_time() - used)
 
     Retention.step = timed  # type: ignore[method-assign]
-    while service.step() == 0:
-        pass  # what was recorded before it began
+    while not service._drain.step().caught_up:
+        pass  # what was recorded before it began; nothing is deleted yet
     before, began = _ledger(service), time.perf_counter()
     while time.perf_counter() < began + PRUNE_S:
         pause_s = service.step()

@@ -2,8 +2,10 @@
 
 By the settings (age, requests of a workflow, size of the database), once a second when there is time, and by
 `hush-otel prune`. A step ends after the first unit of bounded work past STEP_S, and another one follows only
-after a rest, longer while the drain is behind. What is deleted is committed with each step; nothing that has
-to be remembered lies in memory: after a kill the next owner looks again and finds what is left.
+after a rest, longer while the drain is behind. What it has written is brought from the WAL into the file by a
+step of its own, so that the drain waits for one of the two. What is deleted is committed with each step;
+nothing that has to be remembered lies in memory: after a kill the next owner looks again and finds what is
+left.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 from hush_otel.config import Settings
@@ -33,8 +34,6 @@ QUOTA: Final = 2_000
 """Spans at most that a step deletes for as many that the drain has stored: so it keeps up."""
 OVERTIME_S: Final = 0.015
 """How much longer a step may take for that."""
-CHECKPOINT_PAGES: Final = 400
-"""Of the WAL, while there is something to do: more of them at once take a commit longer than it may."""
 ROUND_S: Final = 1.0
 """Pause between two rounds by the settings."""
 SKIPPED_S: Final = 100e-6
@@ -92,7 +91,7 @@ class Retention:
         self._in_round = False
         self._compacts = False
         self._gives_back = False
-        self._must_truncate = False
+        self._must_truncate = self._must_checkpoint = False
         self._skipped = self._quota = 0
         self._next = self._next_round = 0.0
         self._full = self._paused = False
@@ -112,7 +111,7 @@ class Retention:
             asked: Somebody has given a command: look for it now.
         """
         began = self._clocks.monotonic()
-        self._quota = min(drained, QUOTA) if self._tasks else 0
+        self._quota = min(self._quota + drained, QUOTA) if self._tasks else 0
         if not asked and not self._quota and began < self._next:
             return
         try:
@@ -182,11 +181,12 @@ class Retention:
 
     def _work(self, now: float, until: float) -> bool:
         """False when there is nothing to do."""
-        if not self.is_busy():
-            if not self._begin(now):
-                return False
-            self._database.checkpoint_after(CHECKPOINT_PAGES)
-        if self._tasks:
+        if not self.is_busy() and not self._begin(now):
+            return False
+        if self._must_checkpoint:
+            self._must_checkpoint = False
+            self._database.checkpoint()
+        elif self._tasks:
             self._prune(until)
         elif self._compacts:
             self._compact(until)
@@ -237,6 +237,8 @@ class Retention:
         task = self._tasks[0]
         pruned = Pruned()
         done = self._database.write(lambda db: self._prune_some(db, task, pruned, until))
+        self._quota = 0
+        self._must_checkpoint = bool(pruned.spans or pruned.requests)
         self._ingest.forget_pruned(pruned.trace_ids)
         reach("retention.committed")
         self._must_truncate |= self._order is not None
@@ -286,6 +288,7 @@ class Retention:
             return False
 
         self._compacts = self._database.write(change)
+        self._must_checkpoint = True
         if not self._compacts and self._order is not None:
             self._tasks.extend(_tasks(self._order.rule))
 
@@ -295,7 +298,7 @@ class Retention:
         if now.free <= keep:
             self._gives_back = False
             return
-        self._must_truncate = True
+        self._must_truncate = self._must_checkpoint = True
         go_on = lambda: self._clocks.monotonic() < until  # noqa: E731
         down_to = keep // 2
         if self._database.write(lambda db: space.give_back(db, down_to, go_on)):
@@ -309,7 +312,6 @@ class Retention:
 
     def _end(self, now: float) -> None:
         """A round or an order is through."""
-        self._database.checkpoint_after()
         self._next_round = now + self._pause_s()
         reach("retention.truncating")
         if self._must_truncate and self._database.truncate_wal():
@@ -330,8 +332,6 @@ class Retention:
 
     def _abandon(self, now: float) -> None:
         """After an error the next round begins anew; what was asked for stands in the database."""
-        with suppress(sqlite3.Error):
-            self._database.checkpoint_after()
         self._tasks.clear()
         self._order, self._in_round, self._gives_back, self._compacts = None, False, False, False
         self._next = self._next_round = now + ROUND_S

@@ -245,9 +245,13 @@ class Database:
             )
         self._is_in_doubt = False
 
-    def checkpoint_after(self, pages: int = WAL_CHECKPOINT_PAGES) -> None:
-        """Bring the WAL into the file whenever it has so many pages: fewer make a commit shorter."""
-        self._connection.execute(f"PRAGMA wal_autocheckpoint = {int(pages)}")
+    def checkpoint(self) -> None:
+        """Bring the WAL into the file, as far as no reader needs it. Waits for nobody.
+
+        What fails the next one does: until then all of it is in the WAL.
+        """
+        with suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def truncate_wal(self) -> bool:
         """Bring the WAL into the file, which then has its size; False while a reader needs it."""

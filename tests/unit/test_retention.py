@@ -290,6 +290,8 @@ def test_while_the_drain_is_behind_it_rests_longer(owner: Owner, app: App) -> No
         retention._next = 0.0
         retention.step(behind=behind)
         shares.append(retention.wait_s())
+        retention._next = 0.0
+        retention.step()  # what that has written is brought into the file
     assert shares[1] > 3 * shares[0] > 0
 
 
@@ -317,8 +319,25 @@ def test_what_begins_to_run_amid_its_deletion_stays(owner: Owner, app: App, sett
     balanced(settings)
 
 
+def test_a_step_deletes_or_brings_into_the_file_what_was_deleted(owner: Owner, app: App) -> None:
+    """Either takes a third of the 50 ms that the drain may wait; both would take what is left of them."""
+    record(app, "a", 5 * pruning.ROWS_AT_ONCE)
+    owner.drain()
+    age(owner, 31)
+    retention = retention_of(owner, Day(time.time(), look_s=module.STEP_S), retention_days=30)
+    steps = []
+    for _ in range(4):
+        statements: list[str] = []
+        owner.connection.set_trace_callback(statements.append)
+        retention._next = 0.0
+        retention.step()
+        owner.connection.set_trace_callback(None)
+        steps.append({"checkpoint" in one for one in statements if one == "COMMIT" or "checkpoint" in one})
+    assert steps == [{False}, {True}, {False}, {True}]
+
+
 def test_as_many_go_as_come(owner: Owner, app: App, settings: Settings) -> None:
-    """A step deletes what the drain has stored since the last one, without a rest, within its overtime."""
+    """What the drain has stored since the last deletion is what the next deletes, at once, within its overtime."""
     record(app, "a", 12 * pruning.ROWS_AT_ONCE)
     owner.drain()
     age(owner, 31)
@@ -327,9 +346,11 @@ def test_as_many_go_as_come(owner: Owner, app: App, settings: Settings) -> None:
     retention.step()
     stored = amounts(settings.db_path)["hush_spans"]
     assert retention.wait_s() > 0
-    retention.step(drained=2 * pruning.ROWS_AT_ONCE)
+    retention.step(drained=2 * pruning.ROWS_AT_ONCE)  # brings into the file what the first has written
+    retention.step()
     assert stored - amounts(settings.db_path)["hush_spans"] == 2 * pruning.ROWS_AT_ONCE
     retention.step(drained=10**6)
+    retention.step()
     after = amounts(settings.db_path)["hush_spans"]
     assert 2 * pruning.ROWS_AT_ONCE < stored - after < 8 * pruning.ROWS_AT_ONCE, "it is bounded all the same"
 
