@@ -34,6 +34,9 @@ QUOTA: Final = 2_000
 """Spans at most that a step deletes for as many that the drain has stored: so it keeps up."""
 OVERTIME_S: Final = 0.015
 """How much longer a step may take for that."""
+CHECKPOINT_PAGES: Final = 1_000
+"""Of the WAL, about, that a step brings into the file. Two syncs are most of its time, so fewer cost as much;
+with more of them the drain would wait for the pages."""
 ROUND_S: Final = 1.0
 """Pause between two rounds by the settings."""
 SKIPPED_S: Final = 100e-6
@@ -91,7 +94,8 @@ class Retention:
         self._in_round = False
         self._compacts = False
         self._gives_back = False
-        self._must_truncate = self._must_checkpoint = False
+        self._must_truncate = False
+        self._written, self._written_at_most = 0, 1  # steps between two checkpoints
         self._skipped = self._quota = 0
         self._next = self._next_round = 0.0
         self._full = self._paused = False
@@ -183,9 +187,8 @@ class Retention:
         """False when there is nothing to do."""
         if not self.is_busy() and not self._begin(now):
             return False
-        if self._must_checkpoint:
-            self._must_checkpoint = False
-            self._database.checkpoint()
+        if self._written >= self._written_at_most:
+            self._checkpoint()
         elif self._tasks:
             self._prune(until)
         elif self._compacts:
@@ -238,7 +241,7 @@ class Retention:
         pruned = Pruned()
         done = self._database.write(lambda db: self._prune_some(db, task, pruned, until))
         self._quota = 0
-        self._must_checkpoint = bool(pruned.spans or pruned.requests)
+        self._written += bool(pruned.spans or pruned.requests)
         self._ingest.forget_pruned(pruned.trace_ids)
         reach("retention.committed")
         self._must_truncate |= self._order is not None
@@ -288,7 +291,7 @@ class Retention:
             return False
 
         self._compacts = self._database.write(change)
-        self._must_checkpoint = True
+        self._written += 1
         if not self._compacts and self._order is not None:
             self._tasks.extend(_tasks(self._order.rule))
 
@@ -298,12 +301,19 @@ class Retention:
         if now.free <= keep:
             self._gives_back = False
             return
-        self._must_truncate = self._must_checkpoint = True
+        self._must_truncate = True
         go_on = lambda: self._clocks.monotonic() < until  # noqa: E731
         down_to = keep // 2
         if self._database.write(lambda db: space.give_back(db, down_to, go_on)):
             self._gives_back = False
+        self._written += 1
         reach("retention.cut")
+
+    def _checkpoint(self) -> None:
+        """The next one comes after as many steps as will have written so much, by those before this one."""
+        pages = self._database.checkpoint()
+        fitting = self._written * CHECKPOINT_PAGES // max(pages, 1)
+        self._written, self._written_at_most = 0, min(max(fitting, 1), 2 * self._written)
 
     def _may_stay_free(self, now: space.Space) -> int:
         free = max(FREE_BYTES, now.used // FREE_SHARE)

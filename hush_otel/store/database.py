@@ -245,13 +245,15 @@ class Database:
             )
         self._is_in_doubt = False
 
-    def checkpoint(self) -> None:
-        """Bring the WAL into the file, as far as no reader needs it. Waits for nobody.
+    def checkpoint(self) -> int:
+        """Bring the WAL into the file, as far as no reader needs it; returns how many pages it had.
 
-        What fails the next one does: until then all of it is in the WAL.
+        Waits for nobody. What fails the next one does: until then all of it is in the WAL.
         """
         with suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return int(pages)
+        return 0
 
     def truncate_wal(self) -> bool:
         """Bring the WAL into the file, which then has its size; False while a reader needs it."""
