@@ -172,12 +172,12 @@ class Retention:
             return
         self._next = self._next_round = now
         try:
-            self._database.truncate_wal()
+            self._truncate_wal()
             self.step()
         except sqlite3.OperationalError:
             if not self._reserve.give_up():
                 raise
-            self._database.truncate_wal()
+            self._truncate_wal()
             self._next = self._next_round = now
             self.step()
 
@@ -315,6 +315,10 @@ class Retention:
         fitting = self._written * CHECKPOINT_PAGES // max(pages, 1)
         self._written, self._written_at_most = 0, min(max(fitting, 1), 2 * self._written)
 
+    def _truncate_wal(self) -> bool:
+        self._written = 0  # all of it is in the file then, or a reader needs it
+        return self._database.truncate_wal()
+
     def _may_stay_free(self, now: space.Space) -> int:
         free = max(FREE_BYTES, now.used // FREE_SHARE)
         limit = self._settings.max_db_bytes
@@ -324,7 +328,7 @@ class Retention:
         """A round or an order is through."""
         self._next_round = now + self._pause_s()
         reach("retention.truncating")
-        if self._must_truncate and self._database.truncate_wal():
+        if self._must_truncate and self._truncate_wal():
             self._must_truncate = False
         reach("retention.truncated")
         order, self._order, self._in_round = self._order, None, False

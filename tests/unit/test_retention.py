@@ -342,6 +342,18 @@ def test_a_step_deletes_or_brings_into_the_file_what_was_deleted(
     assert set(steps) <= {"", "d", "f"}
 
 
+def test_on_a_full_disk_each_step_deletes(owner: Owner, app: App, settings: Settings) -> None:
+    """What the step before has written was brought into the file to make room: no other step is spent on it."""
+    record(app, "a", 5 * pruning.ROWS_AT_ONCE)
+    owner.drain()
+    age(owner, 31)
+    retention = retention_of(owner, Day(time.time(), look_s=module.STEP_S), retention_days=30)
+    retention.step()
+    left = amounts(settings.db_path)["hush_spans"]
+    retention.step_on_full_disk()
+    assert 0 < amounts(settings.db_path)["hush_spans"] < left
+
+
 def test_as_many_go_as_come(owner: Owner, app: App, settings: Settings) -> None:
     """What the drain has stored since the last deletion is what the next deletes, at once, within its overtime."""
     record(app, "a", 12 * pruning.ROWS_AT_ONCE)
