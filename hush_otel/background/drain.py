@@ -219,12 +219,13 @@ class Drain:
                 self._behind.append(source)
                 continue
             found = source.reader.read(source.position, min(room, SOURCE_BYTES))
-            if self._only_commands:
-                found = _up_to_spans(found)
+            cut = _up_to_spans(found) if self._only_commands else None
+            # What was left alone is still there: nothing is known of the end.
+            found = self._settle_end(source, found) if cut is None else cut
             if found.stop is Stop.LIMIT:
                 self._behind.append(source)
             room -= found.position - source.position
-            reads.append((source, self._settle_end(source, found)))
+            reads.append((source, found))
         return reads, bool(self._behind)
 
     def _settle_end(self, source: Source, found: Frames) -> Frames:
@@ -433,12 +434,12 @@ def _segment_row(db: sqlite3.Connection, segment_id: bytes) -> tuple[int, int, s
     return row
 
 
-def _up_to_spans(found: Frames) -> Frames:
-    """The commands at the beginning: a command line's segment holds nothing else."""
+def _up_to_spans(found: Frames) -> Frames | None:
+    """The commands at the beginning; None where there is nothing else, as in a command line's segment."""
     for index, (offset, payload) in enumerate(found.frames):
         if records.record_type(payload) != records.COMMAND:
             return Frames(found.frames[:index], offset, Stop.OPEN)
-    return found
+    return None
 
 
 def _ended(found: Frames) -> set[bytes]:

@@ -24,6 +24,7 @@ from inprocess import (
 from support import eventually
 
 from hush_otel import records
+from hush_otel.background.retention import Retention
 from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.spool import format as layout
@@ -269,6 +270,30 @@ def test_a_record_that_its_writer_finishes_and_seals_while_it_is_looked_at_is_re
     assert sorted(stored_nodes(settings.db_path)) == list("abcde")
     assert losses(settings.db_path) == {}
     assert gone(wreck.path)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_the_dead_have_left_waits_for_room(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, count: int, sealed: bool
+) -> None:
+    """While the database is as large as it may be only commands are read: what was not read has no end yet."""
+    writer = writer_of(settings, doomed=True)
+    for name in "abcde"[:count]:
+        writer.append(node_payload("r", name))
+    if sealed:
+        writer.seal()
+    die(writer)
+    with owning(settings) as owner:
+        monkeypatch.setattr(Retention, "is_full", lambda _: True)
+        for _ in range(4):
+            owner.step()
+            owner.tend()
+        monkeypatch.undo()
+        no_waits(monkeypatch)
+        owner.drain()
+    assert stored_nodes(settings.db_path) == list("abcde"[:count])
+    assert losses(settings.db_path) == {}
 
 
 @pytest.mark.parametrize("tear", [tear_word, tear_payload])
