@@ -102,12 +102,21 @@ class Lane:
         return self.max_in_flight + AHEAD - self.in_flight
 
     def submit(self, deliveries: Sequence[Delivery], *, alone: bool = False) -> None:
-        """Send these; one result follows. With `alone`, nothing is in flight."""
+        """Send these; one result follows. With `alone`, nothing is in flight.
+
+        Raises:
+            RuntimeError: No thread can be started, and there is none: nothing was submitted.
+        """
         if not self.in_flight:
             self.failed = False  # all that came of it is settled
         self.in_flight += 1
         self.jobs.put(Job(deliveries, alone))
-        self._staff()
+        try:
+            self._staff()
+        except RuntimeError:
+            self.jobs.get_nowait()
+            self.in_flight -= 1
+            raise
 
     def opened(self, max_in_flight: int) -> None:
         """Called by a thread that has opened a sender: what waits behind its own job may go, too."""
@@ -115,13 +124,18 @@ class Lane:
         self._staff()
 
     def _staff(self) -> None:
-        """As many threads as there is work for at once."""
+        """As many threads as there is work for at once, or as can be had."""
         with self._hiring:
             while not self._closed and len(self._threads) < min(self.in_flight, self.max_in_flight):
                 name = f"hush-otel {self.state.config.name}"
                 thread = threading.Thread(target=Worker(self).run, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    if self._threads:
+                        return  # they do it, one batch after the other
+                    raise
                 self._threads.append(thread)
-                thread.start()
 
     def close(self, timeout_s: float) -> None:
         """End its threads after what they are sending, or leave them behind after `timeout_s`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,31 @@ def test_a_span_that_cannot_be_sent_is_dead_and_its_neighbours_go(
     assert [report.error and type(report.error) for report in reports] == [None, RefusedError, None]
     assert "KeyError" in str(reports[1].error)
     assert sorted(span.name for span in receiver.spans()) == ["span-1", "span-3"]
+
+
+def test_a_thread_that_cannot_be_had_for_once_is_had_the_next_time(
+    store: Store, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused is nowhere: neither counted as in flight nor sent with what comes next."""
+    (state,) = store.database.read(outbox.destinations)
+    first, *rest = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    lane = Lane(state, store.path, results, lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            lane.submit([first])
+    lane.submit(rest)
+    found = results.get(timeout=60)
+    lane.close(60)
+    assert lane.in_flight == 1
+    assert [d.id for report in found.reports for d in report.deliveries] == [d.id for d in rest]
+    assert sorted(span.name for span in receiver.spans()) == ["span-2", "span-3"]
+
+
+def refused_thread(_thread: threading.Thread) -> None:
+    """As Python says it at a limit of processes."""
+    raise RuntimeError("can't start new thread")
 
 
 def test_a_database_that_cannot_be_read_for_now_is_tried_again(
