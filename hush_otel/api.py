@@ -234,8 +234,15 @@ class TraceStore:
         settings, writer_id = self._attachment.settings, self._attachment.writer.writer_id
         stored_id, patience_s = _stored_id(settings, request_id), settings.complete_timeout_s
         with DeliveryWatch(self.db_path, writer_id, stored_id, patience_s) as watch:
-            wait_until(lambda: watch.look() is not None, deadline, self._attachment.writer.ring)
-            return watch.look() is True
+            verdict: bool | None = None
+
+            def is_settled() -> bool:
+                nonlocal verdict
+                verdict = watch.look()  # the one that ends the waiting counts: others go on meanwhile
+                return verdict is not None
+
+            wait_until(is_settled, deadline, self._attachment.writer.ring)
+            return verdict is True
 
 
 def _stored_id(settings: Settings, request_id: str | None) -> str | None:

@@ -33,6 +33,7 @@ from hush_otel import (
 )
 from hush_otel import api as api_module
 from hush_otel.attachment import attach
+from hush_otel.store.delivered import DeliveryWatch
 
 DESIGN = [
     "HushSpanProcessor",
@@ -430,6 +431,13 @@ def test_wait_delivered_needs_the_store_first(db: Path) -> None:
     drain_once(attach(db).settings)
     store.insert_node_trace(**FULL)
     assert store.wait_delivered(0) is False
+
+
+def test_wait_delivered_answers_what_has_ended_the_waiting(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All was accepted; that another request has been completed since is no reason to say False."""
+    looks = iter([True, None])
+    monkeypatch.setattr(DeliveryWatch, "look", lambda _: next(looks))
+    assert get_store(db).wait_delivered(0) is True
 
 
 def test_wait_delivered_is_true_when_nothing_was_asked_for(db: Path) -> None:
