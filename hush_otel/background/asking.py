@@ -136,7 +136,7 @@ class Asking:
         while (found := look()) is None:
             now = time.monotonic()
             if now >= deadline or self._is_in_vain():
-                return None
+                return look()  # it may have been done since
             if now >= self._next_ensure:
                 self._next_ensure = now + ENSURE_S
                 self._refuse_stopped(now)

@@ -87,6 +87,17 @@ def test_a_stopped_background_process_is_said(
     assert not is_stopped(os.getpid())
 
 
+def test_what_is_done_while_nobody_is_left_to_do_it_is_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last process that drains commits the answer and leaves, between the look for it and the look for the process."""
+    drain_once(settings)
+    looks = iter([None, "done"])
+    with Reader(settings.db_path) as reader, asking.Asking(settings, reader) as asks:
+        monkeypatch.setattr(asks, "_is_in_vain", lambda: True)
+        assert asks.wait(lambda: next(looks), 600.0) == "done"
+
+
 def command_payload(name: str, number: bytes = b"n" * 16, **arguments: object) -> bytes:
     """An encoded command."""
     return encode((records.COMMAND, 1, number, name, arguments))[0]
