@@ -164,11 +164,11 @@ class Yard:
         return False
 
     def _left(self) -> tuple[int, int, int]:
-        """What is not drained, not delivered, not complete."""
+        """What is not drained, not delivered, not complete or not queued yet."""
         return (
             len(list(self.settings.spool_dir.glob("*.seg"))),
             self.count("SELECT count(*) FROM deliveries WHERE state <> 'delivered'"),
-            self.count("SELECT count(*) FROM requests WHERE status = 'writing'"),
+            self.count("SELECT count(*) FROM requests WHERE status IN ('writing', 'pending')"),
         )
 
     def end_background(self) -> None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
+import pytest
+from inprocess import App, no_background, owning
+from receiver import Receiver
 from reckoning import Acknowledged
+from soak import Yard
+
+from hush_otel import Destination
 
 REQUEST = "6f0c2a7e-3f0a-4a66-9d0a-0c7d0a9f4b11"
 LINES = (
@@ -44,3 +51,19 @@ def test_a_node_that_its_application_was_not_told_of_may_be_there(tmp_path: Path
     (tmp_path / "app-1.log").write_text(LINES[1] + LINES[2])
     told = Acknowledged.read(tmp_path)
     assert (len(told.nodes), told.tried) == (1, set())
+
+
+def test_a_request_that_waits_to_be_queued_is_not_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is complete, and for a moment longer owed to nobody: what is stopped then has not delivered it."""
+    no_background(monkeypatch, tmp_path)
+    app = App(tmp_path / "traces.db", destinations=[Destination("file", path=str(tmp_path / "sent"))])
+    app.tracer.start_span("a").end()
+    receiver = Receiver()
+    receiver.start()
+    with owning(app.settings) as owner:
+        owner.service._drain.step()
+        *_, requests = Yard(tmp_path, receiver, Random(0))._left()
+    receiver.stop()
+    assert requests == 1
