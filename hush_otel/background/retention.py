@@ -239,9 +239,8 @@ class Retention:
     def _prune(self, until: float) -> None:
         task = self._tasks[0]
         pruned = Pruned()
-        done = self._database.write(lambda db: self._prune_some(db, task, pruned, until))
+        done = self._write(lambda db: self._prune_some(db, task, pruned, until))
         self._quota = 0
-        self._written += bool(pruned.spans or pruned.requests)
         self._ingest.forget_pruned(pruned.trace_ids)
         reach("retention.committed")
         self._must_truncate |= self._order is not None
@@ -290,8 +289,7 @@ class Retention:
                     return True
             return False
 
-        self._compacts = self._database.write(change)
-        self._written += 1
+        self._compacts = self._write(change)
         if not self._compacts and self._order is not None:
             self._tasks.extend(_tasks(self._order.rule))
 
@@ -304,16 +302,20 @@ class Retention:
         self._must_truncate = True
         go_on = lambda: self._clocks.monotonic() < until  # noqa: E731
         down_to = keep // 2
-        if self._database.write(lambda db: space.give_back(db, down_to, go_on)):
+        if self._write(lambda db: space.give_back(db, down_to, go_on)):
             self._gives_back = False
-        self._written += 1
         reach("retention.cut")
+
+    def _write(self, change: Callable[[sqlite3.Connection], bool]) -> bool:
+        done = self._database.write(change)
+        self._written += 1
+        return done
 
     def _checkpoint(self) -> None:
         """The next one comes after as many steps as will have written so much, by those before this one."""
-        pages = self._database.checkpoint()
-        fitting = self._written * CHECKPOINT_PAGES // max(pages, 1)
-        self._written, self._written_at_most = 0, min(max(fitting, 1), 2 * self._written)
+        written, self._written = self._written, 0
+        if pages := self._database.checkpoint():
+            self._written_at_most = min(max(written * CHECKPOINT_PAGES // pages, 1), 2 * written)
 
     def _truncate_wal(self) -> bool:
         self._written = 0  # all of it is in the file then, or a reader needs it

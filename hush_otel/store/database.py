@@ -248,11 +248,11 @@ class Database:
     def checkpoint(self) -> int:
         """Bring the WAL into the file, as far as no reader needs it; returns how many pages it had.
 
-        Waits for nobody. What fails the next one does: until then all of it is in the WAL.
+        Waits for nobody. What fails the next one does: until then all of it is in the WAL; and 0 is returned.
         """
         with suppress(sqlite3.OperationalError):
             _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            return int(pages)
+            return max(int(pages), 0)  # -1 while another connection is at it
         return 0
 
     def truncate_wal(self) -> bool:
