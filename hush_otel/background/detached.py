@@ -23,7 +23,9 @@ def run(settings: Settings) -> int:
             service = told.service = elect(settings, lambda: told.stopped)
             if service is not None:
                 log.info("works on %s", settings.db_path)  # from here on, what others have said is past
-                run_process(settings, service)  # told to stop already, it closes at once
+                if told.stopped:
+                    service.stop()  # told so before anybody knew which one
+                run_process(settings, service)
     except StoreBusy:
         return 0  # told to stop while it waited
     except HushError as exc:

@@ -316,13 +316,16 @@ class Drain:
             if payload[1] == records.START and payload[records.WHOSE] in ended:
                 continue  # its end, which says it all, is in the same batch
             record, inner = decode(payload), payload
-            if record is not None and record.type == records.AGAIN:
+            was_read = False
+            # Repeated more than once where the segment of a repetition was given up, too.
+            while record is not None and record.type == records.AGAIN and not was_read:
                 if self._is_open(record.segment_id):
                     return offset
-                if self._was_read(db, record):
-                    continue
+                was_read = self._was_read(db, record)
                 inner = record.record
                 record = decode(inner)
+            if was_read:
+                continue
             if record is None:
                 self._keep(source, offset, inner, "undecodable")
                 self.ingest.count_loss(db, "undecodable", 1, len(inner))
@@ -405,8 +408,9 @@ class Drain:
         return [path for path, source in self.sources.items() if source.wait_until]
 
     def is_waiting_for_the_dead(self) -> bool:
-        """Whether some segment was given up and its tail is to be read once more."""
-        return any(not s.ended and s.reader.fenced_at is not None for s in self.sources.values())
+        """Whether some segment was given up and its tail is to be read once more; not one that is stuck."""
+        left = (source for source in self.sources.values() if not source.ended and not source.wait_until)
+        return any(source.reader.fenced_at is not None for source in left)
 
     def seen(self) -> set[Path]:
         """Every segment found so far and not unlinked, those left alone too."""

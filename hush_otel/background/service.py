@@ -430,14 +430,14 @@ def drain_once(settings: Settings) -> DrainReport:
         return DrainReport(owned_elsewhere=True)
     try:
         report = service.drain_all()
-        in_use = service.has_live_writers()
+        in_use, seen = service.has_live_writers(), service.segments_seen()
     except sqlite3.Error as exc:
         raise HushError(
             f"cannot write {settings.db_path}: {exc}", hint="the spool keeps every record"
         ) from exc
     finally:
         service.close()
-    if in_use:
+    if in_use or _segments(settings) - seen:
         # An app that saw this pass at work has launched nobody, and may have nothing more to say.
         BackgroundClient(settings).ensure()
     return report

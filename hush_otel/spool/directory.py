@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -120,8 +121,12 @@ class SpoolDirectory(NamedTuple):
 
     def old_claims(self, age_s: float) -> list[Path]:
         """Owner files that nobody has finished making for so long."""
-        before = time.time() - age_s
-        return [Path(e.path) for e in self._entries(CLAIM_SUFFIX) if e.stat().st_mtime < before]
+        before, found = time.time() - age_s, []
+        for entry in self._entries(CLAIM_SUFFIX):
+            with suppress(FileNotFoundError):  # it has its name now
+                if entry.stat().st_mtime < before:
+                    found.append(Path(entry.path))
+        return found
 
     def size_bytes(self) -> int:
         """Sum of all segment files."""

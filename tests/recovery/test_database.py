@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,15 @@ from inprocess import (
 )
 
 from hush_otel import records
-from hush_otel.background.service import elect
+from hush_otel.background import detached
+from hush_otel.background.client import BackgroundClient
+from hush_otel.background.service import Service, elect
+from hush_otel.background.service import drain_once as drain_once_as_a_command
 from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
 from hush_otel.presentation.status import collect
+from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.database import WAL_CHECKPOINT_PAGES
 
@@ -241,6 +247,26 @@ def test_i1_a_bug_that_concerns_every_record_leaves_them_in_the_spool(
     assert losses(settings.db_path) == {"unstorable": drain.GIVE_UP_AT_MOST}
 
 
+def test_i1_records_of_the_dead_that_cannot_be_stored_end_the_pass(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the rest of a segment that is given up and cannot be stored: the pass ends with the error."""
+    from hush_otel.store import node_writer
+
+    def broken(node: object, received_ns: int) -> object:
+        raise TypeError("a bug in the store")
+
+    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    writer = writer_of(settings, doomed=True)
+    say(writer, *(f"node-{number}" for number in range(20)))
+    die(writer)
+    pauses = iter(range(50))
+    with owning(settings) as owner:
+        monkeypatch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
+        with pytest.raises(StoreError, match="stay there"):
+            owner.drain()
+
+
 def test_i1_records_that_cannot_be_stored_are_told_however_long_the_rest_takes(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +463,69 @@ def own_until(settings: Settings, ready: Any, done: Any) -> None:
     with owning(settings):
         ready.set()
         done.wait(60)
+
+
+def test_f13_a_background_process_that_is_told_to_stop_while_it_is_elected_stops(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F13: the signal comes before anybody knows which service it is that stops."""
+    say(writer, "a")  # by a process that lives: it would stay
+    elected = detached.elect
+
+    def elect_meanwhile(*how: Any) -> Service | None:
+        service = elected(*how)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return service
+
+    steps: list[bool] = []
+
+    def step(service: Service) -> float:
+        steps.append(True)
+        service.stop()  # so that the test ends, too
+        return 0.0
+
+    monkeypatch.setattr(detached, "elect", elect_meanwhile)
+    monkeypatch.setattr(Service, "step", step)
+    assert detached.run(settings) == 0
+    assert steps == []
+
+
+def test_f17_what_comes_while_a_pass_ends_is_drained_by_whom_it_launches(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app that appears after the last look finds the lock taken, and launches nobody: the pass does it."""
+    launched: list[bool] = []
+    monkeypatch.setattr(BackgroundClient, "ensure", lambda _: launched.append(True))
+    close = Service.close
+
+    def close_late(service: Service) -> None:
+        say(writer_of(settings), "a")
+        close(service)
+
+    monkeypatch.setattr(Service, "close", close_late)
+    drain_once_as_a_command(settings)
+    assert launched == [True]
+
+
+def test_an_owner_file_that_is_finished_while_it_is_looked_at_is_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its name between the listing and the look at its age."""
+    directory = SpoolDirectory(settings.spool_dir)
+    listed = SpoolDirectory._entries
+    writer_id = os.urandom(16)
+
+    def entries(self: SpoolDirectory, suffix: str) -> Iterator[os.DirEntry[str]]:
+        for entry in listed(self, suffix):
+            if suffix == ".claim":
+                directory.claim(writer_id).rename(directory.owner(writer_id))
+            yield entry
+
+    with owning(settings):
+        directory.claim(writer_id).touch()
+        monkeypatch.setattr(SpoolDirectory, "_entries", entries)
+        assert directory.old_claims(0.0) == []
+    assert directory.owner(writer_id).exists()
 
 
 def test_an_owner_file_whose_making_was_cut_off_is_removed(settings: Settings, writer: SpoolWriter) -> None:

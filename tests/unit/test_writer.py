@@ -32,6 +32,7 @@ from inprocess import (
     writer_of,
 )
 
+from hush_otel.background.sources import Writers
 from hush_otel.config import Settings
 from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
@@ -688,6 +689,37 @@ def test_f16_a_record_that_came_after_the_last_look_is_stored_by_its_repetition(
     assert identity is not None
     assert writer.writer_id != identity.writer_id
     drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["before", "woken"]
+
+
+def test_f16_a_repetition_that_is_too_late_again_is_repeated(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for dead a second time before it has repeated its record: it is in the third segment, twice wrapped."""
+    no_waits(monkeypatch)
+    writer.append(node_payload("r", "before"))
+    kind, appended = type(writer._segment), 0
+    append = kind.append
+    monkeypatch.setattr(Writers, "is_alive", lambda *_: appended > 2)
+    with owning(settings) as owner:
+
+        def look_away() -> None:
+            owner.drain()
+            owner.tend()
+            owner.drain()
+
+        def append_late(segment: Any, payload: bytes) -> Any:
+            nonlocal appended
+            appended += 1
+            if appended <= 2:
+                look_away()  # gives this segment up, and ends it
+            return append(segment, payload)
+
+        monkeypatch.setattr(kind, "append", append_late)
+        assert writer.append(node_payload("r", "woken"))
+        assert appended == 3
+        writer.seal()
+        owner.drain()
     assert stored_nodes(settings.db_path) == ["before", "woken"]
 
 
