@@ -72,7 +72,10 @@ class _Raiser:
     def _step(self, frame: FrameType, event: str, _arg: Any) -> Any:
         if event == "opcode":
             name = _names(frame.f_code)[frame.f_lasti]
-            if self._after_call.get(frame, False) or name == "JUMP_BACKWARD":
+            # After a call that has raised no handler is run: one that raised here would leave the error in the thread,
+            # as the context of all that come later.
+            after_call = self._after_call.get(frame, False) and name != "PUSH_EXC_INFO"
+            if after_call or name == "JUMP_BACKWARD":
                 self._pass()
             self._after_call[frame] = name.startswith("CALL")
         return self._step

@@ -7,6 +7,7 @@ left that nobody will end. Each test goes through all places, one after the othe
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def go_through(
         index = writer.definitions.intern(lambda _: MEANING)
         prepare(writer)
         going_on = interrupted(lambda writer=writer: work(writer), at)
+        assert sys.exception() is None, "it would be the context of what other tests raise"
         if lost:  # within half a second the writer looks
             writer._next_check = 0.0
             writer._look_after()
