@@ -4,7 +4,7 @@
 INSERT OR REPLACE INTO hush_commands (id, name, result, applied_at) VALUES (?, ?, ?, ?)
 
 -- name: forget_results
-DELETE FROM hush_commands WHERE applied_at < ?
+DELETE FROM hush_commands WHERE applied_at < ? AND result ->> '$.state' IS NOT 'working'
 
 -- name: destination
 SELECT id, name, paused FROM hush_destinations WHERE name = ?
