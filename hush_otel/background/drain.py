@@ -99,10 +99,10 @@ class Drain:
         changed = [
             (source, found) for source, found in reads if found.frames or self._must_save(source, found)
         ]
-        count = sum(len(found.frames) for _, found in changed)
         if changed:
             reach("drain.read")
         spans = self._commit_or_isolate(changed) if changed else 0
+        count = sum(len(found.frames) for _, found in changed)  # without what has to wait
         return DrainProgress(count, spans, caught_up=not limited)
 
     def _commit_or_isolate(self, changed: list[tuple[Source, Frames]]) -> int:
@@ -142,9 +142,9 @@ class Drain:
     def _give_up(self, source: Source, one: Frames) -> None:
         """A record that cannot be stored: kept for people, counted, passed by."""
         ((offset, payload),) = one.frames
-        self._given_up[records.record_type(payload)] += 1
         self._salvage(source, offset, payload, "unstorable")
         self._commit([(source, one._replace(frames=[]))])
+        self._given_up[records.record_type(payload)] += 1
 
     def _commit(self, changed: list[tuple[Source, Frames]]) -> int:
         self._unsure = True
@@ -197,9 +197,15 @@ class Drain:
             return
         row = self._database.read(lambda db: _segment_row(db, reader.header.segment_id))
         position, ended, drops = row or (HEADER_BYTES, 0, "{}")
-        source = self.sources[path] = Source(
-            reader, position, msgspec.json.decode(drops), self._redaction, ended=bool(ended)
-        )
+        with guard(f"reading what {path} defines, which is tried again"):  # the others go on
+            self.sources[path] = Source(
+                reader, position, msgspec.json.decode(drops), self._redaction, ended=bool(ended)
+            )
+        source = self.sources.get(path)
+        if source is None:
+            reader.close()
+            self._unopened = True
+            return
         if reader.is_damaged and row is None:
             self._salvage(source, 0, reader.raw(0, HEADER_BYTES), "damaged")
         reader.set_drained(position)  # the owner before may have died between commit and header
@@ -218,6 +224,7 @@ class Drain:
             if room <= 0:
                 self._behind.append(source)
                 continue
+            source.skipped = None
             found = source.reader.read(source.position, min(room, SOURCE_BYTES))
             cut = _up_to_spans(found) if self._only_commands else None
             # What was left alone is still there: nothing is known of the end.
@@ -249,7 +256,9 @@ class Drain:
         """Copy the damaged bytes away and go on at the next valid frame."""
         source.damaged_since = None
         end = source.reader.resync(found.position)
-        self._salvage(source, found.position, source.reader.raw(found.position, end).rstrip(b"\0"), "damaged")
+        data = source.reader.raw(found.position, end).rstrip(b"\0")
+        self._keep(source, found.position, data, "damaged")
+        source.skipped = end, len(data)  # counted when the position is moved past it
         stop = Stop.END if end >= source.reader.header.capacity else Stop.LIMIT
         return found._replace(position=end, stop=stop)
 
@@ -376,6 +385,8 @@ class Drain:
         drops = source.read_drops = source.reader.drops()
         for reason, count in drops.items():
             self.ingest.count_loss(db, reason, count - source.drops.get(reason, 0))
+        if source.skipped and source.skipped[0] == found.position:
+            self.ingest.count_loss(db, "damaged", 1, source.skipped[1])
         ended = found.stop is Stop.END
         values = (found.position, ended, msgspec.json.encode(drops).decode(), now)
         db.execute(SQL["save_segment"], (source.id, source.writer_id, *values))

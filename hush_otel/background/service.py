@@ -23,7 +23,7 @@ from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
-from hush_otel.store.database import Database, StoreDamaged, StoreLost, is_without_room
+from hush_otel.store.database import Database, StoreDamaged, StoreLost, cannot_open, is_without_room
 from hush_otel.store.integrity import is_corrupt, move_aside
 from hush_otel.version import __version__
 
@@ -72,14 +72,21 @@ class Service:
             spool=directory.path,
             is_drained=lambda spool: is_locked_elsewhere(SpoolDirectory(spool).lock),
         )
-        self._drain = Drain(directory, self._database, settings.redaction)
-        self._upkeep = Upkeep(directory, self._database, self._drain, settings)
-        self._retention = Retention(self._database, self._drain.ingest, settings)
-        self._indexing = Indexing(self._database, self._drain.ingest, wanted=settings.search)
-        self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
-        self._metrics = DeliveryMetrics(settings.db_path)
-        # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
-        self._bell = Doorbell(directory.doorbell)
+        try:
+            self._drain = Drain(directory, self._database, settings.redaction)
+            self._upkeep = Upkeep(directory, self._database, self._drain, settings)
+            self._retention = Retention(self._database, self._drain.ingest, settings)
+            self._indexing = Indexing(self._database, self._drain.ingest, wanted=settings.search)
+            self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
+            self._metrics = DeliveryMetrics(settings.db_path)
+            # Last: where one of the others fails, no descriptor is left open. Thread mode tries for ever.
+            self._bell = Doorbell(directory.doorbell)
+        except sqlite3.Error as exc:
+            self._database.close()
+            raise cannot_open(settings.db_path, exc) from exc
+        except BaseException:
+            self._database.close()
+            raise
         self._busy_at = time.monotonic()
         self._asleep = False
         self._commands = 0
@@ -132,7 +139,8 @@ class Service:
             progress = self._drain.step(only_commands=full)
             self._queue_completed(began, progress)
             relayed = self._relay.step()
-            self._upkeep.step()
+            # While something is unread nobody knows which request is idle.
+            self._upkeep.step(caught_up=progress.caught_up and not full and not self._drain.stuck())
             self._prune(progress)
             self._indexing.step(drained=progress.spans, behind=full or not progress.caught_up)
         except StoreFenced as exc:
@@ -153,6 +161,8 @@ class Service:
             # Locked by somebody, full, corrupt: nothing is lost, the spool waits.
             swallow(f"writing the database {self._settings.db_path}, which is tried again", exc)
             if is_without_room(exc):
+                with guard("giving back the room of segments that are stored"):
+                    self._upkeep.unlink_ended()
                 with guard("deleting what may go while the disk is full"):
                     self._retention.step_on_full_disk()
             return FAILED_S
@@ -168,6 +178,7 @@ class Service:
 
     def _begin_anew(self, exc: sqlite3.DatabaseError) -> None:
         """The database is damaged: out of the way with it, kept for people. The spool has what comes next."""
+        self.lost = True
         self._database.close()
         aside = move_aside(self._settings.db_path)
         log.error(
@@ -176,7 +187,6 @@ class Service:
             exc,
             aside,
         )
-        self.lost = True
 
     def _queue_completed(self, began: float, progress: DrainProgress) -> None:
         """Requests that were complete before this round began are queued once it has read all segments."""
@@ -240,6 +250,9 @@ class Service:
     def drain_all(self) -> DrainReport:
         """Store everything in the spool; deliver nothing, but queue what is complete.
 
+        Where the database turns out to be damaged it is moved aside, and `lost` is set: another Service
+        begins a new one.
+
         Raises:
             StoreError: Some segment cannot be stored; what was stored of the others stays stored.
         """
@@ -247,18 +260,22 @@ class Service:
         try:
             self._drain_into(report)
         except sqlite3.DatabaseError as exc:
-            if not self._indexing.is_blamed(exc):
+            if self._indexing.is_blamed(exc):
+                self._indexing.begin_anew(exc)
+                self._drain_into(report)
+            elif is_corrupt(exc):
+                self._begin_anew(exc)
+            else:
                 raise
-            self._indexing.begin_anew(exc)
-            self._drain_into(report)
         return report
 
     def _drain_into(self, report: DrainReport) -> None:
         while True:
-            if self._retention.is_full() and not self._retention.make_room():
+            if self._retention.is_full() and not self._make_room():
                 raise StoreError(
                     f"{self._settings.db_path} is above HUSH_MAX_DB_BYTES, and nothing in it may be deleted",
-                    hint="the spool keeps the rest until more is delivered, or `hush-otel prune` makes room",
+                    hint="the spool keeps the rest until more is delivered, `hush-otel prune` makes room, or "
+                    "HUSH_MAX_DB_BYTES is raised",
                 )
             progress = self._drain.step()
             report.records += progress.records
@@ -279,6 +296,11 @@ class Service:
                 f"the records in {stuck[0]} cannot be stored; they stay there",
                 hint="upgrade hush-otel, then drain again; its log says what failed",
             )
+
+    def _make_room(self) -> bool:
+        self._drain.step(only_commands=True)  # somebody may have asked for it
+        self._retention.finish()
+        return self._retention.make_room()
 
     def has_live_writers(self) -> bool:
         """Whether a process lives that may write more."""
@@ -437,6 +459,8 @@ def drain_once(settings: Settings) -> DrainReport:
         ) from exc
     finally:
         service.close()
+    if service.lost:
+        return drain_once(settings)
     if in_use or _segments(settings) - seen:
         # An app that saw this pass at work has launched nobody, and may have nothing more to say.
         BackgroundClient(settings).ensure()

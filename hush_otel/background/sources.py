@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hush_otel import records
+from hush_otel.mend import decode
 from hush_otel.spool.directory import SpoolDirectory, id_of
 from hush_otel.spool.locks import is_locked_elsewhere
 from hush_otel.spool.process import is_running
@@ -28,6 +29,7 @@ class Source:
     Attributes:
         position: Offset of the first frame that is not committed yet.
         drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
+        skipped: Of the batch under way: the offset after what was damaged, and how many bytes that was.
         ended: Committed as ended; the file may go once its rows are synced.
         redacted: What its records go through before they are stored; None: nothing is to be hidden.
         wait_until: Monotonic; not read before, for its next records cannot be stored. 0: they can.
@@ -48,14 +50,16 @@ class Source:
         self.read_drops = drops
         self.ended = ended
         self.damaged_since: float | None = None
+        self.skipped: tuple[int, int] | None = None
         self.wait_until = 0.0
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         self._redaction = redaction
         self.redacted = redaction.unknown() if reader.is_ruled else redaction.of(None)
         for payload in () if ended else reader.definitions(position):
-            if records.record_type(payload) in DEFINITIONS:
-                self.define(records.decode_record(payload))
+            # As the drain has read it: mended, or passed by.
+            if records.record_type(payload) in DEFINITIONS and (record := decode(payload)) is not None:
+                self.define(record)
 
     def recall(self, position: int, drops: dict[str, int], *, ended: bool) -> None:
         """What the database knows of it."""

@@ -45,23 +45,24 @@ class Upkeep:
         self._next = 0.0
         self._next_hour = 0.0
 
-    def step(self) -> None:
-        """Do what is due."""
+    def step(self, *, caught_up: bool = True) -> None:
+        """Do what is due. `caught_up`: everything that was published is read."""
         now = time.monotonic()
         ended = sum(source.ended for source in self._drain.sources.values())
         if now >= self._next or ended >= UNLINK_AT_ONCE:
             self._next = now + UPKEEP_S
-            self.run()
+            self.run(caught_up=caught_up)
         if now >= self._next_hour:
             self._next_hour = now + HOUR_S
             before = time.time() - REMEMBER_SEGMENTS_S
             self._write(lambda db: db.execute(SQL["forget_segments"], (before,)))
 
-    def run(self) -> None:
+    def run(self, *, caught_up: bool = True) -> None:
         """Notice dead writers, end idle requests, unlink what is drained and synced."""
         alive = self._look_after_writers()
         timeout = self._settings.complete_timeout_s
-        self._write(lambda db: self._drain.ingest.complete_idle(db, time.time(), timeout))
+        if caught_up:
+            self._write(lambda db: self._drain.ingest.complete_idle(db, time.time(), timeout))
         self.unlink_ended()
         self._remove_temporaries(alive)
         if self._settings.durability != "process":

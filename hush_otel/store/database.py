@@ -88,10 +88,7 @@ class Database:
                 self._wal_fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
         except sqlite3.Error as exc:
             self.close()
-            kind = StoreBusy if _may_pass(exc) else StoreDamaged if is_corrupt(exc) else StoreError
-            raise kind(
-                f"cannot open the database {path}: {exc}", hint="the spool keeps every record"
-            ) from exc
+            raise cannot_open(path, exc) from exc
         except (StoreError, OSError):
             self.close()
             raise
@@ -282,6 +279,12 @@ class Database:
         if _identity(path) != file and rest and _identity(self._wal) == rest[0][1]:
             self._wal.unlink(missing_ok=True)
             Path(f"{self.path}-shm").unlink(missing_ok=True)
+
+
+def cannot_open(path: Path, exc: sqlite3.Error) -> StoreError:
+    """Which of our errors it is that a database cannot be begun with."""
+    kind = StoreBusy if _may_pass(exc) else StoreDamaged if is_corrupt(exc) else StoreError
+    return kind(f"cannot open the database {path}: {exc}", hint="the spool keeps every record")
 
 
 def _may_pass(exc: sqlite3.Error) -> bool:

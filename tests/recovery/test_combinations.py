@@ -1,0 +1,312 @@
+"""Two things at once: a limit and a death, damage and a start, a clock and an order. Each by itself has its own file."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from inprocess import (
+    Owner,
+    drain_once,
+    losses,
+    no_waits,
+    node_payload,
+    open_under,
+    owning,
+    rows,
+    settings_for,
+    stored_nodes,
+    writer_of,
+)
+
+from hush_otel import records
+from hush_otel.background import drain, relay, service
+from hush_otel.background.service import drain_once as drain_once_as_a_command
+from hush_otel.background.service import elect
+from hush_otel.codec import encode
+from hush_otel.config import Settings
+from hush_otel.errors import StoreBusy, StoreError
+from hush_otel.spool.writer import SpoolWriter
+from hush_otel.store import commands, node_writer
+from hush_otel.store.integrity import moved_aside
+from hush_otel.store.prune_orders import oldest_order
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database whose waits pass at once."""
+    no_waits(monkeypatch)
+    return settings_for(tmp_path / "t.db")
+
+
+@pytest.fixture
+def writer(settings: Settings) -> SpoolWriter:
+    """An app."""
+    return writer_of(settings)
+
+
+def damage(db_path: Path, table: str) -> None:
+    """Garbage where a table or an index begins."""
+    connection = sqlite3.connect(db_path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    sql = "SELECT (rootpage - 1) * page_size, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?"
+    at, size = connection.execute(sql, (table,)).fetchone()
+    connection.close()
+    with db_path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * size)
+
+
+# ------------------------------------------------------------------ damage, and a start
+
+
+@pytest.mark.parametrize("table", ["hush_destinations", "hush_deliveries_due", "hush_requests", "hush_spans"])
+@pytest.mark.parametrize("how", ["run", "drain"])
+def test_f26_damage_that_a_start_meets_is_moved_aside(
+    settings: Settings, writer: SpoolWriter, table: str, how: str
+) -> None:
+    """F26: whoever comes first meets it, wherever it lies; what is in the spool is in the new database."""
+    writer.append(node_payload("r", "a"))
+    drain_once(settings)
+    damage(settings.db_path, table)
+    writer.append(node_payload("r", "b"))
+    if how == "drain":
+        drain_once_as_a_command(settings)
+    else:
+        lost = True
+        while lost:
+            found = elect(settings)
+            assert found is not None
+            found.step()
+            lost = found.lost
+            found.close()
+    assert len(moved_aside(settings.db_path)) == 1
+    assert stored_nodes(settings.db_path) == ["a", "b"], "the segment of both is still there"
+
+
+def test_an_owner_that_cannot_begin_leaves_nothing_open(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thread mode tries twice a second, in the application; what may pass says so."""
+    writer.append(node_payload("r", "a"))
+    drain_once(settings)
+
+    def refuse(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(relay.outbox, "reset_sending", refuse)
+    lock = str(settings.spool_dir.resolve() / "lock")
+    before = [path for path in open_under(settings.db_path.parent) if path != lock]
+    for _ in range(3):
+        with pytest.raises(StoreBusy, match="full"):
+            elect(settings)
+    assert [path for path in open_under(settings.db_path.parent) if path != lock] == before
+
+
+def test_f26_a_damaged_database_that_cannot_be_moved_is_given_up_all_the_same(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stayed with a closed database would hold the lock for ever; the next start meets the damage again."""
+    error = sqlite3.DatabaseError("malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def refuse(*_: object) -> Path:
+        raise OSError(errno.EROFS, "read-only")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with owning(settings) as owner:
+        monkeypatch.setattr(service, "move_aside", refuse)
+        monkeypatch.setattr(owner.service._drain, "step", fail)
+        with pytest.raises(OSError, match="read-only"):
+            owner.step()
+        assert owner.service.lost
+
+
+# ------------------------------------------------------------------ no room, and what would make some
+
+
+def test_f23_stored_segments_give_their_room_back_on_a_full_disk(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """F23: whatever cannot be written, what is stored and synced need not lie in the spool as well."""
+    with owning(settings) as owner:
+        owner.step()
+        owner.service._upkeep._next = time.monotonic() + 3600  # not its turn yet
+        for name in "abc":
+            writer.append(node_payload("r", name, input_data="x" * 200_000))
+            writer.seal()
+        owner.step()
+        ended = list(settings.spool_dir.glob("*.seg"))
+        assert len(ended) == 3
+        (pages,) = owner.connection.execute("PRAGMA page_count").fetchone()
+        owner.connection.execute(f"PRAGMA max_page_count = {pages}")
+        writer.append(node_payload("r", "d", input_data=os.urandom(100_000).hex()))
+        owner.step()
+        assert [path for path in ended if path.exists()] == []
+
+
+def test_a_prune_that_waits_in_the_spool_makes_room_for_a_pass(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """`hush-otel drain` says that `hush-otel prune` makes room: it does, also when nobody else is at work."""
+    for number in range(60):
+        writer.append(node_payload(f"r{number}", "old", input_data=os.urandom(20_000).hex()))
+        writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
+    with owning(settings) as owner:
+        owner.drain()
+        change = "UPDATE hush_requests SET completed_by = 'mark', due_at = NULL"
+        owner.connection.execute(change)
+        owner.connection.execute(
+            "INSERT INTO hush_destinations (name, type, config, digest, fingerprints) "
+            "VALUES ('lab', 'file', '{}', x'00', '{}')"
+        )
+        owner.connection.execute(
+            "INSERT INTO hush_deliveries (request, destination, from_seq, to_seq, state, next_attempt_at, span_count, "
+            "created_at) SELECT id, 1, 0, max_seq, 'dead', 0, 1, 1 FROM hush_requests"
+        )
+    arguments = {"to_bytes": 500_000, "undelivered": True}
+    writer.append(encode((records.COMMAND, time.time_ns(), os.urandom(16), "prune", arguments))[0])
+    writer.append(node_payload("r", "new"))
+    drain_once_as_a_command(dataclasses.replace(settings, max_db_bytes=1 << 20))
+    assert "new" in stored_nodes(settings.db_path)
+
+
+# ------------------------------------------------------------------ records that cannot be read or stored
+
+
+def test_f17_a_definition_that_was_passed_by_stops_nobody_later(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """Whoever takes over reads definitions again, as the one before has: what was undecodable is passed by."""
+    writer.append(msgspec.msgpack.encode([records.ORIGIN, 7, "no map", "", "t", "", "", {}, []]))
+    drain_once(settings)
+    writer.append(node_payload("r", "a"))
+    writer_of(settings).append(node_payload("r", "b"))
+    drain_once(settings)
+    assert sorted(stored_nodes(settings.db_path)) == ["a", "b"]
+    assert losses(settings.db_path) == {"undecodable": 1}
+
+
+def test_a_record_that_cannot_be_stored_is_passed_by_once_salvage_can_be_written(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often that had failed: one bad record is no bug that concerns all."""
+    real = node_writer.NodeRow
+
+    def poisoned(*arguments: Any) -> Any:
+        row = real(*arguments)
+        if row.node.node_name == "bad":
+            raise TypeError("a bug in the store")
+        return row
+
+    def refuse(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(node_writer, "NodeRow", poisoned)
+    for name in ("a", "bad", "c"):
+        writer.append(node_payload("r", name))
+    with owning(settings) as owner:
+        with monkeypatch.context() as full:
+            full.setattr(drain, "keep", refuse)
+            for _ in range(2 * drain.GIVE_UP_AT_MOST):
+                with pytest.raises(OSError, match="no space"):
+                    owner.step()
+        owner.step()
+    assert stored_nodes(settings.db_path) == ["a", "c"]
+
+
+def test_i4_damage_is_counted_with_the_position_behind_it(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: a commit that fails has counted nothing."""
+    for name in "ab":
+        writer.append(node_payload("r", name))
+    assert writer._segment is not None
+    path, end = writer._segment.path, writer._segment.offset
+    writer.seal()
+    with path.open("r+b") as file:
+        file.seek(end - 20)
+        file.write(b"\x99\x98")
+    with owning(settings) as owner:
+        owner.step()  # not yet: the next read decides
+        with monkeypatch.context() as patch:
+            patch.setattr(owner.service._drain.ingest, "ingest", _full)
+            owner.step()
+        assert losses(settings.db_path) == {}
+        owner.drain()
+        owner.drain()
+    assert losses(settings.db_path) == {"damaged": 1}
+
+
+def _full(*_: object) -> int:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_what_waits_behind_a_segment_that_cannot_be_stored_holds_nobody_up(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that was taken for dead repeats a record of it: that waits, the pass ends, the owner sleeps."""
+
+    def broken(*_: Any) -> Any:
+        raise TypeError("a bug in the store")
+
+    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    for number in range(2 * drain.GIVE_UP_AT_MOST):
+        writer.append(node_payload("r", f"node-{number}"))
+    with owning(settings) as owner:
+        owner.step()
+        (source,) = owner.service._drain.sources.values()
+        source.reader.fence()
+        writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
+        owner.step()
+        assert owner.service._drain.step().records == 0
+        pauses = iter(range(50))
+        monkeypatch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
+        with pytest.raises(StoreError, match="cannot be stored"):
+            owner.drain()
+
+
+# ------------------------------------------------------------------ what is unread, and what time says
+
+
+def test_a_request_is_not_idle_while_its_records_wait(settings: Settings, writer: SpoolWriter) -> None:
+    """After a downtime there is more than one batch: nobody knows yet what has gone on."""
+    writer.append(node_payload("r", "a"))
+    with owning(settings) as owner:
+        owner.drain()
+        owner.connection.execute("UPDATE hush_requests SET completed_by = NULL, last_at = last_at - 1e6")
+    for number in range(12):
+        writer.append(node_payload(f"r{number}", "n", input_data="x" * 900_000))
+    writer.append(node_payload("r", "b"))
+    owner = Owner(settings)
+    owner.step()
+    assert "b" not in stored_nodes(settings.db_path), "there is more than one batch"
+    assert rows(settings.db_path, "SELECT completed_by FROM requests WHERE request_id = 'r'") == [(None,)]
+    owner.close()
+
+
+def test_f30_a_clock_that_leaps_forgets_no_prune_that_is_at_work(settings: Settings) -> None:
+    """F30: the answers of commands are kept for some days; of one that is not done it is the order itself."""
+    with owning(settings) as owner:
+        routes, now = owner.service._drain.ingest.routes, time.time()
+
+        def apply(name: str, arguments: dict[str, Any], at: float) -> None:
+            asked = records.Command(records.COMMAND, 1, os.urandom(16), name, arguments)
+            owner.service._database.write(lambda db: commands.apply(db, routes, [asked], at))
+
+        apply("prune", {"before": now}, now)
+        apply("retry", {}, now + 30 * DAY_S)
+        assert owner.service._database.read(oldest_order) is not None
