@@ -96,7 +96,8 @@ class Relay:
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:
         lane = self._lane(state)
         in_trouble = bool(state.paused or state.failures)
-        if lane is None or (lane.in_flight if in_trouble else lane.room <= 0):
+        # A lane that has failed hands back whatever it gets until all is settled, whoever says retry.
+        if lane is None or (lane.in_flight if in_trouble or lane.failed else lane.room <= 0):
             return False
         if state.hold_until > now:
             if not state.paused:

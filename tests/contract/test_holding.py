@@ -14,7 +14,11 @@ from inprocess import rows
 from relaying import DEADLINE_S, Yard, end_of
 
 from hush_otel import Destination, records
+from hush_otel.background import lanes
+from hush_otel.background.lanes import Worker
 from hush_otel.background.settling import LONGEST_BACKOFF_S, PROBE_S
+from hush_otel.errors import RetryableError
+from hush_otel.model import Outcome
 from hush_otel.records import Start
 from hush_otel.store import commands
 from hush_otel.store.routes import Routes
@@ -48,6 +52,37 @@ def take(yard: Yard, receiver: OtlpReceiver, count: int) -> None:
     for n in range(count):
         yard.take([f"s{n}"], lab(receiver.endpoint))
     yard.queue()
+
+
+def test_retry_while_a_request_hangs_waits_for_it(
+    yard: Yard, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbour has failed, and somebody lifts the hold: what was claimed now would only be handed back, again and again."""
+    sent, fails, hangs = list[int](), threading.Event(), threading.Event()
+
+    def send(_worker: Worker, _spans: object) -> Outcome:
+        sent.append(len(sent))
+        if len(sent) == 1:
+            assert fails.wait(DEADLINE_S)
+            raise RetryableError("503")
+        assert hangs.wait(DEADLINE_S)
+        return Outcome()
+
+    monkeypatch.setattr(Worker, "_send", send)
+    monkeypatch.setattr(lanes, "CLAIM_AT_ONCE", 1)
+    for number in range(4):
+        yard.take([f"s{number}"], lab(receiver.endpoint, max_in_flight=2))
+    yard.queue()
+    yard.sql("UPDATE hush_deliveries SET next_attempt_at = next_attempt_at + 50 WHERE id > 2")
+    yard.run_until(lambda: len(sent) == 2)
+    fails.set()
+    yard.run_until(lambda: yard.destination()["failures"] == 1)
+    retry = records.Command(records.COMMAND, 0, b"c" * 16, "retry", {})
+    yard.database.write(lambda db: commands.apply(db, Routes(), [retry], yard.time.wall_s))
+    assert [yard.relay.step() for _ in range(10)] == [False] * 10
+    hangs.set()
+    yard.settle()
+    assert set(yard.states()) == {"delivered"}
 
 
 # Retryable failures: the whole destination is held.
