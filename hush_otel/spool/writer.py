@@ -102,7 +102,7 @@ class SpoolWriter:
         self._lock = threading.RLock()
         self._busy = False
         self._identity: Identity | None = None
-        self._last_id = b""
+        self._given_up: list[bytes] = []
         self._segment: MappedSegment | WrittenSegment | None = None
         self._past = PastSegments(self._spool_is_there)
         self._ordinal = 0
@@ -139,7 +139,13 @@ class SpoolWriter:
     def writer_id(self) -> bytes:
         """This process's identity in the spool, the last one if given up; b"" before its first record."""
         self._notice_fork()
-        return self._identity.writer_id if self._identity else self._last_id
+        return next(iter(self.writer_ids[-1:]), b"")
+
+    @property
+    def writer_ids(self) -> list[bytes]:
+        """All identities that this process has had in the spool."""
+        self._notice_fork()
+        return [*self._given_up, self._identity.writer_id] if self._identity else [*self._given_up]
 
     def append(self, payload: bytes, definition: int | None = None) -> bool:
         """Publish one record.
@@ -404,6 +410,8 @@ class SpoolWriter:
         self._notice_fork()
         if self._nested is not None and not self._nested.is_drained():
             return False
+        if self._is_locked_for_ever():
+            return False
         with self._lock:
             segment = self._segment
             if segment is not None and segment.drained_upto() < segment.offset:
@@ -419,6 +427,8 @@ class SpoolWriter:
     def seal(self) -> None:
         """End the current segment, as at exit. The next record, if any, makes another."""
         self._notice_fork()
+        if self._is_locked_for_ever():
+            return  # it is drained as that of a dead process
         with self._lock:
             if self._busy:
                 return  # by a signal handler in the midst of an append, which needs the segment still
@@ -433,6 +443,8 @@ class SpoolWriter:
     def release(self) -> None:
         """Seal, and give up this process's identity: it owns nothing until its next record."""
         self._notice_fork()
+        if self._is_locked_for_ever():
+            return
         with self._lock:
             if self._busy:
                 return
@@ -442,7 +454,7 @@ class SpoolWriter:
     def _give_up_identity(self) -> None:
         identity, self._identity = self._identity, None
         if identity is not None:
-            self._last_id = identity.writer_id
+            self._given_up.append(identity.writer_id)
             identity.release()
         if self._nested is not None:
             self._nested._identity = None
@@ -460,6 +472,8 @@ class SpoolWriter:
     def pending_bytes(self) -> int:
         """What this process has published and SQLite has not yet."""
         self._notice_fork()
+        if self._is_locked_for_ever():
+            return 0
         with self._lock:
             if self._busy:  # a signal handler in the midst of an append
                 return 0
@@ -476,6 +490,15 @@ class SpoolWriter:
         self.dropped += 1
         self._count("error")
 
+    def _is_locked_for_ever(self) -> bool:
+        """Whether it is held by a daemon thread, all of which the end of the interpreter has stopped."""
+        if not is_finalizing():
+            return False
+        free = self._lock.acquire(blocking=False)
+        if free:
+            self._lock.release()
+        return not free
+
     def _drop(self, reason: str, exc: Exception | None) -> None:
         """Under the lock: the warning waits until it is released. A logging handler may end spans itself."""
         self.dropped += 1
@@ -490,6 +513,9 @@ class SpoolWriter:
     def _count(self, reason: str) -> None:
         """In the segment's header, where it outlives the process; in memory while there is none."""
         self._notice_fork()
+        if self._is_locked_for_ever():
+            self._counted[reason] = self._counted.get(reason, 0) + 1
+            return
         with self._lock:
             self._counted[reason] = self._counted.get(reason, 0) + 1
             if self._segment is None or not self._segment.count_drop(reason, 1):

@@ -42,6 +42,12 @@ def test_exit_takes_at_most_a_second_while_the_destination_is_down(bench: Bench,
         assert bench.rows("SELECT DISTINCT state FROM deliveries WHERE state = 'delivered'") == []
 
 
+@pytest.mark.parametrize("last", ["flush", "shutdown", "cut"])
+def test_f04_a_finaliser_does_not_wait_for_a_thread_that_is_no_more(bench: Bench, last: str) -> None:
+    """The end of the interpreter has stopped a daemon thread in the midst of an append: nobody gives its lock back."""
+    assert bench.run("frozen", last) == ["done"]
+
+
 def test_f04_spans_ended_while_the_interpreter_shuts_down_are_stored(bench: Bench) -> None:
     """In atexit handlers on both sides of the SDK's, in daemon threads, and in __del__ after these have gone.
 

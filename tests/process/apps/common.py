@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -38,6 +39,13 @@ def end_spans_for_ever(tracer: Tracer, prefix: str, running: threading.Event) ->
         end_spans(tracer, prefix, 1, i)
         if i == 100:
             running.set()
+
+
+def hold(lock: AbstractContextManager[object], taken: threading.Event) -> None:
+    """For a daemon thread, likewise: as an append does that the end of the interpreter meets in its midst."""
+    with lock:
+        taken.set()
+        threading.Event().wait()
 
 
 def say(value: Any) -> None:
