@@ -231,9 +231,9 @@ class TraceStore:
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._attachment.wait_drained(deadline):
             return False  # what was asked for is not known yet
-        settings, writer_id = self._attachment.settings, self._attachment.writer.writer_id
+        settings, writer_ids = self._attachment.settings, self._attachment.writer.writer_ids
         stored_id, patience_s = _stored_id(settings, request_id), settings.complete_timeout_s
-        with DeliveryWatch(self.db_path, writer_id, stored_id, patience_s) as watch:
+        with DeliveryWatch(self.db_path, writer_ids, stored_id, patience_s) as watch:
             verdict: bool | None = None
 
             def is_settled() -> bool:

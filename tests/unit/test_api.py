@@ -480,6 +480,9 @@ def test_wait_delivered_knows_this_process_after_shutdown(db: Path) -> None:
     get_background(db).shutdown(0)
     drain_once(attach(db).settings)
     assert store.wait_delivered(50) is False
+    store.insert_node_trace(**FULL | {"request_id": "req-2"})  # by an identity of its own
+    drain_once(attach(db).settings)
+    assert store.wait_delivered(50) is False
 
 
 # ------------------------------------------------------------------ destinations and tracers

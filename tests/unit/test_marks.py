@@ -159,9 +159,11 @@ def test_a_mark_without_spans_is_waited_for_a_minute_and_then_not_at_all(db: Pat
     mark_unknown(db)
     ((marked_at,),) = rows(db, "SELECT completed_at FROM requests")
     for request_id in ("req-1", None):
-        with DeliveryWatch(db, attach(db).writer.writer_id, request_id, 60.0) as watch:
+        with DeliveryWatch(db, attach(db).writer.writer_ids, request_id, 60.0) as watch:
             assert watch.look() is None
-        with DeliveryWatch(db, attach(db).writer.writer_id, request_id, marked_at - time.time() - 1) as watch:
+        with DeliveryWatch(
+            db, attach(db).writer.writer_ids, request_id, marked_at - time.time() - 1
+        ) as watch:
             assert watch.look() is False
 
 

@@ -152,7 +152,7 @@ def test_a_mark_by_trace_id_finds_a_request_that_has_a_name(store: Store) -> Non
     store.take(end(1, ROOT, name="root", **named("order-7")))
     store.take(mark(hexed, "otlp", endpoint="http://lab"))
     store.queue()
-    with DeliveryWatch(store.path, b"", hexed, 60.0) as watch:
+    with DeliveryWatch(store.path, [], hexed, 60.0) as watch:
         assert watch.look() is None
         assert [names for *_, names in store.delivered()] == [["root"]]
         assert watch.look() is True
@@ -244,8 +244,8 @@ def test_what_another_process_asked_for_is_no_concern_of_wait_delivered(store: S
     store.take(mark("run-1", "otlp", endpoint="http://accepts"))
     store.queue()
     with (
-        DeliveryWatch(store.path, ME, None, 60.0) as mine,
-        DeliveryWatch(store.path, OTHER, None, 60.0) as theirs,
+        DeliveryWatch(store.path, [ME], None, 60.0) as mine,
+        DeliveryWatch(store.path, [OTHER], None, 60.0) as theirs,
     ):
         assert mine.look() is None
         store.delivered()
