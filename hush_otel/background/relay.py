@@ -174,7 +174,7 @@ class Relay:
                     # Said to a configuration that is no more: the new one is tried.
                     error = ConfigurationChanged(f"under its configuration of then: {report.error}")
                     report = report._replace(error=error)  # noqa: PLW2901
-                self._settling.record(db, report, now, may_resume=result.alone)
+                self._settling.record(db, report, now, may_resume=result.alone, stale=stale)
 
     def close(self) -> None:
         """Let requests in flight finish for a moment, and record what came of them."""

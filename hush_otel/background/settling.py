@@ -45,15 +45,17 @@ class Settling:
         self._max_age_s = max_age_s
         self._clock = clock
 
-    def record(self, db: sqlite3.Connection, report: Report, now: float, *, may_resume: bool) -> None:
-        """One report, at `now` in unix seconds.
+    def record(
+        self, db: sqlite3.Connection, report: Report, now: float, *, may_resume: bool, stale: bool = False
+    ) -> None:
+        """One report, at `now` in unix seconds. `stale`: under a configuration that is no more.
 
         Only what was sent alone may tell that trouble is over: what was sent before another request met it
         says nothing about now.
         """
         if report.division is not None:
             (delivery,) = report.deliveries
-            left = divide(db, delivery, report.division, report.outcome, now)
+            left = divide(db, delivery, report.division, report.outcome, now, again=stale)
             report = report._replace(deliveries=[left])
         deliveries, error = report.deliveries, report.error
         if error is None:

@@ -43,18 +43,27 @@ class Division(NamedTuple):
 
 
 def divide(
-    db: sqlite3.Connection, delivery: Delivery, division: Division, outcome: Outcome, now: float
+    db: sqlite3.Connection,
+    delivery: Delivery,
+    division: Division,
+    outcome: Outcome,
+    now: float,
+    *,
+    again: bool = False,
 ) -> Delivery:
-    """Take off what is settled already, `outcome` being that of the accepted rows; gives what is left."""
+    """Take off what is settled already, `outcome` being that of the accepted rows; gives what is left.
+
+    With `again`, what was refused is tried once more: another configuration had sent it.
+    """
     if division.refused:
-        delivery = _take_off_refused(db, delivery, division.refused, now)
+        delivery = _take_off_refused(db, delivery, division.refused, now, again=again)
     if division.accepted and not division.whole:
         delivery = _take_off_accepted(db, delivery, division, outcome, now)
     return delivery
 
 
 def _take_off_refused(
-    db: sqlite3.Connection, delivery: Delivery, refused: Mapping[int, str], now: float
+    db: sqlite3.Connection, delivery: Delivery, refused: Mapping[int, str], now: float, *, again: bool
 ) -> Delivery:
     words = "; ".join(dict.fromkeys(refused.values()))
     values = {
@@ -63,6 +72,7 @@ def _take_off_refused(
         "count": len(refused),
         "words": words,
         "now": now,
+        "again": again,
     }
     db.execute(SQL["insert_refused"], values)
     db.execute(SQL["leave_refused_out"], values)

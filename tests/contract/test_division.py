@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc_receiver import GrpcCall, GrpcReceiver
-from relaying import Yard, end_of
+from relaying import DEADLINE_S, Yard, end_of
 
 from hush_otel import Destination
 from hush_otel.background import attempt
-from hush_otel.background.attempt import BISECT_REQUESTS, REQUEST_SPANS
+from hush_otel.background.attempt import BISECT_REQUESTS, REQUEST_SPANS, Attempt
 from hush_otel.testing import OtlpReceiver, ReceivedRequest, decode_request
 
 NAMES = [f"s{n}" for n in range(20)]
@@ -308,6 +309,36 @@ def test_a_span_above_the_limit_is_dead_with_its_size_over_http(yard: Yard, rece
     assert received(receiver) == {"a": 1, "root": 1, "b": 1}
     assert max(len(request.body) for request in receiver.requests) <= 20_000
     assert yard.ledger_balances()
+
+
+@pytest.mark.parametrize("names", [["big"], ["big", "small"]], ids="+".join)
+def test_what_was_too_large_for_a_limit_that_is_raised_meanwhile_goes(
+    yard: Yard, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    """The whole of a request or a part of it: the new configuration is asked before anything is dead."""
+    tried, raised = threading.Event(), threading.Event()
+    run = Attempt.run
+
+    def run_meanwhile(self: Attempt) -> Any:
+        reports = run(self)
+        tried.set()
+        assert raised.wait(DEADLINE_S)
+        return reports
+
+    monkeypatch.setattr(Attempt, "run", run_meanwhile)
+    trace = (77).to_bytes(16, "big")
+    ends = [
+        end_of(trace, number, name, "x" * (5_000 if name == "big" else 1), root=number == len(names))
+        for number, name in enumerate(names, 1)
+    ]
+    yard.ingest(*ends, destinations=[lab(receiver, max_request_bytes=2_000)])
+    yard.queue()
+    yard.run_until(tried.is_set)
+    yard.take(["new"], lab(receiver, max_request_bytes=4_000_000))
+    raised.set()
+    yard.deliver()
+    assert set(yard.states()) == {"delivered"}
+    assert received(receiver) == Counter([*names, "new"])
 
 
 def test_a_limit_that_was_met_is_kept_in_mind(

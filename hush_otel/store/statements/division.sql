@@ -2,8 +2,9 @@
 
 -- name: insert_refused
 INSERT INTO hush_deliveries (request, destination, from_seq, to_seq, only_seqs, state, attempts, last_error,
-                             span_count, created_at, settled_at)
-SELECT request, destination, from_seq, to_seq, :seqs, 'dead', attempts, :words, :count, created_at, :now
+                             span_count, next_attempt_at, created_at, settled_at)
+SELECT request, destination, from_seq, to_seq, :seqs, iif(:again, 'pending', 'dead'), attempts, :words, :count,
+       iif(:again, :now, NULL), created_at, iif(:again, NULL, :now)
 FROM hush_deliveries WHERE id = :id
 
 -- name: leave_refused_out
