@@ -22,6 +22,9 @@ SQL: Final = load_statements("search")
 MERGE_PAGES: Final = 16
 """Of one merge: about 2 ms. FTS5 stops between two words only: the commonest one of a million spans takes 0.1
 s, when the largest parts of the index are merged, which is seldom."""
+PARTS_AT_MOST: Final = 200
+"""Each transaction makes one, and nothing is merged while the drain is behind or the database full. FTS5 has
+2,000 at most, and calls one more a full disk."""
 DEAD_SHARE: Final = 0.5
 """Of the texts that are found, so much as was forgotten may lie in the index, until all is merged. FTS5
 writes down what is forgotten as it does what is found, and drops both where they meet."""
@@ -125,8 +128,8 @@ def empty_some(db: sqlite3.Connection) -> bool:
 def _create(db: sqlite3.Connection) -> None:
     db.execute(SQL["create"])
     db.execute(SQL["create_words"])
-    # Merged by steps of our own, none of which is long.
-    for option, value in (("automerge", 0), ("crisismerge", 1_000_000)):
+    # Merged by steps of our own, none of which is long; by FTS5 itself only where these come too seldom.
+    for option, value in (("automerge", 0), ("crisismerge", PARTS_AT_MOST)):
         db.execute(SQL["set_option"], (option, value))
     notes.write(db, STATE, _READY)
     notes.write(db, UPTO, 0)

@@ -327,6 +327,17 @@ def test_it_waits_while_the_drain_is_behind(store: Store) -> None:
         assert state(reader) == State("ready", 0)
 
 
+def test_changes_that_nobody_merges_meet_no_limit(store: Store) -> None:
+    """While the drain is behind, or the database full, retention forgets words in one transaction after the other."""
+    insert = "INSERT INTO hush_search (rowid, words) VALUES (?, 'word')"
+    for number in range(2_600):
+        store.database.write(lambda db, number=number: db.execute(insert, (10**9 + number,)))  # type: ignore[misc]
+        if number in range(10, 400, 10):
+            store.database.write(search_upkeep.merge)  # parts that are larger than those that come
+    parts = rows(store.path, "SELECT count(DISTINCT segid) FROM hush_search_idx")[0][0]
+    assert parts < 2 * search_upkeep.PARTS_AT_MOST
+
+
 def test_a_locked_database_is_tried_again_later(store: Store) -> None:
     """The step fails, is said, and the drain goes on."""
     clock = Clock()
