@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -329,13 +330,17 @@ def test_it_waits_while_the_drain_is_behind(store: Store) -> None:
 
 def test_changes_that_nobody_merges_meet_no_limit(store: Store) -> None:
     """While the drain is behind, or the database full, retention forgets words in one transaction after the other."""
-    insert = "INSERT INTO hush_search (rowid, words) VALUES (?, 'word')"
-    for number in range(2_600):
-        store.database.write(lambda db, number=number: db.execute(insert, (10**9 + number,)))  # type: ignore[misc]
+
+    def change(number: int, db: sqlite3.Connection) -> None:
+        values = (10**9 + number, f"word w{number}")
+        db.execute("INSERT INTO hush_search (rowid, words) VALUES (?, ?)", values)
         if number in range(10, 400, 10):
-            store.database.write(search_upkeep.merge)  # parts that are larger than those that come
-    parts = rows(store.path, "SELECT count(DISTINCT segid) FROM hush_search_idx")[0][0]
-    assert parts < 2 * search_upkeep.PARTS_AT_MOST
+            search_upkeep.merge(db)  # parts that are larger than those that come
+
+    for number in range(2_600):
+        store.database.write(partial(change, number))
+    (parts,) = rows(store.path, "SELECT count(DISTINCT segid) FROM hush_search_idx")[0]
+    assert parts <= 2 * search_upkeep.PARTS_AT_MOST
 
 
 def test_a_locked_database_is_tried_again_later(store: Store) -> None:
