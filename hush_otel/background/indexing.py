@@ -116,7 +116,11 @@ class Indexing:
 
     def is_blamed(self, exc: sqlite3.Error) -> bool:
         """Whether an error is the index's fault, which can be given up: it is in use."""
-        return self._phase in (None, Phase.READY) and search_upkeep.is_index_damage(exc)
+        if self._phase not in (None, Phase.READY):
+            return False
+        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return self._database.read(search_upkeep.has_too_many_parts)
+        return search_upkeep.is_index_damage(exc)
 
     def begin_anew(self, exc: Exception) -> None:
         """Nobody uses the index from now on, and a new one is made."""

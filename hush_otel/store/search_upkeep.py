@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from hush_otel.mapping.searchtext import FORMAT
@@ -22,9 +22,9 @@ SQL: Final = load_statements("search")
 MERGE_PAGES: Final = 16
 """Of one merge: about 2 ms. FTS5 stops between two words only: the commonest one of a million spans takes 0.1
 s, when the largest parts of the index are merged, which is seldom."""
-PARTS_AT_MOST: Final = 200
+TOO_MANY_PARTS: Final = 1_000
 """Each transaction makes one, and nothing is merged while the drain is behind or the database full. FTS5 has
-2,000 at most, and calls one more a full disk."""
+2,000 at most, and calls one more a full disk (SQLITE_FULL)."""
 DEAD_SHARE: Final = 0.5
 """Of the texts that are found, so much as was forgotten may lie in the index, until all is merged. FTS5
 writes down what is forgotten as it does what is found, and drops both where they meet."""
@@ -128,8 +128,8 @@ def empty_some(db: sqlite3.Connection) -> bool:
 def _create(db: sqlite3.Connection) -> None:
     db.execute(SQL["create"])
     db.execute(SQL["create_words"])
-    # Merged by steps of our own, none of which is long; by FTS5 itself only where these come too seldom.
-    for option, value in (("automerge", 0), ("crisismerge", PARTS_AT_MOST)):
+    # Merged by steps of our own, none of which is long.
+    for option, value in (("automerge", 0), ("crisismerge", 1_000_000)):
         db.execute(SQL["set_option"], (option, value))
     notes.write(db, STATE, _READY)
     notes.write(db, UPTO, 0)
@@ -229,3 +229,10 @@ def is_index_damage(exc: sqlite3.Error) -> bool:
     # What SQLite's parser finds wrong has words of its own: a virtual table that gives none fails so.
     of_fts5 = "hush_search" in said or "fts5" in said or said == "SQL logic error"
     return code == sqlite3.SQLITE_CORRUPT_VTAB or (code == sqlite3.SQLITE_ERROR and of_fts5)
+
+
+def has_too_many_parts(db: sqlite3.Connection) -> bool:
+    """Whether what is called a full disk may be FTS5 that takes no more parts. Reads for a while."""
+    with suppress(sqlite3.OperationalError):  # there is none
+        return int(db.execute(SQL["count_parts"]).fetchone()[0]) >= TOO_MANY_PARTS
+    return False

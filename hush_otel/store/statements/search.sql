@@ -17,6 +17,9 @@ CREATE VIRTUAL TABLE hush_search_words USING fts5vocab (hush_search, instance)
 -- name: set_option
 INSERT INTO hush_search (hush_search, rank) VALUES (?, ?)
 
+-- name: count_parts
+SELECT count(DISTINCT segid) FROM hush_search_idx
+
 -- name: last_span
 SELECT coalesce(max(id), 0) FROM hush_spans
 
