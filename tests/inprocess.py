@@ -255,6 +255,12 @@ def open_under(directory: Path) -> list[str]:
     return sorted(path for path in found if path.startswith(f"{directory.resolve()}/"))
 
 
+def left_open(settings: Settings) -> list[str]:
+    """What this process has open of the database and its spool, but the lock: that stays open once it was asked for."""
+    lock = str(settings.spool_dir.resolve() / "lock")
+    return [path for path in open_under(settings.db_path.parent) if path != lock]
+
+
 def close_under(directory: Path) -> None:
     """Close the files below `directory` that nobody has any more: interrupted between opening and having them."""
     for descriptor in Path("/proc/self/fd").glob("*"):

@@ -46,7 +46,7 @@ class Settling:
         self._clock = clock
 
     def record(
-        self, db: sqlite3.Connection, report: Report, now: float, *, may_resume: bool, stale: bool = False
+        self, db: sqlite3.Connection, report: Report, now: float, *, may_resume: bool, stale: bool
     ) -> None:
         """One report, at `now` in unix seconds. `stale`: under a configuration that is no more.
 

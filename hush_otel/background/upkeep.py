@@ -45,7 +45,7 @@ class Upkeep:
         self._next = 0.0
         self._next_hour = 0.0
 
-    def step(self, *, caught_up: bool = True) -> None:
+    def step(self, *, caught_up: bool) -> None:
         """Do what is due. `caught_up`: everything that was published is read."""
         now = time.monotonic()
         ended = sum(source.ended for source in self._drain.sources.values())

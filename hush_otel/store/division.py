@@ -49,7 +49,7 @@ def divide(
     outcome: Outcome,
     now: float,
     *,
-    again: bool = False,
+    again: bool,
 ) -> Delivery:
     """Take off what is settled already, `outcome` being that of the accepted rows; gives what is left.
 

@@ -13,11 +13,9 @@ from inprocess import (
     Owner,
     die,
     drain_once,
-    no_waits,
     node_payload,
     owning,
     rows,
-    settings_for,
     stored_nodes,
     writer_of,
 )
@@ -28,19 +26,6 @@ from hush_otel.config import Settings
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.database import Database, StoreLost
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A database whose waits pass at once."""
-    no_waits(monkeypatch)
-    return settings_for(tmp_path / "t.db")
-
-
-@pytest.fixture
-def writer(settings: Settings) -> SpoolWriter:
-    """An app."""
-    return writer_of(settings)
 
 
 def say(writer: SpoolWriter, *names: str) -> None:

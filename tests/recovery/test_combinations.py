@@ -15,13 +15,11 @@ import pytest
 from inprocess import (
     Owner,
     drain_once,
+    left_open,
     losses,
-    no_waits,
     node_payload,
-    open_under,
     owning,
     rows,
-    settings_for,
     stored_nodes,
     writer_of,
 )
@@ -39,19 +37,6 @@ from hush_otel.store.integrity import moved_aside
 from hush_otel.store.prune_orders import oldest_order
 
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A database whose waits pass at once."""
-    no_waits(monkeypatch)
-    return settings_for(tmp_path / "t.db")
-
-
-@pytest.fixture
-def writer(settings: Settings) -> SpoolWriter:
-    """An app."""
-    return writer_of(settings)
 
 
 def damage(db_path: Path, table: str) -> None:
@@ -106,12 +91,11 @@ def test_an_owner_that_cannot_begin_leaves_nothing_open(
         raise error
 
     monkeypatch.setattr(relay.outbox, "reset_sending", refuse)
-    lock = str(settings.spool_dir.resolve() / "lock")
-    before = [path for path in open_under(settings.db_path.parent) if path != lock]
+    before = left_open(settings)
     for _ in range(3):
         with pytest.raises(StoreBusy, match="full"):
             elect(settings)
-    assert [path for path in open_under(settings.db_path.parent) if path != lock] == before
+    assert left_open(settings) == before
 
 
 def test_f26_a_damaged_database_that_cannot_be_moved_is_given_up_all_the_same(

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,11 @@ from inprocess import (
     Owner,
     die,
     drain_once,
+    left_open,
     losses,
-    no_waits,
     node_payload,
-    open_under,
     owning,
     rows,
-    settings_for,
     stored_nodes,
     writer_of,
 )
@@ -42,29 +39,10 @@ from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.database import WAL_CHECKPOINT_PAGES
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A database whose waits pass at once."""
-    no_waits(monkeypatch)
-    return settings_for(tmp_path / "t.db")
-
-
-@pytest.fixture
-def writer(settings: Settings) -> SpoolWriter:
-    """An app."""
-    return writer_of(settings)
-
-
 def say(writer: SpoolWriter, *names: str, size: int = 0) -> None:
     """Publish nodes."""
     for name in names:
         assert writer.append(node_payload("r", name, input_data="x" * size))
-
-
-def left_open(settings: Settings) -> list[str]:
-    """What this process has open of the database and its spool, but the lock: that stays open once it was asked for."""
-    lock = str(settings.spool_dir.resolve() / "lock")
-    return [path for path in open_under(settings.db_path.parent) if path != lock]
 
 
 def impatient(owner: Owner) -> None:

@@ -11,19 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from inprocess import Owner, die, no_waits, node_payload, owning, settings_for, stored_nodes, writer_of
+from inprocess import Owner, die, node_payload, owning, stored_nodes, writer_of
 from support import eventually
 
 from hush_otel import diagnostics
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A database whose waits pass at once."""
-    no_waits(monkeypatch)
-    return settings_for(tmp_path / "t.db")
 
 
 class Disk:

@@ -65,13 +65,6 @@ class Wreck:
             file.write(bytes([byte ^ 4]))
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A database whose waits pass at once."""
-    no_waits(monkeypatch)
-    return settings_for(tmp_path / "t.db")
-
-
 def salvaged(settings: Settings) -> list[Path]:
     """What was kept of damage."""
     return sorted(SpoolDirectory(settings.spool_dir).salvage.glob("*"))
