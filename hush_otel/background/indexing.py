@@ -1,9 +1,9 @@
-"""The full-text index, built behind the drain: in short steps, only while nothing waits in the spool.
+"""The full-text index, built behind the drain: in short steps, while nothing waits in the spool.
 
 A step indexes some spans, or merges what was indexed, or empties an index that is to be made anew; each is
-one transaction, and how far the index is stands in it. Spans are gathered for a second, so that a quiet
-application does not cost a commit for each of them. Whatever is wrong with the index, rows are stored and
-delivered: it is given up and begun again.
+one transaction, and how far the index is stands in it. Only what has many parts is merged in any case. Spans
+are gathered for a second, so that a quiet application does not cost a commit for each of them. Whatever is
+wrong with the index, rows are stored and delivered: it is given up and begun again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Indexing:
         self._waiting = 0
         self._since = -NEVER
         self._merging = False
-        self._compacting = False
         self._merges_left = 0
         self._next = 0.0
 
@@ -72,15 +71,16 @@ class Indexing:
 
         Args:
             drained: Spans that were stored since the last one.
-            behind: The drain has more to do: the index waits.
+            behind: The drain has more to do, or no room: the index waits.
         """
         more = drained + self._ingest.unsearched
         if more and self._phase is Phase.READY:
             self._hear(more)
-        if behind or self.wait_s() > 0:
-            return
         try:
-            self._work()
+            if not behind:
+                self._work()
+            elif self._must_merge():
+                self._merge()
         except sqlite3.DatabaseError as exc:
             if self.is_blamed(exc):
                 self.begin_anew(exc)
@@ -119,7 +119,7 @@ class Indexing:
         if self._phase not in (None, Phase.READY):
             return False
         if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return self._database.read(search_upkeep.has_too_many_parts)
+            return self._database.read(search_upkeep.count_parts) >= search_upkeep.TOO_MANY_PARTS
         return search_upkeep.is_index_damage(exc)
 
     def begin_anew(self, exc: Exception) -> None:
@@ -131,6 +131,8 @@ class Indexing:
     # ------------------------------------------------------------------ one step
 
     def _work(self) -> None:
+        if self.wait_s() > 0:
+            return
         if self._phase is None:
             self._set(self._database.write(lambda db: search_upkeep.prepare(db, wanted=self._wanted)))
         elif self._phase is Phase.EMPTYING:
@@ -166,17 +168,21 @@ class Indexing:
         self._merging, self._merges_left = True, MERGES
         self._waiting = max(self._waiting - done.spans, 1) if done.more else 0
 
+    def _must_merge(self) -> bool:
+        if self._phase is not Phase.READY or self._monotonic() < self._next:
+            return False
+        return self._database.read(search_upkeep.count_parts) >= search_upkeep.MANY_PARTS
+
     def _merge(self) -> None:
         self._merges_left -= 1
         if self._database.read(search_upkeep.is_mostly_dead):
             self._database.write(search_upkeep.give_up)
             self._set(Phase.EMPTYING)
-        elif self._compacting:
-            self._merging = self._compacting = self._database.write(search_upkeep.compact)
-        else:
-            self._merging = self._database.write(search_upkeep.merge)
-            self._compacting = not self._merging and self._database.read(search_upkeep.must_compact)
-            self._merging |= self._compacting
+            return
+        if not (merging := self._database.write(search_upkeep.merge)):
+            must = self._database.read(search_upkeep.must_compact)
+            merging = must and self._database.write(search_upkeep.compact)
+        self._merging = merging
         reach("search.merged")
 
     def _hear(self, drained: int) -> None:

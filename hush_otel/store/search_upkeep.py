@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from hush_otel.mapping.searchtext import FORMAT
@@ -22,9 +22,11 @@ SQL: Final = load_statements("search")
 MERGE_PAGES: Final = 16
 """Of one merge: about 2 ms. FTS5 stops between two words only: the commonest one of a million spans takes 0.1
 s, when the largest parts of the index are merged, which is seldom."""
+MANY_PARTS: Final = 200
+"""Each transaction makes one, also of what the drain and retention forget: with so many the index is merged
+although the drain is behind."""
 TOO_MANY_PARTS: Final = 1_000
-"""Each transaction makes one, and nothing is merged while the drain is behind or the database full. FTS5 has
-2,000 at most, and calls one more a full disk (SQLITE_FULL)."""
+"""FTS5 has 2,000 at most, and calls one more a full disk (SQLITE_FULL)."""
 DEAD_SHARE: Final = 0.5
 """Of the texts that are found, so much as was forgotten may lie in the index, until all is merged. FTS5
 writes down what is forgotten as it does what is found, and drops both where they meet."""
@@ -42,7 +44,10 @@ UPTO: Final = "search_upto"
 _LIVE: Final = "search_live"
 _DEAD: Final = "search_dead"
 """Characters of the texts that are found, and of those that were forgotten since all was merged."""
+_COMPACTED: Final = "search_compacted"
+"""While all of it is merged: the forgotten ones which that has met."""
 _FORMAT: Final = "search_format"
+_STRUCTURE_V2: Final = b"\xff\x00\x00\x01"
 _READY: Final = "ready"
 _EMPTYING: Final = "emptying"
 
@@ -120,7 +125,7 @@ def empty_some(db: sqlite3.Connection) -> bool:
                 raise
     db.execute(SQL["empty_again"])
     _drop(db)
-    for note in (STATE, UPTO, _FORMAT, _LIVE, _DEAD):
+    for note in (STATE, UPTO, _FORMAT, _LIVE, _DEAD, _COMPACTED):
         notes.forget(db, note)
     return True
 
@@ -154,12 +159,37 @@ def _drop(db: sqlite3.Connection) -> None:
 # ------------------------------------------------------------------ merged
 
 
-def merge(db: sqlite3.Connection) -> bool:
+def merge(db: sqlite3.Connection, pages: int = MERGE_PAGES) -> bool:
     """Some of the work that keeps the index fast; False when there is nothing to do. In a transaction."""
     before = db.total_changes
     with telling_damage():
-        db.execute(SQL["merge"], (MERGE_PAGES,))
+        db.execute(SQL["merge"], (pages,))
     return db.total_changes - before > 1  # (sqlite.org/fts5.html#the_merge_command)
+
+
+def count_parts(db: sqlite3.Connection) -> int:
+    """How many parts the index has; 0 where there is none, or where that cannot be read.
+
+    The record in which FTS5 keeps its structure begins with a cookie of four bytes, in newer versions four
+    that tell it from older ones, and as SQLite's varints the number of levels and that of all parts.
+    """
+    try:
+        row = db.execute(SQL["structure"]).fetchone()
+    except sqlite3.OperationalError:
+        return 0
+    numbers = bytes(row[0]).removeprefix(_STRUCTURE_V2) if row and isinstance(row[0], bytes) else b""
+    _levels, numbers = _varint(numbers)
+    return _varint(numbers)[0]
+
+
+def _varint(data: bytes) -> tuple[int, bytes]:
+    """The first one, of those below 2^56 (sqlite.org/fileformat2.html#varint), and what follows it."""
+    value = 0
+    for place, byte in enumerate(data[:8]):
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:  # noqa: PLR2004 - the highest bit says that another follows
+            return value, data[place + 1 :]
+    return 0, b""
 
 
 def dead_bytes(db: sqlite3.Connection) -> int:
@@ -168,9 +198,9 @@ def dead_bytes(db: sqlite3.Connection) -> int:
 
 
 def must_compact(db: sqlite3.Connection) -> bool:
-    """Whether much of the index was forgotten."""
+    """Whether much of the index was forgotten, or all of it is being merged."""
     dead, live = _dead_and_live(db)
-    return dead > max(DEAD_SHARE * live, DEAD_CHARS)
+    return dead > max(DEAD_SHARE * live, DEAD_CHARS) or notes.number(db, _COMPACTED) is not None
 
 
 def is_mostly_dead(db: sqlite3.Connection) -> bool:
@@ -186,16 +216,26 @@ def _dead_and_live(db: sqlite3.Connection) -> tuple[float, float]:
 
 
 def compact(db: sqlite3.Connection) -> bool:
-    """Some of the work that merges all of the index; False when it is done. In a transaction."""
-    if not dead_bytes(db):
+    """Some of the work that merges all of the index; False when it is done. In a transaction.
+
+    Only the first step tells FTS5 so: told again after something was forgotten, it would begin again, with
+    one part more.
+    """
+    if not is_ready(db):
         return False
-    before = db.total_changes
-    with telling_damage():
-        db.execute(SQL["merge"], (-MERGE_PAGES,))
-    if db.total_changes - before > 1:
+    met = notes.number(db, _COMPACTED)
+    if met is None:
+        met, _ = _dead_and_live(db)
+        if met:
+            merge(db, -MERGE_PAGES)
+            notes.write(db, _COMPACTED, met)
+        return met > 0
+    if merge(db):
         return True
-    notes.write(db, _DEAD, 0)
-    return False
+    left = max(_dead_and_live(db)[0] - met, 0)
+    notes.write(db, _DEAD, left)
+    notes.forget(db, _COMPACTED)
+    return left > 0
 
 
 def count(db: sqlite3.Connection, *, live: int, dead: int = 0) -> None:
@@ -229,10 +269,3 @@ def is_index_damage(exc: sqlite3.Error) -> bool:
     # What SQLite's parser finds wrong has words of its own: a virtual table that gives none fails so.
     of_fts5 = "hush_search" in said or "fts5" in said or said == "SQL logic error"
     return code == sqlite3.SQLITE_CORRUPT_VTAB or (code == sqlite3.SQLITE_ERROR and of_fts5)
-
-
-def has_too_many_parts(db: sqlite3.Connection) -> bool:
-    """Whether what is called a full disk may be FTS5 that takes no more parts. Reads for a while."""
-    with suppress(sqlite3.OperationalError):  # there is none
-        return int(db.execute(SQL["count_parts"]).fetchone()[0]) >= TOO_MANY_PARTS
-    return False

@@ -19,7 +19,7 @@ from test_store_ingest import ME, ROOT, Store, end, start
 from hush_otel.background import indexing
 from hush_otel.background.indexing import Indexing
 from hush_otel.mapping import searchtext
-from hush_otel.store import search_upkeep
+from hush_otel.store import search_index, search_upkeep
 from hush_otel.store.pruning import Pruned, Pruning
 from hush_otel.store.reading import Reader
 from hush_otel.store.search import State, state
@@ -368,6 +368,67 @@ def test_much_that_was_forgotten_is_merged_away(app: App, left: int, monkeypatch
     (after,) = rows(app.db_path, "SELECT sum(length(block)) FROM hush_search_data")[0]
     assert after < before * left / 300 * 1.5
     assert_whole(app.db_path)
+
+
+def count_parts(path: Path) -> int:
+    """Of the index, in which each transaction has made one until they were merged."""
+    return int(rows(path, "SELECT count(DISTINCT segid) FROM hush_search_idx")[0][0])
+
+
+def test_what_is_forgotten_meanwhile_does_not_begin_a_compaction_again(store: Store) -> None:
+    """It goes on where it was, and ends; another one follows when it is worth it."""
+    text = " ".join(f"w{n}" for n in range(2_000))
+    for number in range(60):
+        store.take(end(1, number + 1, **named(f"r{number}", note=f"{text} x{number}")))
+        more(store)
+    for number in range(60):
+        store.take(end(2, number + 1, **named(f"s{number}", note=f"{text} y{number}")))
+        store.database.write(search_index.index_some)
+    prune(store, *(f"s{number}" for number in range(10)))
+    before = count_parts(store.path)
+    for number in range(50):
+        store.database.write(search_upkeep.compact)
+        prune(store, f"r{number}")
+    assert count_parts(store.path) < before
+    steps = 0
+    while store.database.write(search_upkeep.compact):
+        steps += 1
+        assert steps < 200
+    assert_whole(store.path)
+
+
+@pytest.mark.parametrize("version", [b"", bytes.fromhex("ff000001")], ids=["old", "new"])
+def test_its_parts_are_counted_by_what_fts5_has_written(store: Store, version: bytes) -> None:
+    """After a cookie, and in newer versions of SQLite a mark: levels, and parts on all of them."""
+    for number in range(5):
+        store.take(end(1, number + 1))
+        store.database.write(search_index.index_some)
+    assert store.database.read(search_upkeep.count_parts) == count_parts(store.path) == 5
+    with sqlite3.connect(store.path) as db:
+        record = bytes(4) + version + bytes.fromhex("03 8f50 01")
+        db.execute("UPDATE hush_search_data SET block = ? WHERE id = 10", (record,))
+    assert store.database.read(search_upkeep.count_parts) == 15 * 128 + 80
+
+
+@pytest.mark.parametrize("phase", [Phase.READY, Phase.EMPTYING])
+def test_it_is_merged_before_it_has_too_many_parts_though_the_drain_is_behind(
+    store: Store, phase: Phase
+) -> None:
+    """What the drain and retention forget makes parts too; an index that is to go has none that matter."""
+    index = Indexing(store.database, store.ingest, wanted=True)
+    index.finish()
+    if phase is Phase.EMPTYING:
+        index.begin_anew(search_upkeep.IndexDamaged())
+    with sqlite3.connect(store.path) as db:
+        for number in range(search_upkeep.MANY_PARTS):
+            db.execute("INSERT INTO hush_search (rowid, words) VALUES (?, ?)", (number, f"word w{number}"))
+            db.commit()
+    before = count_parts(store.path)
+    index.step(behind=True)
+    assert (count_parts(store.path) < before) is (phase is Phase.READY)
+    after = count_parts(store.path)
+    index.step(behind=True)
+    assert count_parts(store.path) == after
 
 
 # ------------------------------------------------------------------ whatever happens
