@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import HushSpanProcessor, api, attachment, get_store, records
 from hush_otel.attachment import attach
-from hush_otel.background import drain, sources
+from hush_otel.background import intake, sources
 from hush_otel.background.lanes import Lane
 from hush_otel.background.service import DrainReport, Service, elect
 from hush_otel.codec import encode
@@ -51,7 +51,7 @@ def settings_for(db_path: Path, **overrides: Any) -> Settings:
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second between fencing a dead writer and reading its tail, and damage's, pass at once."""
     monkeypatch.setattr(sources, "FENCE_WAIT_S", 0.0)
-    monkeypatch.setattr(drain, "DAMAGE_WAIT_S", 0.0)
+    monkeypatch.setattr(intake, "DAMAGE_WAIT_S", 0.0)
 
 
 def writer_of(
@@ -163,7 +163,7 @@ class Owner:
         for lane in self.service._relay._lanes.values():
             closed_later(_Left(lane))
         self.service._relay._lanes.clear()
-        self.service._drain.close()
+        self.service._intake.close()
         database = self.service._database
         database._connection.close()
         if database._wal_fd is not None:

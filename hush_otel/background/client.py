@@ -124,7 +124,7 @@ class BackgroundClient:
 
     def _run(self) -> None:
         # Imported here: only the process that drains pays for SQLite and HTTP.
-        from .service import run_thread  # noqa: PLC0415
+        from .running import run_thread  # noqa: PLC0415
 
         run_thread(self._settings)
 

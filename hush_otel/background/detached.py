@@ -8,7 +8,8 @@ from hush_otel.config import Settings
 from hush_otel.errors import HushError, StoreBusy
 
 from .garbage import collect_seldom
-from .service import StandBy, elect, run_process
+from .running import StandBy, run_process
+from .service import elect
 from .signals import stopped_by_signals
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import msgspec
 
 from hush_otel.config import Settings
 from hush_otel.diagnostics import guard, swallow
-from hush_otel.errors import HushError, StoreBusy, StoreError, StoreFenced
+from hush_otel.errors import StoreBusy, StoreError, StoreFenced
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import LockFile, is_locked_elsewhere, lock_file
@@ -27,9 +27,10 @@ from hush_otel.store.database import Database, StoreDamaged, StoreLost, cannot_o
 from hush_otel.store.integrity import is_corrupt, move_aside
 from hush_otel.version import __version__
 
-from .client import BackgroundClient, version_key
+from .client import version_key
 from .drain import Drain, DrainProgress
 from .indexing import Indexing
+from .intake import Intake
 from .metrics import DeliveryMetrics
 from .relay import Relay
 from .retention import Retention
@@ -73,8 +74,9 @@ class Service:
             is_drained=lambda spool: is_locked_elsewhere(SpoolDirectory(spool).lock),
         )
         try:
-            self._drain = Drain(directory, self._database, settings.redaction)
-            self._upkeep = Upkeep(directory, self._database, self._drain, settings)
+            self._intake = Intake(directory, self._database, settings.redaction)
+            self._drain = Drain(self._intake, self._database)
+            self._upkeep = Upkeep(directory, self._database, self._intake, self._drain, settings)
             self._retention = Retention(self._database, self._drain.ingest, settings)
             self._indexing = Indexing(self._database, self._drain.ingest, wanted=settings.search)
             self._relay = Relay(self._database, self._ring, settings.delivery_max_age_s)
@@ -140,7 +142,7 @@ class Service:
             self._queue_completed(began, progress)
             relayed = self._relay.step()
             # While something is unread nobody knows which request is idle.
-            self._upkeep.step(caught_up=progress.caught_up and not full and not self._drain.stuck())
+            self._upkeep.step(caught_up=progress.caught_up and not full and not self._intake.stuck())
             self._prune(progress)
             self._indexing.step(drained=progress.spans, behind=full or not progress.caught_up)
         except StoreFenced as exc:
@@ -206,7 +208,7 @@ class Service:
         if not self._asleep:
             # Ask first, then look once more: whoever published before it saw the request is read now.
             self._asleep = True
-            self._drain.sleep()
+            self._intake.sleep()
             return 0.0
         return self._sleep_s(now)
 
@@ -224,7 +226,7 @@ class Service:
         asked = self._directory.leave.exists()
         if not asked and time.monotonic() < self._busy_at + self._settings.idle_exit_s:
             return False
-        if not self._drain.is_empty() or not self._relay.is_idle() or self._upkeep.has_open_requests():
+        if not self._intake.is_empty() or not self._relay.is_idle() or self._upkeep.has_open_requests():
             return False
         if self._retention.is_busy() or self._indexing.is_busy():
             return False
@@ -235,7 +237,7 @@ class Service:
 
     def segments_seen(self) -> set[Path]:
         """Every segment in view when it last looked."""
-        return self._drain.seen()
+        return self._intake.seen()
 
     def _asked_to_hand_over(self) -> bool:
         """A newer version wants to take over (background/client.py)."""
@@ -283,7 +285,7 @@ class Service:
             self._queue_completed(time.time() if not progress.records else 0.0, progress)
             if progress.records == 0 and progress.caught_up:
                 self._upkeep.run()
-                if not self._drain.is_waiting_for_the_dead():
+                if not self._intake.is_waiting_for_the_dead():
                     break
                 self._bell.wait(0.1)
         now = time.time()
@@ -291,7 +293,7 @@ class Service:
             pass  # a stretch at a time
         self._retention.finish()
         self._indexing.finish()
-        if stuck := self._drain.stuck():
+        if stuck := self._intake.stuck():
             raise StoreError(
                 f"the records in {stuck[0]} cannot be stored; they stay there",
                 hint="upgrade hush-otel, then drain again; its log says what failed",
@@ -312,7 +314,7 @@ class Service:
         with guard("closing the relay"):
             self._relay.close()
             self._upkeep.unlink_ended()
-        self._drain.close()
+        self._intake.close()
         self._database.close()
         self._bell.close()
         self._lock.unlock()
@@ -360,108 +362,3 @@ def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Ser
     except BaseException:
         lock.unlock()
         raise
-
-
-def run_process(settings: Settings, service: Service) -> None:
-    """The detached process: work, leave when idle, come back if something appeared meanwhile."""
-    while True:
-        service.run(leave_when_idle=True)
-        leaves = service.stopped or service.handed_over
-        # What it has seen, not what is there now: a segment may have come since it looked.
-        seen = service.segments_seen()
-        service.close()
-        # A writer publishes its segment first, then asks for an owner: look once more after unlocking.
-        if leaves or not (service.lost or _segments(settings) - seen):
-            return
-        again = elect(settings, lambda: service.stopped)  # noqa: B023 - called before the next round only
-        if again is None:
-            return
-        again.obey(service)
-        service = again
-
-
-def _segments(settings: Settings) -> set[Path]:
-    return set(SpoolDirectory(settings.spool_dir).segments())
-
-
-def run_foreground(settings: Settings) -> int:
-    """`hush-otel run`: work whenever nobody else does, until a signal. Returns the exit code."""
-    from .signals import stopped_by_signals  # noqa: PLC0415 - only processes of our own touch signals
-
-    stand_by = StandBy()
-    with stopped_by_signals(stand_by.stop):
-        while not stand_by.stopped:
-            try:
-                service = stand_by.service = elect(settings, lambda: stand_by.stopped)
-            except StoreBusy:
-                break  # told to stop while it waited
-            if service is not None:
-                stand_by.work(service)
-            # Another owner, or a newer version that asked for the lock: it must find it free.
-            stand_by.pause()
-    return 0
-
-
-class StandBy:
-    """What a signal stops: the service that works now, and the turn after it."""
-
-    def __init__(self) -> None:
-        self.service: Service | None = None
-        self.stopped = False
-
-    def stop(self) -> None:
-        """Called by a signal handler, so without a lock."""
-        self.stopped = True
-        if self.service is not None:
-            self.service.stop()
-
-    def work(self, service: Service) -> None:
-        """Until a signal, a fence, or a newer version asks for the lock."""
-        if not self.stopped:
-            service.run(leave_when_idle=False)
-        self.stopped = self.stopped or service.stopped
-        service.close()
-
-    def pause(self) -> None:
-        """A signal ends it at the latest after FAILED_S."""
-        if not self.stopped:
-            time.sleep(FAILED_S)
-
-
-def run_thread(settings: Settings) -> None:
-    """HUSH_BACKGROUND=thread: try to own the database for as long as the process lives."""
-    while True:
-        with guard("draining in a thread"):
-            service = elect(settings)
-            if service is not None:
-                try:
-                    service.run(leave_when_idle=False)
-                finally:
-                    service.close()
-        time.sleep(FAILED_S)
-
-
-def drain_once(settings: Settings) -> DrainReport:
-    """`hush-otel drain`: store everything in the spool, or leave it to the process that does.
-
-    Raises:
-        HushError: The spool or the database cannot be used.
-    """
-    service = elect(settings)
-    if service is None:
-        return DrainReport(owned_elsewhere=True)
-    try:
-        report = service.drain_all()
-        in_use, seen = service.has_live_writers(), service.segments_seen()
-    except sqlite3.Error as exc:
-        raise HushError(
-            f"cannot write {settings.db_path}: {exc}", hint="the spool keeps every record"
-        ) from exc
-    finally:
-        service.close()
-    if service.lost:
-        return drain_once(settings)
-    if in_use or _segments(settings) - seen:
-        # An app that saw this pass at work has launched nobody, and may have nothing more to say.
-        BackgroundClient(settings).ensure()
-    return report

@@ -9,14 +9,18 @@ from typing import Final
 from hush_otel import records
 from hush_otel.mend import decode
 from hush_otel.spool.directory import SpoolDirectory, id_of
+from hush_otel.spool.format import HEADER_BYTES
 from hush_otel.spool.locks import is_locked_elsewhere
 from hush_otel.spool.process import is_running
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.segment import own_ids
 from hush_otel.store.arrivals import Place
+from hush_otel.store.positions import Stored
 
 from .redacting import Redaction
 
+BEGINNING: Final = Stored(HEADER_BYTES, ended=False, drops={})
+"""Of a segment of which nothing is stored."""
 DEFINITIONS: Final = frozenset({records.ORIGIN, records.RULES})
 """Records that say how others of their segment are to be read."""
 FENCE_WAIT_S: Final = 1.0
@@ -31,24 +35,15 @@ class Source:
         drops: The writer's drop counters as committed; `read_drops` as read in the batch under way.
         skipped: Of the batch under way: the offset after what was damaged, and how many bytes that was.
         ended: Committed as ended; the file may go once its rows are synced.
+        has_lost_header: Whether its header was damaged when it came into view, which is to be counted.
         redacted: What its records go through before they are stored; None: nothing is to be hidden.
         wait_until: Monotonic; not read before, for its next records cannot be stored. 0: they can.
     """
 
-    def __init__(
-        self,
-        reader: SegmentReader,
-        position: int,
-        drops: dict[str, int],
-        redaction: Redaction,
-        *,
-        ended: bool,
-    ) -> None:
+    def __init__(self, reader: SegmentReader, stored: Stored, redaction: Redaction) -> None:
         self.reader = reader
-        self.position = position
-        self.drops = drops
-        self.read_drops = drops
-        self.ended = ended
+        self.recall(stored)
+        self.has_lost_header = False
         self.damaged_since: float | None = None
         self.skipped: tuple[int, int] | None = None
         self.wait_until = 0.0
@@ -56,14 +51,15 @@ class Source:
         self._places: dict[int, Place] = {}
         self._redaction = redaction
         self.redacted = redaction.unknown() if reader.is_ruled else redaction.of(None)
-        for payload in () if ended else reader.definitions(position):
+        for payload in () if self.ended else reader.definitions(self.position):
             # As the drain has read it: mended, or passed by.
             if records.record_type(payload) in DEFINITIONS and (record := decode(payload)) is not None:
                 self.define(record)
 
-    def recall(self, position: int, drops: dict[str, int], *, ended: bool) -> None:
+    def recall(self, stored: Stored) -> None:
         """What the database knows of it."""
-        self.position, self.drops, self.read_drops, self.ended = position, drops, drops, ended
+        self.position, self.ended = stored.position, stored.ended
+        self.drops = self.read_drops = stored.drops
 
     @property
     def id(self) -> bytes:

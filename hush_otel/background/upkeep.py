@@ -16,6 +16,7 @@ from hush_otel.store.database import Database
 from hush_otel.store.statements import load_statements
 
 from .drain import Drain
+from .intake import Intake
 from .sources import Source, Writers
 
 SQL: Final = load_statements("ingest")
@@ -35,10 +36,16 @@ class Upkeep:
     """Used by the owner's main thread, between the drain's steps."""
 
     def __init__(
-        self, directory: SpoolDirectory, database: Database, drain: Drain, settings: Settings
+        self,
+        directory: SpoolDirectory,
+        database: Database,
+        intake: Intake,
+        drain: Drain,
+        settings: Settings,
     ) -> None:
         self._directory = directory
         self._database = database
+        self._intake = intake
         self._drain = drain
         self._settings = settings
         self._writers = Writers(directory)
@@ -48,7 +55,7 @@ class Upkeep:
     def step(self, *, caught_up: bool) -> None:
         """Do what is due. `caught_up`: everything that was published is read."""
         now = time.monotonic()
-        ended = sum(source.ended for source in self._drain.sources.values())
+        ended = sum(source.ended for source in self._intake.sources.values())
         if now >= self._next or ended >= UNLINK_AT_ONCE:
             self._next = now + UPKEEP_S
             self.run(caught_up=caught_up)
@@ -78,7 +85,7 @@ class Upkeep:
         }
         if len(alive) < len(by_writer):
             # One that began and died since the drain's last look: its segments are there, and no more come.
-            self._drain.discover()
+            self._intake.discover()
             for writer_id, sources in self._sources_by_writer().items():
                 if writer_id in by_writer and writer_id not in alive:
                     self._bury(writer_id, sources)
@@ -86,7 +93,7 @@ class Upkeep:
 
     def _sources_by_writer(self) -> dict[bytes, list[Source]]:
         by_writer: dict[bytes, list[Source]] = {writer: [] for writer in self._writers.known()}
-        for source in self._drain.sources.values():
+        for source in self._intake.sources.values():
             by_writer.setdefault(source.writer_id, []).append(source)
         return by_writer
 
@@ -109,7 +116,7 @@ class Upkeep:
 
     def unlink_ended(self) -> None:
         """Remove segments whose rows are on the disk: at every durability level only after a sync."""
-        ended = [(path, source) for path, source in self._drain.sources.items() if source.ended]
+        ended = [(path, source) for path, source in self._intake.sources.items() if source.ended]
         if not ended:
             return
         self._database.sync()
@@ -118,7 +125,7 @@ class Upkeep:
             path.unlink(missing_ok=True)
             reach("upkeep.unlinked")
             source.reader.close()
-            del self._drain.sources[path]
+            del self._intake.sources[path]
 
     def _remove_temporaries(self, alive: set[bytes]) -> None:
         """Segments and owner files whose writer died while making them."""
@@ -137,7 +144,7 @@ class Upkeep:
         the database as soon as they are drained: whatever else has failed, it is the sync of that one which
         has them on the disk, and no segment goes before it.
         """
-        for path, source in self._drain.sources.items():
+        for path, source in self._intake.sources.items():
             try:
                 source.reader.sync()
             except OSError as exc:

@@ -22,7 +22,7 @@ def command(db: str | None, as_json: bool) -> None:
     """
     # Imported here: the other commands and --help need none of what the background process loads.
     from hush_otel.background.garbage import collect_seldom  # noqa: PLC0415
-    from hush_otel.background.service import drain_once  # noqa: PLC0415
+    from hush_otel.background.running import drain_once  # noqa: PLC0415
 
     settings = Settings.load(db)
     require_something(settings)

@@ -18,7 +18,7 @@ def command(db: str | None) -> int:
     # Imported here: the other commands and --help need none of what the background process loads.
     from hush_otel.background.client import owner_pid  # noqa: PLC0415
     from hush_otel.background.garbage import collect_seldom  # noqa: PLC0415
-    from hush_otel.background.service import run_foreground  # noqa: PLC0415
+    from hush_otel.background.running import run_foreground  # noqa: PLC0415
 
     settings = Settings.load(db)
     click.echo(_what_it_does(settings, owner_pid(settings)))

@@ -20,7 +20,7 @@ from inprocess import (
     writer_of,
 )
 
-from hush_otel.background import drain, service
+from hush_otel.background import intake, running, service
 from hush_otel.background.client import BackgroundClient
 from hush_otel.config import Settings
 from hush_otel.spool.reader import SegmentReader
@@ -136,7 +136,7 @@ def test_a_removed_database_is_begun_again_by_the_same_process(
         first = service.elect(settings)
         assert first is not None
         elected.append(first)
-        service.run_process(settings, first)
+        running.run_process(settings, first)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -176,9 +176,9 @@ def test_a_segment_that_cannot_be_opened_for_now_is_tried_again(
 
     with owning(settings) as owner:
         with monkeypatch.context() as patched:
-            patched.setattr(drain, "SegmentReader", refuse)
+            patched.setattr(intake, "SegmentReader", refuse)
             owner.step()
-            assert not owner.service._drain.is_empty()
+            assert not owner.service._intake.is_empty()
         owner.step()
         assert writer.is_drained()
     assert stored_nodes(settings.db_path) == ["a"]
@@ -198,5 +198,5 @@ def test_a_drain_leaves_the_database_to_somebody_while_apps_live(
     say(writer, "a")
     if not lives:
         die(writer)
-    assert service.drain_once(settings).spans == 1
+    assert running.drain_once(settings).spans == 1
     assert asked == [settings] * lives

@@ -25,8 +25,8 @@ from inprocess import (
 )
 
 from hush_otel import records
-from hush_otel.background import drain, relay, service
-from hush_otel.background.service import drain_once as drain_once_as_a_command
+from hush_otel.background import drain, relay, salvage, service
+from hush_otel.background.running import drain_once as drain_once_as_a_command
 from hush_otel.background.service import elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
@@ -204,7 +204,7 @@ def test_a_record_that_cannot_be_stored_is_passed_by_once_salvage_can_be_written
         writer.append(node_payload("r", name))
     with owning(settings) as owner:
         with monkeypatch.context() as full:
-            full.setattr(drain, "keep", refuse)
+            full.setattr(salvage, "write_privately", refuse)
             for _ in range(2 * drain.GIVE_UP_AT_MOST):
                 with pytest.raises(OSError, match="no space"):
                     owner.step()
@@ -252,7 +252,7 @@ def test_what_waits_behind_a_segment_that_cannot_be_stored_holds_nobody_up(
         writer.append(node_payload("r", f"node-{number}"))
     with owning(settings) as owner:
         owner.step()
-        (source,) = owner.service._drain.sources.values()
+        (source,) = owner.service._intake.sources.values()
         source.reader.fence()
         writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
         owner.step()

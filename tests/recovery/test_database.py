@@ -28,8 +28,8 @@ from inprocess import (
 from hush_otel import records
 from hush_otel.background import detached
 from hush_otel.background.client import BackgroundClient
+from hush_otel.background.running import drain_once as drain_once_as_a_command
 from hush_otel.background.service import Service, elect
-from hush_otel.background.service import drain_once as drain_once_as_a_command
 from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError

@@ -97,8 +97,8 @@ class SpoolAndDrain(SpoolAndOwner):
         segment = self.processes[who]._segment
         assert segment is not None
         if discovered:
-            self.owner.service._drain.discover()
-        source = self.owner.service._drain.sources.get(segment.path)
+            self.owner.service._intake.discover()
+        source = self.owner.service._intake.sources.get(segment.path)
         reader = SegmentReader(segment.path) if source is None else source.reader
         reader.fence()
         if source is None:
@@ -116,8 +116,8 @@ class SpoolAndDrain(SpoolAndOwner):
     def crash_after_the_commit(self) -> None:
         """Before the headers say so."""
         owner = self.owner
-        owner.service._drain.discover()
-        for source in owner.service._drain.sources.values():
+        owner.service._intake.discover()
+        for source in owner.service._intake.sources.values():
             source.reader.set_drained = lambda _position: None  # type: ignore[method-assign]
         owner.service._drain.step()
         owner.crash()

@@ -467,8 +467,8 @@ def test_f11_a_crash_between_commit_and_header_reads_nothing_twice(
 
 
 def _discovered(owner: Owner) -> list[object]:
-    owner.service._drain.discover()
-    return list(owner.service._drain.sources.values())  # type: ignore[arg-type]
+    owner.service._intake.discover()
+    return list(owner.service._intake.sources.values())  # type: ignore[arg-type]
 
 
 def test_a_restart_in_the_midst_of_a_segment_keeps_the_origins(settings: Settings) -> None:

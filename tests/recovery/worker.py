@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
 
 from hush_otel import Destination, HushSpanProcessor  # noqa: E402
 from hush_otel.attachment import attach  # noqa: E402
-from hush_otel.background import drain, sources, upkeep  # noqa: E402
+from hush_otel.background import intake, sources, upkeep  # noqa: E402
 from hush_otel.background.service import elect  # noqa: E402
 from hush_otel.destinations import file as _  # noqa: E402, F401 - else imported while calls fail
 from hush_otel.errors import HushError  # noqa: E402
@@ -49,7 +49,7 @@ def store(
     db: str, durability: str, checkpoint_pages: int, upkeep_s: float = 0.05, idle_exit_s: float = 60.0
 ) -> dict[str, Any]:
     """A background process, with short pauses and early checkpoints."""
-    sources.FENCE_WAIT_S = drain.DAMAGE_WAIT_S = 0.0  # type: ignore[misc]
+    sources.FENCE_WAIT_S = intake.DAMAGE_WAIT_S = 0.0  # type: ignore[misc]
     upkeep.UPKEEP_S = upkeep_s  # type: ignore[misc]
     database.WAL_CHECKPOINT_PAGES = checkpoint_pages  # type: ignore[misc]
     wait_to_go_on()

@@ -82,7 +82,7 @@ def test_s02_links_in_the_spool_are_not_followed(name: str, tmp_path: Path) -> N
     writes: dict[str, Callable[[Path], object]] = {
         "background.log": logfile._PrivateFile,
         "output.log": lambda path: logfile._redirect_output(SpoolDirectory(path.parent)),
-        "salvage": lambda path: salvage.keep(path.parent, path.name, b"bytes"),
+        "salvage": lambda path: salvage.write_privately(path, b"bytes"),
     }
     (directory / name).symlink_to(target)
     with pytest.raises(OSError, match="symbolic"):

@@ -941,7 +941,7 @@ def test_the_owner_rings_and_is_rung(settings: Settings, writer: SpoolWriter) ->
     owner = Owner(settings)
     try:
         owner.step()
-        owner.service._drain.sleep()
+        owner.service._intake.sleep()
         owner.service._bell.wait(0)
         writer.append(node_payload("r", "b"))
         assert owner.service._bell.wait(5)

@@ -8,7 +8,8 @@ version.__version__ = "0.0.1"  # before anything reads it
 
 from common import say  # noqa: E402 - see above
 
-from hush_otel.background.service import elect, run_process  # noqa: E402
+from hush_otel.background.running import run_process  # noqa: E402
+from hush_otel.background.service import elect  # noqa: E402
 from hush_otel.config import Settings  # noqa: E402
 
 settings = Settings.load()
