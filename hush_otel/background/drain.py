@@ -198,7 +198,7 @@ class Drain:
     ) -> int | None:
         """Decode frames; returns the offset at which the rest must wait, if any."""
         places, writer_id = source.places, source.writer_id
-        ended = _ended(found)
+        ended, some_left = _ended(found), bool(self._intake.behind)
         for offset, payload in found.frames:
             if payload[1] == records.START and payload[records.WHOSE] in ended:
                 continue  # its end, which says it all, is in the same batch
@@ -218,7 +218,7 @@ class Drain:
                 self.ingest.count_loss(db, "undecodable", 1, len(inner))
                 ledger.give_up(db, inner, read=inner is not payload)
                 continue
-            if _is_provisional(record) and self._intake.has_left_older(source):
+            if some_left and _is_provisional(record) and self._intake.has_left_older(source):
                 return offset
             if inner is not payload:
                 ledger.count(db, ledger.tally([inner]))

@@ -40,6 +40,7 @@ class Intake:
         sources: Segments that are open here, by path. Who unlinks one takes it out.
         redaction: The rules that their records go through.
         salvage: Where damaged bytes go.
+        behind: Segments of which the last read has left something.
     """
 
     def __init__(
@@ -54,8 +55,7 @@ class Intake:
         self._unopened = False
         """Whether a segment could not be opened for want of descriptors or the like: it is tried again."""
         self._turn = 0
-        self._behind: list[Source] = []
-        """Segments of which the last read has left something."""
+        self.behind: list[Source] = []
 
     # ------------------------------------------------------------------ what is in view
 
@@ -144,10 +144,10 @@ class Intake:
         self._turn = (self._turn + 1) % max(len(sources), 1)
         room = BATCH_BYTES
         reads: list[tuple[Source, Frames]] = []
-        self._behind = []
+        self.behind = []
         for source in sources[self._turn :] + sources[: self._turn]:
             if room <= 0:
-                self._behind.append(source)
+                self.behind.append(source)
                 continue
             source.skipped = None
             found = source.reader.read(source.position, min(room, SOURCE_BYTES))
@@ -155,15 +155,15 @@ class Intake:
             # What was left alone is still there: nothing is known of the end.
             found = self._settle_end(source, found) if cut is None else cut
             if found.stop is Stop.LIMIT:
-                self._behind.append(source)
+                self.behind.append(source)
             room -= found.position - source.position
             reads.append((source, found))
-        return reads, bool(self._behind)
+        return reads, bool(self.behind)
 
     def has_left_older(self, source: Source) -> bool:
         """Whether a segment that was made before this one has more than the last read took."""
         made_ns = source.reader.header.wall_ns
-        return any(other.reader.header.wall_ns < made_ns for other in self._behind)
+        return any(other.reader.header.wall_ns < made_ns for other in self.behind)
 
     def _settle_end(self, source: Source, found: Frames) -> Frames:
         """Decide what "nothing more" and "damaged" mean for this writer."""

@@ -92,6 +92,9 @@ def test_a_node_trace_makes_few_calls(app: App) -> None:
 def test_the_drain_makes_few_calls_a_span(home: Path) -> None:
     """From the segment to the rows, roll-ups and deliveries, in traces of eight; the commit is in it."""
     app = App(home / "t.db", live=True, destinations=("console",))
+    with owning(app.settings) as owner:  # what is done once in a process is no cost of a span
+        app.tracer.start_span("warm-up", attributes=LLM).end()
+        owner.step()
     for _ in range(SPANS // PER_TRACE):
         with app.tracer.start_as_current_span("answer"):
             for _ in range(PER_TRACE - 1):
@@ -99,5 +102,5 @@ def test_the_drain_makes_few_calls_a_span(home: Path) -> None:
     with owning(app.settings) as owner:
         made = calls(owner.step)
         assert app.spans()[-1]["state"] == "ended"
-    assert len(app.spans()) == SPANS
+    assert len(app.spans()) == SPANS + 1
     assert made / SPANS <= 110
