@@ -1,9 +1,9 @@
 """The full-text index, built behind the drain: in short steps, while nothing waits in the spool.
 
 A step indexes some spans, or merges what was indexed, or empties an index that is to be made anew; each is
-one transaction, and how far the index is stands in it. Only what has many parts is merged in any case. Spans
-are gathered for a second, so that a quiet application does not cost a commit for each of them. Whatever is
-wrong with the index, rows are stored and delivered: it is given up and begun again.
+one transaction, and how far the index is stands in it. Only an index of many parts is merged whatever waits.
+Spans are gathered for a second, so that a quiet application does not cost a commit for each of them. Whatever
+is wrong with the index, rows are stored and delivered: it is given up and begun again.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class Indexing:
         if more and self._phase is Phase.READY:
             self._hear(more)
         try:
-            if not behind:
-                self._work()
-            elif self._must_merge():
+            if self._must_merge():
                 self._merge()
+            elif not behind:
+                self._work()
         except sqlite3.DatabaseError as exc:
             if self.is_blamed(exc):
                 self.begin_anew(exc)

@@ -24,7 +24,7 @@ MERGE_PAGES: Final = 16
 s, when the largest parts of the index are merged, which is seldom."""
 MANY_PARTS: Final = 200
 """Each transaction makes one, also of what the drain and retention forget: with so many the index is merged
-although the drain is behind."""
+whatever else waits."""
 TOO_MANY_PARTS: Final = 1_000
 """FTS5 has 2,000 at most, and calls one more a full disk (SQLITE_FULL)."""
 DEAD_SHARE: Final = 0.5
