@@ -17,24 +17,24 @@ the value and make it encodable:
 | msgspec's Raw and Ext | a placeholder like the next |
 | anything else | "<module.Type>": a user's __repr__, __str__, items() are never called |
 
-One method of users is called: the iterator of a subclass of set, which msgspec asks. It has to end.
+One method of users is called: the iterator of a subclass of set. It has to end.
 
 A record over 16 MiB is cut: texts to 1 MiB and 10,000 items a container first, then less. What has no room
 even then is "<cut>". A part that is referred to from many places is written out at each: forty lists, each of
-which holds the next one twice, are 10¹² items. So what has more than a few parts is encoded into a buffer
-whose size is fixed, and a walk ends when its room is taken, of which every part takes some. Only Structs of
-msgspec with ``gc=False`` hide what they hold from `may_be_endless`.
+which holds the next one twice, are 10¹² items. So parts are counted first, what has more than a few is
+encoded into a buffer whose size is fixed, and a walk ends when its room is taken, of which every part takes
+some.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
+from .frozen import Freezer, count_plain
 from .walk import Limits, NoRoomError, Walk, Walked, convert, holds_objects
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
@@ -49,7 +49,7 @@ _LIMITS: Final[tuple[Limits, ...]] = (
 
 
 def _convert_bounded(value: Any) -> object:
-    """A step of the native encoder; what `may_be_endless` cannot look into is left to the walk."""
+    """A step of the native encoder; what may be of any size is left to the walk."""
     if type(value) is Walked or holds_objects(value):
         raise TypeError
     return convert(value)
@@ -60,9 +60,12 @@ _check_structure: Final = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
 ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_convert_bounded)
 """For records without values of users, or those that the SDK has copied: of any size."""
+_NATIVE: Final = msgspec.msgpack.Encoder()
+
+_FEW_PARTS: Final = 200
 
 
-def encode(record: Any, given: Iterable[object] | None = None) -> tuple[bytes, bool]:
+def encode(record: Sequence[Any], given: Sequence[object] | None = None) -> tuple[bytes, bool]:
     """Encode a record.
 
     Args:
@@ -77,7 +80,11 @@ def encode(record: Any, given: Iterable[object] | None = None) -> tuple[bytes, b
     """
     limits = _LIMITS
     try:
-        data = _encode_large(record) if may_be_endless(given or record) else ENCODER.encode(record)
+        parts = count_plain(given or record)
+        if parts is None:
+            data = _encode_large(Freezer().freeze(record))
+        else:
+            data = _NATIVE.encode(record) if parts <= _FEW_PARTS else _encode_large(record)
         # Raw values may be anything. What else the decoder refuses is for mend.py.
         _check_structure(data)
         if len(data) <= MAX_RECORD_BYTES:
@@ -88,6 +95,15 @@ def encode(record: Any, given: Iterable[object] | None = None) -> tuple[bytes, b
     except Exception:  # noqa: BLE001, S110 - whatever a strange object raises, the walk handles it
         pass
     return _encode_walked(record, limits)
+
+
+def is_small(value: object) -> bool:
+    """Whether a value has a few parts, and no object among them."""
+    try:
+        parts = count_plain((value,))
+    except BufferError:
+        return False
+    return parts is not None and parts <= _FEW_PARTS
 
 
 def _encode_walked(record: object, limits: Iterable[Limits]) -> tuple[bytes, bool]:
@@ -102,57 +118,21 @@ def _encode_walked(record: object, limits: Iterable[Limits]) -> tuple[bytes, boo
     raise ValueError("a record of a fixed shape does not fit after cutting")
 
 
-# ------------------------------------------------------------------ values of any size
-
-_FEW_PARTS: Final = 200
 _SIZES: Final = (1 << 14, 1 << 17, 1 << 20, MAX_RECORD_BYTES)
-_MAX_CONVERSIONS: Final = 1 << 18
-
-_referents: Final = gc.get_referents
-
-
-def may_be_endless(values: Iterable[object]) -> bool:
-    """Whether values have more than a few parts, each counted wherever it is referred to.
-
-    Level by level, in C and without a user's code. What an instance refers to, its class, leads on to all:
-    then the answer is yes, although it is small.
-    """
-    found = _referents(*values)
-    parts = 0
-    while found:
-        parts += len(found)
-        if parts > _FEW_PARTS:
-            return True
-        found = _referents(*found)
-    return False
 
 
 def _encode_large(record: object) -> bytes:
     """Encode natively what may be of any size.
 
     Raises:
-        BufferError: It is larger than MAX_RECORD_BYTES, or takes too long.
+        BufferError: It is larger than MAX_RECORD_BYTES.
     """
-    encoder = msgspec.msgpack.Encoder(enc_hook=_Conversions())
     for size in _SIZES:
         buffer = bytearray(size)
         with suppress(BufferError), memoryview(buffer):  # which keeps the buffer from growing
-            encoder.encode_into(record, buffer)
+            _NATIVE.encode_into(record, buffer)
             return bytes(buffer)
     raise BufferError
-
-
-class _Conversions:
-    """A hook of the encoder that does not go on for ever."""
-
-    def __init__(self) -> None:
-        self._left = _MAX_CONVERSIONS
-
-    def __call__(self, value: object) -> object:
-        self._left -= 1
-        if self._left < 0:
-            raise BufferError
-        return _convert_bounded(value)
 
 
 def _refuse(code: int, _data: memoryview) -> object:

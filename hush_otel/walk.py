@@ -261,11 +261,11 @@ class Walk:
     def _other(self, value: Any, depth: int) -> Any:
         if type(value) not in _TEXTS:
             self._take(_OPENING_PARTS * self._part_bytes)
-        plain = _opened(value)
+        plain = opened(value)
         return self.walk(plain, depth) if type(plain) is not type(value) else self._text(placeholder(value))
 
 
-def _opened(value: Any) -> object:
+def opened(value: Any) -> object:
     """One level of what the native encoder opens whole."""
     kind = type(value)
     if kind in _TEXTS:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
 
 from hush_otel import records
-from hush_otel.codec import may_be_endless
+from hush_otel.codec import is_small
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
 from hush_otel.walk import Walked
 
@@ -165,9 +165,9 @@ def _link(link: Any) -> tuple[Any, ...]:
 
 
 def _plain(attributes: Mapping[str, Any] | None) -> Any:
-    """A copy. What the SDK has not copied before may be larger, written out, than there is memory."""
+    """A copy. What the SDK has not copied may be larger than there is memory, and be changed by others."""
     found = dict(attributes) if attributes else {}
-    if type(attributes) is not BoundedAttributes and may_be_endless([found]):
+    if type(attributes) is not BoundedAttributes and not is_small(found):
         return Walked(found)
     return found
 

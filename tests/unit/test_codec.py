@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -574,6 +575,52 @@ def test_b14_encoding_is_a_snapshot() -> None:
     data, _ = encode([value])
     value["a"].append(2)
     assert _decode(data) == [{"a": [1]}]
+
+
+class _Zone(dt.tzinfo):
+    """A time zone of Python code, as those of pytz and dateutil are."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+
+    def utcoffset(self, when: dt.datetime | None) -> dt.timedelta:
+        self._meanwhile()
+        return dt.timedelta(0)
+
+
+def _time(meanwhile: Callable[[], object]) -> object:
+    return dt.datetime(2026, 1, 1, tzinfo=_Zone(meanwhile))
+
+
+def _fields(meanwhile: Callable[[], object]) -> object:
+    class Computed:
+        value: int
+
+    kind: Any = dataclass(Computed)
+    kind.value = property(lambda _: meanwhile(), lambda *_: None)
+    return kind(1)
+
+
+def _members(meanwhile: Callable[[], object]) -> object:
+    class Members(set[int]):
+        def __iter__(self) -> Iterator[int]:
+            meanwhile()
+            return super().__iter__()
+
+    return Members([1])
+
+
+@pytest.mark.parametrize("strange", [_time, _fields, _members])
+@pytest.mark.parametrize("many", [10, 1_000])
+def test_b14_what_changes_while_it_is_encoded_harms_nobody(
+    strange: Callable[[Callable[[], object]], object], many: int
+) -> None:
+    """B14: whatever runs meanwhile, in this thread or another, may take away what is being read."""
+    texts = [f"text {number}" for number in range(many)]
+    value: list[object] = []
+    value += [strange(value.clear), *texts]
+    data, _ = encode([value])
+    assert _decode(data)[0][1:] == texts
 
 
 def test_s11_extensions_are_refused() -> None:
