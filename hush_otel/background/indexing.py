@@ -79,7 +79,7 @@ class Indexing:
         try:
             if self._must_merge():
                 self._merge()
-            elif not behind:
+            elif not behind or self._phase is None:
                 self._work()
         except sqlite3.DatabaseError as exc:
             if self.is_blamed(exc):

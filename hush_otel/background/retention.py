@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from hush_otel.config import Settings
 from hush_otel.failpoints import reach
 from hush_otel.store import notes, search_upkeep, space
@@ -53,6 +55,9 @@ BEGIN_SHARE: Final = 0.95
 """Of HUSH_MAX_DB_BYTES, where deleting begins: the drain goes on meanwhile."""
 END_SHARE: Final = 0.9
 """Where it ends, so that it is not at it all the time."""
+MARGIN: Final = 50
+"""`prune` deletes down to this part less than was asked for: what the full-text index gives back is reckoned,
+and to look once more means to merge all of it once more."""
 ROW_BYTES: Final = 128 * 1024
 """What a row is taken to have at most where a size is to be reached."""
 DAY_S: Final = 24 * 3600.0
@@ -70,6 +75,19 @@ class _Task(NamedTuple):
 
     queue: Queue
     down_to: int | None = None
+
+
+class _Size(NamedTuple):
+    """A size that is to be reached.
+
+    Requests are deleted down to `rule.to_bytes`, less what the full-text index will give back; it gives that
+    back; and so once more, while more than `enough` bytes are used and something changes.
+    """
+
+    rule: Rule
+    enough: int
+    used: int
+    """At the beginning."""
 
 
 class Retention:
@@ -92,7 +110,7 @@ class Retention:
         self._tasks: deque[_Task] = deque()
         self._order: Order | None = None
         self._in_round = False
-        self._compacts = False
+        self._size: _Size | None = None
         self._gives_back = False
         self._must_truncate = False
         self._written, self._written_at_most = 0, 1  # steps between two checkpoints
@@ -191,8 +209,8 @@ class Retention:
             self._checkpoint()
         elif self._tasks:
             self._prune(until)
-        elif self._compacts:
-            self._compact(until)
+        elif self._size is not None:
+            self._shrink_index(self._size, until)
         elif self._gives_back:
             self._give_back(until)
         else:
@@ -206,16 +224,23 @@ class Retention:
         if rule is None:
             return False
         self._skipped = 0
-        self._tasks.extend(_tasks(rule))
-        self._in_round = self._gives_back = True
+        self._in_round = True
+        self._plan(rule, int((self._settings.max_db_bytes or 0) * BEGIN_SHARE))
         return True
+
+    def _plan(self, rule: Rule, enough: int) -> None:
+        self._tasks.extend(_tasks(rule))
+        self._gives_back = True
+        if rule.to_bytes is not None:
+            self._size = _Size(rule, enough, self._database.read(space.look).used)
 
     def _find_order(self) -> bool:
         self._order = self._database.read(oldest_order)
         if self._order is not None:
-            self._tasks.extend(_tasks(self._order.rule))
-            self._gives_back = True
-            self._compacts = self._order.rule.to_bytes is not None
+            rule = self._order.rule
+            if (size := rule.to_bytes) is not None:
+                rule = msgspec.structs.replace(rule, to_bytes=size - size // MARGIN)
+            self._plan(rule, size or 0)
         return self._order is not None
 
     def _has_rules(self) -> bool:
@@ -256,7 +281,7 @@ class Retention:
         while not done:
             rows = ROWS_AT_ONCE
             if task.down_to is not None:
-                surplus = self._used(db) - task.down_to
+                surplus = space.look(db).used - search_upkeep.dead_bytes(db) - task.down_to
                 if surplus <= 0:
                     done = True
                     break
@@ -276,22 +301,21 @@ class Retention:
 
     # ------------------------------------------------------------------ room
 
-    def _used(self, db: sqlite3.Connection) -> int:
-        """For an order, what is used once the full-text index is without what it has forgotten."""
-        return space.look(db).used - (search_upkeep.dead_bytes(db) if self._compacts else 0)
-
-    def _compact(self, until: float) -> None:
+    def _shrink_index(self, size: _Size, until: float) -> None:
         """The index gives back what it has forgotten. Where that was less than it seemed, more has to go."""
 
         def change(db: sqlite3.Connection) -> bool:
-            while search_upkeep.compact(db):
+            while space.look(db).used > size.enough and search_upkeep.shrink(db):
                 if self._clocks.monotonic() >= until:
                     return True
             return False
 
-        self._compacts = self._write(change)
-        if not self._compacts and self._order is not None:
-            self._tasks.extend(_tasks(self._order.rule))
+        if self._write(change):
+            return
+        self._size = None
+        used = self._database.read(space.look).used
+        if used > size.enough and used != size.used:
+            self._plan(size.rule, size.enough)
 
     def _give_back(self, until: float) -> None:
         now = self._database.read(space.look)
@@ -349,7 +373,7 @@ class Retention:
     def _abandon(self, now: float) -> None:
         """After an error the next round begins anew; what was asked for stands in the database."""
         self._tasks.clear()
-        self._order, self._in_round, self._gives_back, self._compacts = None, False, False, False
+        self._order, self._size, self._in_round, self._gives_back = None, None, False, False
         self._next = self._next_round = now + ROUND_S
 
 

@@ -301,6 +301,7 @@ class Service:
 
     def _make_room(self) -> bool:
         self._drain.step(only_commands=True)  # somebody may have asked for it
+        self._indexing.step(behind=True)  # the index may be one that is to go
         self._retention.finish()
         return self._retention.make_room()
 

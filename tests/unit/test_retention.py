@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from hush_otel.background.ageing import SEEN
 from hush_otel.config import Settings
 from hush_otel.errors import StoreError
 from hush_otel.model import Destination
-from hush_otel.store import pruning, space
+from hush_otel.store import pruning, search_upkeep, space
 
 
 @pytest.fixture
@@ -222,6 +223,59 @@ def test_above_its_bound_the_oldest_go_and_the_file_shrinks(
     assert settings.db_path.with_name("traces.db-wal").stat().st_size == 0
     assert rows(settings.db_path, "PRAGMA integrity_check") == [("ok",)]
     balanced(settings)
+
+
+def _write(owner: Owner, app: App, count: int) -> int:
+    """So many requests of text that repeats as language does; how many bytes they take with their index."""
+    chance = random.Random(1)
+    words = ["".join(chance.choices("abcdefghijklmno", k=chance.randint(3, 9))) for _ in range(3_000)]
+    for number in range(count):
+        record(
+            app, f"r{number:03}", 1, text=" ".join(words[int(3_000 ** chance.random())] for _ in range(800))
+        )
+    owner.drain()
+    return int(owner.service._database.read(space.look).used)
+
+
+@pytest.mark.parametrize("share", [0.7, 0.4])
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("search", ["ready", "emptied", "switched off"])
+def test_a_size_is_met_and_no_more_is_deleted_than_it_takes(
+    settings: Settings, app: App, search: str, asked: bool, share: float
+) -> None:
+    """The full-text index grows by what it has to forget, until that is merged: no request goes for it."""
+    with owning(settings) as owner:
+        size = _write(owner, app, 300)
+        if search == "emptied":
+            ask(owner, "reindex")
+    target = int(size * share)
+    settings = dataclasses.replace(
+        settings, search=search != "switched off", max_db_bytes=None if asked else target
+    )
+    with owning(settings) as owner:
+        if asked:
+            ask(owner, "prune", "--to-size", str(target))
+        owner.drain()
+        used = owner.service._database.read(space.look).used
+        rest = len(request_ids(settings.db_path))
+        index = owner.service._database.read(search_upkeep.count_parts)
+    assert used <= target
+    assert rest >= 300 * (share - 0.15), (rest, used / size, index)
+
+
+def test_an_index_that_nobody_wants_makes_room_before_storing_is_paused(settings: Settings) -> None:
+    """Nothing may be deleted, since nothing was delivered; without the index there is room."""
+    app = App(settings.db_path, destinations=[_archive(settings)])
+    with owning(settings) as owner:
+        size = _write(owner, app, 60)
+        deliver(owner, "dead")
+    record(app, "later")
+    settings = dataclasses.replace(settings, search=False, max_db_bytes=int(size * 0.9))
+    with owning(settings) as owner:
+        for _ in range(200):
+            owner.service._retention._next = owner.service._retention._next_round = 0.0
+            owner.step()
+    assert len(request_ids(settings.db_path)) == 61
 
 
 def test_delivered_ones_go_before_older_ones_that_are_not(owner: Owner, settings: Settings) -> None:
@@ -515,7 +569,7 @@ def test_with_undelivered_data_alone_the_drain_waits_and_commands_do_not(
     day = Day(time.time())
     retention = retention_of(owner, day, max_db_bytes=limit)
     record(app, "later")
-    for _ in range(4):
+    for _ in range(6):
         day.monotonic_s += 10
         owner.step()
     assert "later" not in request_ids(settings.db_path)
