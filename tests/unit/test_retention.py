@@ -314,6 +314,32 @@ def test_a_step_is_one_unit_when_time_is_over_at_once(owner: Owner, app: App, se
     balanced(settings)
 
 
+@pytest.mark.parametrize("files", [False, True])
+def test_a_unit_deletes_few_bytes_though_texts_and_files_are_long(
+    owner: Owner, app: App, settings: Settings, files: bool
+) -> None:
+    """Giving pages back takes its time, wherever they are: the drain waits for it."""
+    for number in range(40):
+        text = f"{number}" + "x" * 300_000
+        if files:
+            value = {"__media__": {"f": {"bytes": text.encode(), "content_type": "text/plain"}}}
+            app.store.insert_node_trace(
+                "r", "flow", f"n{number}", None, None, 1, None, None, 1.0, None, value
+            )
+        else:
+            record(app, f"r{number}", 1, text=text)
+    if files:
+        app.store.mark_request_complete("r", "local", {})
+    owner.step()
+    age(owner, 2)
+    units, into, numbers = list[int](), pruning.Pruned(), list(range(1, 41))
+    while not owner.service._database.write(lambda db: pruning.Pruning(db, into).delete(numbers)):
+        units.append(into.spans - sum(units))
+    assert units
+    assert max(units) <= 4
+    assert amounts(settings.db_path)["hush_media" if files else "hush_payloads"] == 0
+
+
 def test_the_ledger_balances_after_every_step(owner: Owner, settings: Settings) -> None:
     """Whoever is killed between two steps leaves nothing that is missed."""
     archive = _archive(settings)

@@ -52,6 +52,14 @@ RETURNING id, trace, state, large
 -- name: has_spans
 SELECT 1 FROM json_each(:requests) j CROSS JOIN hush_spans s ON s.request = j.value LIMIT 1
 
+-- name: payloads_by_span
+SELECT l.span, p.id FROM hush_span_payloads l JOIN hush_payloads p ON p.id = l.payload
+WHERE l.span IN (SELECT value FROM json_each(:spans))
+
+-- name: media_by_span
+SELECT l.span, m.id FROM hush_span_media l JOIN hush_media m ON m.id = l.media
+WHERE l.span IN (SELECT value FROM json_each(:spans))
+
 -- name: payloads_of
 SELECT DISTINCT payload FROM hush_span_payloads WHERE span IN (SELECT value FROM json_each(:spans))
 
