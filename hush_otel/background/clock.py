@@ -22,21 +22,25 @@ class Clock:
         self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._wall = wall
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._offset = wall() - monotonic()
         self._jumped = False
+        self._set_s = self._least_s = 0.0
         self.ahead_s = 0.0
-        """How far the clock was set forward since this object was made, or the machine slept."""
+        """How far the clock is ahead of where it was at its farthest back, since this object was made: it was
+        set forward, or right again, or the machine slept."""
 
     def now(self) -> float:
         """Look at both clocks."""
         now = self._wall()
-        offset = now - self._monotonic()
+        offset = now - self.monotonic()
         jump = offset - self._offset
         self._offset = offset
         if abs(jump) > JUMP_S:
             self._jumped = True
-            self.ahead_s += jump
+            self._set_s += jump
+            self._least_s = min(self._least_s, self._set_s)
+            self.ahead_s = self._set_s - self._least_s
         return now
 
     def has_jumped(self) -> bool:

@@ -80,6 +80,8 @@ class Lane:
         self.digest = state.digest
         self.in_flight = 0
         """Submitted batches whose result is not settled yet."""
+        self.used_at = 0.0
+        """When it had something to do last, by the relay's clock."""
         self.state = state
         self.database = database
         self.results = results

@@ -23,6 +23,11 @@ from .settling import LONGEST_BACKOFF_S, Settling
 
 CLOSE_S: Final = 2.0
 """What a request in flight gets to finish at shutdown; unfinished it is sent once more."""
+LANES_AT_ONCE: Final = 64
+"""Destinations that are open side by side: each has a thread, a reader and a connection, or more of them. An
+app may name a file of its own for each request."""
+LANE_IDLE_S: Final = 300.0
+"""How long one stays open that has nothing to do. A tracer in a process of its own takes seconds to begin."""
 
 
 class Relay:
@@ -54,6 +59,7 @@ class Relay:
         if self._clock.has_jumped():
             self._clamp(now)
         settled = self._settle(now)
+        self._close_idle()
         queued = self._start(now)
         return settled or queued
 
@@ -83,14 +89,10 @@ class Relay:
     # ------------------------------------------------------------------ starting
 
     def _start(self, now: float) -> bool:
-        waiting = self._database.read(outbox.waiting)
         self._next = None
-        if not waiting:
-            return False
         started = False
-        for state in self._database.read(outbox.destinations):
-            if state.id in waiting:
-                started = self._start_one(state, now) or started
+        for state in self._database.read(outbox.waiting):
+            started = self._start_one(state, now) or started
         return started
 
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:
@@ -120,6 +122,7 @@ class Relay:
         except BaseException:  # no thread to be had: nobody would ever report them
             self._database.write(lambda db: outbox.hand_back(db, deliveries))
             raise
+        lane.used_at = self._clock.monotonic()
         self._sending += len(deliveries)
 
     def _claim(self, state: outbox.DestinationState, now: float, limit: int) -> list[outbox.Delivery]:
@@ -132,16 +135,31 @@ class Relay:
         return claimed
 
     def _lane(self, state: outbox.DestinationState) -> Lane | None:
-        """The destination's lane; a changed configuration gets a new one once the old is idle."""
+        """The destination's lane, or None for now: a changed configuration gets one when the old is idle."""
         lane = self._lanes.get(state.id)
         if lane is not None and lane.digest != state.digest:
             if lane.in_flight:
                 return None
             lane.close(0)
             lane = None
+            del self._lanes[state.id]
         if lane is None:
+            if len(self._lanes) >= LANES_AT_ONCE and not self._close_oldest():
+                return None  # a report will make room
             lane = self._lanes[state.id] = Lane(state, self._database.path, self._results, self._wake)
         return lane
+
+    def _close_oldest(self) -> bool:
+        idle = [number for number, lane in self._lanes.items() if not lane.in_flight]
+        if idle:
+            self._lanes.pop(min(idle, key=lambda number: self._lanes[number].used_at)).close(0)
+        return bool(idle)
+
+    def _close_idle(self) -> None:
+        before = self._clock.monotonic() - LANE_IDLE_S
+        for number, lane in [*self._lanes.items()]:
+            if not lane.in_flight and lane.used_at < before:
+                self._lanes.pop(number).close(0)
 
     def _wake_at(self, moment: float | None) -> None:
         if moment is not None:
@@ -163,6 +181,7 @@ class Relay:
             for result in settled:
                 self._sending -= sum(len(report.deliveries) for report in result.reports)
                 result.lane.in_flight -= 1
+                result.lane.used_at = self._clock.monotonic()
             reach("relay.settled")
         return bool(settled)
 

@@ -108,7 +108,7 @@ class Settling:
 
         Not by the clock alone: set forward, it would make everything old that waits.
         """
-        before = now - max(self._clock.ahead_s, 0.0) - self._max_age_s
+        before = now - self._clock.ahead_s - self._max_age_s
         reason = f"not accepted within {self._max_age_s:g} s, the age limit: {words}"
         if expired := outbox.expire(db, destination, before, reason, now):
             log.warning("%d deliveries are dead: %s", expired, reason)

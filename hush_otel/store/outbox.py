@@ -89,8 +89,17 @@ def reset_sending(db: sqlite3.Connection, now: float) -> None:
 
 def destinations(db: sqlite3.Connection) -> list[DestinationState]:
     """All destinations, their literal secrets put back in."""
+    return _states(db, "destinations")
+
+
+def waiting(db: sqlite3.Connection) -> list[DestinationState]:
+    """Those that are owed something."""
+    return _states(db, "waiting_destinations")
+
+
+def _states(db: sqlite3.Connection, statement: str) -> list[DestinationState]:
     found = []
-    for number, name, kind, config, prints, digest, *state in db.execute(SQL["destinations"]).fetchall():
+    for number, name, kind, config, prints, digest, *state in db.execute(SQL[statement]).fetchall():
         row = db.execute(SQL["secrets"], (number,)).fetchone()
         masked: dict[str, AttributeValue] = msgspec.json.decode(config)
         whole = join(masked, msgspec.json.decode(row[0])) if row else masked
@@ -109,11 +118,6 @@ def opened_with(db: sqlite3.Connection, destination: int) -> bytes | None:
     """`DestinationState.digest` as it is now; None when there is no such destination any more."""
     row = db.execute(SQL["digest"], (destination,)).fetchone()
     return None if row is None else _opened_with(*row)
-
-
-def waiting(db: sqlite3.Connection) -> set[int]:
-    """Destinations that are owed something."""
-    return {row[0] for row in db.execute(SQL["waiting_destinations"])}
 
 
 def due_deliveries(

@@ -478,3 +478,19 @@ def test_f31_a_hanging_destination_delays_neither_the_drain_nor_another_one(
         assert longest < 5.0  # of the 30 that the hanging one takes; a busy machine needs some
         release.set()
     yard.run_until(lambda: yard.relay._sending == 0, "the hanging attempt")
+
+
+def test_f30_a_clock_set_back_and_right_again_kills_nothing(yard: Yard, receiver: OtlpReceiver) -> None:
+    """What was queued while the clock was a month behind is as young as it is."""
+    yard.relay.step()
+    yard.time.jump(-30 * 86_400.0)
+    yard.relay.step()
+    receiver.respond(503, times=2)
+    take(yard, receiver, 1)
+    yard.time.pass_by(2.0)
+    yard.time.jump(30 * 86_400.0)
+    yard.settle()
+    for _ in range(2):
+        yard.time.pass_by(LONGEST_BACKOFF_S)
+        yard.settle()
+    assert yard.states() == {"delivered": 1}

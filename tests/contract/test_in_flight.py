@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from relaying import DEADLINE_S, Yard, end_of
 
 from hush_otel import Destination
+from hush_otel.background import relay
+from hush_otel.background.lanes import Lane
+from hush_otel.store.outbox import Delivery
 from hush_otel.testing import OtlpReceiver
 
 MOMENT_S = 0.01
@@ -302,3 +306,62 @@ def test_what_was_not_tried_under_a_configuration_that_is_no_more_counts_no_atte
     yard.deliver()
     assert yard.states() == {"delivered": 3}
     assert rows(yard.path, "SELECT attempts FROM deliveries ORDER BY id") == [(2,), (1,), (1,)]
+
+
+# ------------------------------------------------------------------ a destination for each request
+
+
+def _file_each(yard: Yard, directory: Path, numbers: range) -> None:
+    for number in numbers:
+        yard.take(["root"], Destination("file", path=str(directory / f"run-{number}.jsonl")))
+    yard.queue()
+
+
+def _open_here(directory: Path) -> int:
+    """Descriptors of this process below a directory."""
+    return sum(
+        str(link).startswith(str(directory))
+        for link in map(os.readlink, _existing(Path("/proc/self/fd").glob("*")))
+    )
+
+
+def _existing(links: Iterable[Path]) -> list[Path]:
+    return [link for link in links if os.path.lexists(link)]
+
+
+def test_a_destination_that_has_nothing_to_do_keeps_nothing_open(yard: Yard, tmp_path: Path) -> None:
+    """An app may name a file for each request: the background process must not end at its limit of descriptors.
+
+    SQLite keeps those of the database for the next one who opens it, as long as others have it open.
+    """
+    found = []
+    for some in range(0, 60, 20):
+        _file_each(yard, tmp_path, range(some, some + 20))
+        yard.settle()
+        assert yard.states() == {"delivered": some + 20}
+        threads = [thread for lane in yard.relay._lanes.values() for thread in lane._threads]
+        yard.time.pass_by(relay.LANE_IDLE_S + 1)
+        yard.relay.step()
+        assert not yard.relay._lanes
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        found.append((_open_here(tmp_path), threading.active_count()))
+    assert found == [found[0]] * 3
+
+
+def test_no_more_destinations_are_open_than_may_be(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait have their turn when another one has nothing to do."""
+    monkeypatch.setattr(relay, "LANES_AT_ONCE", 4)
+    most = [0]
+    real = relay.Relay._submit
+
+    def submit(self: relay.Relay, lane: Lane, deliveries: list[Delivery], *, alone: bool) -> None:
+        real(self, lane, deliveries, alone=alone)
+        most.append(len(self._lanes))
+
+    monkeypatch.setattr(relay.Relay, "_submit", submit)
+    _file_each(yard, tmp_path, range(20))
+    yard.run_until(lambda: yard.states() == {"delivered": 20})
+    assert max(most) == 4

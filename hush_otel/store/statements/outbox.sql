@@ -53,9 +53,17 @@ SELECT digest, fingerprints FROM hush_destinations WHERE id = ?
 SELECT literals FROM hush_secrets WHERE destination = ?
 
 -- name: waiting_destinations
-SELECT x.id FROM hush_destinations x
-WHERE EXISTS (SELECT 1 FROM hush_deliveries d INDEXED BY hush_deliveries_due
-              WHERE d.destination = x.id AND d.state IN ('pending', 'sending', 'paused'))
+-- From one to the next in the index: there may be many that wait for nothing, and many deliveries of one.
+WITH RECURSIVE owed(id) AS (
+    SELECT min(destination) FROM hush_deliveries INDEXED BY hush_deliveries_due
+    WHERE state IN ('pending', 'sending', 'paused')
+    UNION ALL
+    SELECT (SELECT min(d.destination) FROM hush_deliveries d INDEXED BY hush_deliveries_due
+            WHERE d.state IN ('pending', 'sending', 'paused') AND d.destination > owed.id)
+    FROM owed WHERE owed.id IS NOT NULL
+)
+SELECT x.id, x.name, x.type, x.config, x.fingerprints, x.digest, x.paused, x.hold_until, x.failures
+FROM owed CROSS JOIN hush_destinations x ON x.id = owed.id
 
 -- name: due_deliveries
 -- In the order of their requests: what follows a delivery that is being sent, or waits for its next try, waits
