@@ -50,7 +50,7 @@ class Source:
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         self._redaction = redaction
-        self.redacted = redaction.unknown() if reader.is_ruled else redaction.of(None)
+        self.redacted = redaction.unknown() if _may_be_ruled(reader) else redaction.of(None)
         for payload in () if self.ended else reader.definitions(self.position):
             # As the drain has read it: mended, or passed by.
             if records.record_type(payload) in DEFINITIONS and (record := decode(payload)) is not None:
@@ -92,6 +92,15 @@ class Source:
         """Fenced for long enough: what is not published now never will be."""
         fenced_at = self.reader.fenced_at
         return fenced_at is not None and time.monotonic() >= fenced_at + FENCE_WAIT_S
+
+
+def _may_be_ruled(reader: SegmentReader) -> bool:
+    """Whether its records are to go through rules of its writer, or nobody knows that they are not."""
+    first = reader.first()
+    if first is not None:
+        return records.record_type(first) == records.RULES
+    # The sector that a power loss takes may hold the rules and what says that there are some.
+    return reader.is_ruled or reader.is_damaged
 
 
 class Writers:

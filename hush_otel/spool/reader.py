@@ -52,7 +52,7 @@ class SegmentReader:
 
     Attributes:
         is_damaged: The CRC does not confirm the header; pid, times and writer are what it still says.
-        is_ruled: Its first record are redaction rules.
+        is_ruled: The header says that its first record are redaction rules. No CRC covers that.
 
     Raises:
         SpoolError: It is no segment, or of a newer version.
@@ -98,6 +98,13 @@ class SegmentReader:
             if stop is not None:
                 return Frames(frames, position, self._at_end(position, stop))
         return Frames(frames, position, Stop.LIMIT)
+
+    def first(self) -> bytes | None:
+        """The payload of its first frame; None where there is none, or damage has taken it."""
+        frames: list[tuple[int, bytes]] = []
+        head = os.pread(self._fd, _WORD.size, layout.HEADER_BYTES)
+        self._take(self._whole_frame(layout.HEADER_BYTES, head), layout.HEADER_BYTES, frames)
+        return frames[0][1] if frames else None
 
     def _take(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> tuple[int, Stop | None]:
         """Append the frames in `data`, which starts at `position`. None: more data is needed."""

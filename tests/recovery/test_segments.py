@@ -208,6 +208,19 @@ def test_f24_a_flipped_bit_beside_the_headers_crc_costs_no_record(settings: Sett
     assert gone(wreck.path)
 
 
+@pytest.mark.parametrize("at", [92, 95], ids=str)
+def test_f24_a_flipped_bit_in_what_says_that_there_are_rules_hides_nothing(
+    settings: Settings, at: int
+) -> None:
+    """F24: no CRC covers it. The first record is there, and is none of rules."""
+    wreck = Wreck(settings, doomed=True)
+    die(wreck.writer)
+    wreck.flip(at)
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {}
+
+
 # ------------------------------------------------------------------ torn tails
 
 

@@ -389,6 +389,29 @@ def test_rules_that_damage_has_taken_hide_the_segment(home: Path, monkeypatch: p
     assert losses(home / "t.db") == {"damaged": 1, "redaction_failed": 2}
 
 
+@pytest.mark.parametrize("torn", [512, 4096])
+def test_rules_that_are_lost_together_with_the_header_hide_the_segment(
+    home: Path, monkeypatch: pytest.MonkeyPatch, torn: int
+) -> None:
+    """A power loss takes the sector of both: neither is left to say that there were some."""
+    from inprocess import no_waits
+
+    no_waits(monkeypatch)
+    configured = settings_for(home / "t.db")
+    writer = writer_of(configured, doomed=True)
+    writer._prelude = records.encode_rules(rules().as_text(), applied=False)
+    for number in range(10):
+        writer.append(node_payload("r", f"n{number}", input_data=f"{MAIL} {'x' * 1000}"))
+    (path,) = (home / "t.db.spool").glob("*.seg")
+    die(writer)
+    with path.open("r+b") as file:
+        file.write(bytes(torn))
+    with owning(configured) as owner:
+        owner.drain()
+        assert beside_the_spool(home) == []
+    assert set(rows(home / "t.db", "SELECT node_name, input_data FROM node_traces")) == {(MASK, None)}
+
+
 # ------------------------------------------------------------------ ids
 
 
