@@ -12,6 +12,7 @@ from hush_otel.config import Settings
 from hush_otel.diagnostics import swallow
 from hush_otel.failpoints import reach
 from hush_otel.spool.directory import SpoolDirectory, id_of
+from hush_otel.store import positions
 from hush_otel.store.database import Database
 from hush_otel.store.statements import load_statements
 
@@ -61,8 +62,7 @@ class Upkeep:
             self.run(caught_up=caught_up)
         if now >= self._next_hour:
             self._next_hour = now + HOUR_S
-            before = time.time() - REMEMBER_SEGMENTS_S
-            self._write(lambda db: db.execute(SQL["forget_segments"], (before,)))
+            self._forget_segments()
 
     def run(self, *, caught_up: bool = True) -> None:
         """Notice dead writers, end idle requests, unlink what is drained and synced."""
@@ -74,6 +74,13 @@ class Upkeep:
         self._remove_temporaries(alive)
         if self._settings.durability != "process":
             self._sync_live()
+
+    def _forget_segments(self) -> None:
+        """Positions that nobody asks for any more. One whose file could not be unlinked is still needed."""
+        standing = {id_of(path) for path in self._directory.segments()}
+        standing.update(source.id for source in self._intake.sources.values())
+        before = time.time() - REMEMBER_SEGMENTS_S
+        self._write(lambda db: positions.forget_ended(db, before, standing))
 
     def _look_after_writers(self) -> set[bytes]:
         """Returns those that live."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -36,3 +37,15 @@ def save(db: sqlite3.Connection, segment_id: bytes, writer_id: bytes, stored: St
     """In the transaction of the rows."""
     drops = msgspec.json.encode(stored.drops).decode()
     db.execute(SQL["save_segment"], (segment_id, writer_id, stored.position, stored.ended, drops, now))
+
+
+def forget_ended(db: sqlite3.Connection, before: float, standing: Iterable[bytes]) -> None:
+    """Those of segments that have ended before a time.
+
+    Args:
+        db: In a transaction.
+        before: Seconds UTC.
+        standing: Ids of segments whose files are there: without their positions they would be read again.
+    """
+    ids = msgspec.json.encode([segment_id.hex() for segment_id in standing]).decode()
+    db.execute(SQL["forget_segments"], (before, ids))

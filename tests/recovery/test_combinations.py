@@ -282,6 +282,42 @@ def test_a_request_is_not_idle_while_its_records_wait(settings: Settings, writer
     owner.close()
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["in view", "not opened"])
+def test_i2_a_position_is_kept_as_long_as_its_segment_stands(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """I2: what cannot be unlinked, for a sync fails, is not read again by the next owner a day later."""
+    writer.append(node_payload("r", "a"))
+    writer.seal()
+    owner = Owner(settings)
+    owner.service._drain.step()
+    if not known:
+        owner.service._intake.close()
+    day_after_tomorrow = time.time() + 2 * DAY_S
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: day_after_tomorrow)
+        owner.service._upkeep._next = time.monotonic() + DAY_S  # as after a run that has failed
+        owner.service._upkeep.step(caught_up=True)
+    assert list(settings.spool_dir.glob("*.seg"))
+    owner.crash()
+    drain_once(settings)
+    assert stored_nodes(settings.db_path) == ["a"]
+
+
+def test_a_position_is_forgotten_a_day_after_its_segment_has_gone(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table does not grow with every segment that there ever was."""
+    writer.append(node_payload("r", "a"))
+    writer.seal()
+    with owning(settings) as owner:
+        owner.drain()
+        day_after_tomorrow = time.time() + 2 * DAY_S
+        monkeypatch.setattr(time, "time", lambda: day_after_tomorrow)
+        owner.service._upkeep.step(caught_up=True)
+    assert rows(settings.db_path, "SELECT count(*) FROM hush_segments") == [(0,)]
+
+
 def test_f30_a_clock_that_leaps_forgets_no_prune_that_is_at_work(settings: Settings) -> None:
     """F30: the answers of commands are kept for some days; of one that is not done it is the order itself."""
     with owning(settings) as owner:

@@ -404,7 +404,8 @@ ON CONFLICT (segment_id) DO UPDATE SET
     position = excluded.position, ended = excluded.ended, dropped = excluded.dropped, updated_at = excluded.updated_at
 
 -- name: forget_segments
-DELETE FROM hush_segments WHERE ended = 1 AND updated_at < ?
+DELETE FROM hush_segments
+WHERE ended = 1 AND updated_at < ? AND lower(hex(segment_id)) NOT IN (SELECT value FROM json_each(?))
 
 -- name: load_seq
 SELECT value FROM hush_meta WHERE key = 'end_seq'
