@@ -174,9 +174,9 @@ class Service:
 
     def _prune(self, progress: DrainProgress) -> None:
         asked, self._commands = self._drain.commands != self._commands, self._drain.commands
-        self._retention.step(drained=progress.spans, behind=not progress.caught_up, asked=asked)
         if asked:
-            self._indexing.look_again()
+            self._indexing.look_again()  # before anything that can fail: it is told once
+        self._retention.step(drained=progress.spans, behind=not progress.caught_up, asked=asked)
 
     def _begin_anew(self, exc: sqlite3.DatabaseError) -> None:
         """The database is damaged: out of the way with it, kept for people. The spool has what comes next."""

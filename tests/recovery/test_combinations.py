@@ -23,6 +23,7 @@ from inprocess import (
     stored_nodes,
     writer_of,
 )
+from searching import assert_whole, found
 
 from hush_otel import records
 from hush_otel.background import drain, relay, salvage, service
@@ -69,11 +70,11 @@ def test_f26_damage_that_a_start_meets_is_moved_aside(
     else:
         lost = True
         while lost:
-            found = elect(settings)
-            assert found is not None
-            found.step()
-            lost = found.lost
-            found.close()
+            elected = elect(settings)
+            assert elected is not None
+            elected.step()
+            lost = elected.lost
+            elected.close()
     assert len(moved_aside(settings.db_path)) == 1
     assert stored_nodes(settings.db_path) == ["a", "b"], "the segment of both is still there"
 
@@ -166,6 +167,30 @@ def test_a_prune_that_waits_in_the_spool_makes_room_for_a_pass(
     writer.append(node_payload("r", "new"))
     drain_once_as_a_command(dataclasses.replace(settings, max_db_bytes=1 << 20))
     assert "new" in stored_nodes(settings.db_path)
+
+
+def test_a_reindex_is_heard_though_retention_fails_in_the_same_round(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command is told of once: whoever needs to know it hears of it before anything else can fail."""
+    writer.append(node_payload("r1", "old"))
+    with owning(settings) as owner:
+        owner.drain()
+        writer.append(encode((records.COMMAND, time.time_ns(), os.urandom(16), "reindex", {}))[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(owner.service._retention, "step", _locked)
+            owner.step()
+        writer.append(node_payload("r2", "new"))
+        deadline = time.monotonic() + 20
+        while owner.step() == 0 or owner.service._indexing.is_busy():
+            assert time.monotonic() < deadline
+            owner.service._indexing._since = 0.0
+    assert found(settings.db_path, "flow") == ["r2", "r1"]
+    assert_whole(settings.db_path)
+
+
+def _locked(*_: object, **__: object) -> None:
+    raise sqlite3.OperationalError("database is locked")
 
 
 # ------------------------------------------------------------------ records that cannot be read or stored
