@@ -170,12 +170,12 @@ class Retention:
     def finish(self) -> None:
         """Do all that people have asked for, at once."""
         while self.is_busy() or self._find_order():
-            self._work(0.0, float("inf"))
+            self._work_at_once()
 
     def make_room(self) -> bool:
         """Apply the settings, at once; False when the drain has to wait all the same."""
         self._next_round = 0.0
-        while self._work(0.0, float("inf")) and self.is_busy():
+        while self._work_at_once() and self.is_busy():
             pass
         return not self.is_full()
 
@@ -200,6 +200,14 @@ class Retention:
             self.step()
 
     # ------------------------------------------------------------------ one step
+
+    def _work_at_once(self) -> bool:
+        """The next piece of work to its end. Where it fails, what it had counted was rolled back."""
+        try:
+            return self._work(0.0, float("inf"))
+        except BaseException:
+            self._abandon(self._clocks.monotonic())
+            raise
 
     def _work(self, now: float, until: float) -> bool:
         """False when there is nothing to do."""

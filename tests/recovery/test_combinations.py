@@ -33,7 +33,7 @@ from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
 from hush_otel.spool.writer import SpoolWriter
-from hush_otel.store import commands, node_writer
+from hush_otel.store import commands, node_writer, search_index, search_upkeep
 from hush_otel.store.integrity import moved_aside
 from hush_otel.store.prune_orders import oldest_order
 
@@ -187,6 +187,31 @@ def test_a_reindex_is_heard_though_retention_fails_in_the_same_round(
             owner.service._indexing._since = 0.0
     assert found(settings.db_path, "flow") == ["r2", "r1"]
     assert_whole(settings.db_path)
+
+
+def test_a_pass_that_meets_index_damage_amid_a_prune_deletes_all_the_same(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was rolled back is looked for again once the index is given up: the order says what it has done."""
+    for number in range(350):
+        writer.append(node_payload(f"r{number}", "old"))
+    with owning(settings) as owner:
+        owner.drain()
+        owner.connection.execute("UPDATE hush_requests SET completed_by = 'mark', due_at = NULL")
+        arguments = {"before": time.time() + 10}
+        writer.append(encode((records.COMMAND, time.time_ns(), os.urandom(16), "prune", arguments))[0])
+        forget, units = search_index.forget, iter(range(1_000))
+
+        def damaged(*how: Any) -> bool:
+            if next(units) == 2:
+                raise search_upkeep.IndexDamaged("the full-text index is damaged")
+            return forget(*how)
+
+        monkeypatch.setattr(search_index, "forget", damaged)
+        owner.drain()
+    assert rows(settings.db_path, "SELECT count(*) FROM hush_spans") == [(0,)]
+    answer = "SELECT result ->> 'state', result ->> 'requests' FROM hush_commands"
+    assert rows(settings.db_path, answer) == [("done", 350)]
 
 
 def _locked(*_: object, **__: object) -> None:
