@@ -30,8 +30,6 @@ from .sources import DEFINITIONS, Source
 GIVE_UP_AT_MOST: Final = 8
 """Records of one type in a row that cannot be stored. More of them are no bad records but a bug that
 concerns all: what is left stays in the spool, where a mended version finds it."""
-STUCK_S: Final = 5.0
-"""How long a segment with such records rests before the next try. The others go on."""
 
 
 class DrainProgress(NamedTuple):
@@ -103,7 +101,7 @@ class Drain:
                     raise
                 if self._given_up[records.record_type(frame[1])] >= GIVE_UP_AT_MOST:
                     swallow("storing a segment, which is tried again", exc)
-                    source.wait_until = time.monotonic() + STUCK_S
+                    source.rest()
                     break
                 swallow("storing a record, which is kept in salvage/", exc)
                 self._give_up(source, one)
@@ -147,8 +145,11 @@ class Drain:
     def _count_lost_headers(self) -> None:
         for source in self._intake.sources.values():
             if source.has_lost_header:
-                self._lose(source, 0, source.reader.raw(0, HEADER_BYTES), "damaged")
-                source.has_lost_header = False
+                try:
+                    self._lose(source, 0, source.reader.raw(0, HEADER_BYTES), "damaged")
+                    source.has_lost_header = False
+                except OSError as exc:
+                    swallow(f"keeping the header of {source.reader.path}, which is tried again", exc)
 
     def _lose(self, source: Source, offset: int, data: bytes, reason: str) -> None:
         """Keep bytes that give no row, and count them."""
@@ -162,9 +163,7 @@ class Drain:
 
     def _must_save(self, source: Source, found: Frames) -> bool:
         return (
-            found.stop is Stop.END
-            or found.position != source.position
-            or source.reader.drops() != source.drops
+            found.stop is Stop.END or found.position != source.position or source.read_drops != source.drops
         )
 
     # ------------------------------------------------------------------ within the transaction
@@ -250,19 +249,18 @@ class Drain:
         return stored is not None and stored.position > again.offset
 
     def _save(self, db: sqlite3.Connection, source: Source, found: Frames, now: float) -> None:
-        drops = source.read_drops = source.reader.drops()
-        for reason, count in drops.items():
+        for reason, count in source.read_drops.items():
             self.ingest.count_loss(db, reason, count - source.drops.get(reason, 0))
         if source.skipped and source.skipped[0] == found.position:
             self.ingest.count_loss(db, "damaged", 1, source.skipped[1])
-        stored = Stored(found.position, found.stop is Stop.END, drops)
+        stored = Stored(found.position, found.stop is Stop.END, source.read_drops)
         positions.save(db, source.id, source.writer_id, stored, now)
 
     # ------------------------------------------------------------------ after the commit
 
     def _committed(self, source: Source, found: Frames) -> None:
         source.position = found.position
-        source.wait_until = 0.0
+        source.go_on()
         source.drops = source.read_drops
         source.ended = found.stop is Stop.END
         source.reader.set_drained(found.position)

@@ -89,7 +89,8 @@ class Intake:
             self._unopened = True
             return
         source.has_lost_header = reader.is_damaged and stored is None
-        reader.set_drained(source.position)  # the owner before may have died between commit and header
+        with guard("telling a writer how far its records are stored"):
+            reader.set_drained(source.position)  # the owner before may have died between commit and header
 
     def recall(self) -> None:
         """After a failure nobody knows whether the commit came before it: the database does."""
@@ -113,7 +114,7 @@ class Intake:
         return not self._unopened and all(source.ended for source in self.sources.values())
 
     def stuck(self) -> list[Path]:
-        """Segments whose next records cannot be stored, one after the other, whenever that was tried."""
+        """Segments whose next records cannot be read or stored, whenever that was tried."""
         return [path for path, source in self.sources.items() if source.wait_until]
 
     def is_waiting_for_the_dead(self) -> bool:
@@ -125,7 +126,8 @@ class Intake:
         """Ask every writer to ring after its next record."""
         for source in self.sources.values():
             if not source.ended:
-                source.reader.set_sleeping()
+                with guard("asking a writer to ring"):  # the others ring, and upkeep wakes as well
+                    source.reader.set_sleeping()
 
     def close(self) -> None:
         """Let go of the segments."""
@@ -149,16 +151,29 @@ class Intake:
             if room <= 0:
                 self.behind.append(source)
                 continue
-            source.skipped = None
-            found = source.reader.read(source.position, min(room, SOURCE_BYTES))
-            cut = _up_to_spans(found) if only_commands else None
-            # What was left alone is still there: nothing is known of the end.
-            found = self._settle_end(source, found) if cut is None else cut
+            try:
+                found = self._read(source, min(room, SOURCE_BYTES), only_commands=only_commands)
+            except OSError as exc:
+                swallow(f"reading {source.reader.path}, which is tried again", exc)
+                source.rest(unreadable=True)
+                continue
             if found.stop is Stop.LIMIT:
                 self.behind.append(source)
             room -= found.position - source.position
             reads.append((source, found))
         return reads, bool(self.behind)
+
+    def _read(self, source: Source, max_bytes: int, *, only_commands: bool) -> Frames:
+        source.skipped = None
+        found = source.reader.read(source.position, max_bytes)
+        cut = _up_to_spans(found) if only_commands else None
+        # What was left alone is still there: nothing is known of the end.
+        found = self._settle_end(source, found) if cut is None else cut
+        # After the frames: where they say that it has ended, nothing more is dropped in it.
+        source.read_drops = source.reader.drops()
+        if source.is_unreadable:
+            source.go_on()
+        return found
 
     def has_left_older(self, source: Source) -> bool:
         """Whether a segment that was made before this one has more than the last read took."""

@@ -25,6 +25,8 @@ DEFINITIONS: Final = frozenset({records.ORIGIN, records.RULES})
 """Records that say how others of their segment are to be read."""
 FENCE_WAIT_S: Final = 1.0
 """Between giving a segment up and reading its tail for the last time (FORMAT.md)."""
+STUCK_S: Final = 5.0
+"""How long a segment rests whose next records cannot be read or stored. The others go on."""
 
 
 class Source:
@@ -37,16 +39,19 @@ class Source:
         ended: Committed as ended; the file may go once its rows are synced.
         has_lost_header: Whether its header was damaged when it came into view, which is to be counted.
         redacted: What its records go through before they are stored; None: nothing is to be hidden.
-        wait_until: Monotonic; not read before, for its next records cannot be stored. 0: they can.
+        wait_until: Monotonic; not read before, for its next records cannot be read or stored. 0: they can.
+        is_unreadable: Whether that is because its file could not be read or written: the next read tells.
     """
 
     def __init__(self, reader: SegmentReader, stored: Stored, redaction: Redaction) -> None:
         self.reader = reader
         self.recall(stored)
+        self.read_drops = stored.drops
         self.has_lost_header = False
         self.damaged_since: float | None = None
         self.skipped: tuple[int, int] | None = None
         self.wait_until = 0.0
+        self.is_unreadable = False
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         self._redaction = redaction
@@ -58,8 +63,16 @@ class Source:
 
     def recall(self, stored: Stored) -> None:
         """What the database knows of it."""
-        self.position, self.ended = stored.position, stored.ended
-        self.drops = self.read_drops = stored.drops
+        self.position, self.ended, self.drops = stored
+
+    def rest(self, *, unreadable: bool = False) -> None:
+        """Nothing can be done with its next records for now."""
+        self.wait_until = time.monotonic() + STUCK_S
+        self.is_unreadable = unreadable
+
+    def go_on(self) -> None:
+        """It need not rest any more."""
+        self.wait_until, self.is_unreadable = 0.0, False
 
     @property
     def id(self) -> bytes:

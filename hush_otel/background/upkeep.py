@@ -108,7 +108,11 @@ class Upkeep:
         """A writer is dead: give its segments up; when they are read to the end, close its spans."""
         left = [source for source in sources if not source.ended]
         for source in left:
-            source.reader.fence()
+            try:
+                source.reader.fence()
+            except OSError as exc:
+                swallow(f"fencing {source.reader.path}, which is tried again", exc)
+                source.rest(unreadable=True)
         if not left:
             self._write(lambda db: self._drain.ingest.interrupt(db, writer_id, time.time()))
             reach("upkeep.interrupted")

@@ -86,15 +86,24 @@ class SegmentReader:
         return self.resync(layout.HEADER_BYTES - 8) < self.header.capacity
 
     def read(self, position: int, max_bytes: int) -> Frames:
-        """Valid frames from `position` on, up to about `max_bytes` of them."""
+        """Valid frames from `position` on, up to about `max_bytes` of them.
+
+        Raises:
+            OSError: What lies at `position` cannot be read. What lies before such a place can.
+        """
         frames: list[tuple[int, bytes]] = []
         limit = position + max_bytes
         while position < limit:
-            data = os.pread(self._fd, CHUNK_BYTES, position)
-            before = position
-            position, stop = self._take(data, position, frames)
-            if stop is None and position == before:  # one frame larger than a chunk
-                position, stop = self._take(self._whole_frame(position, data), position, frames)
+            try:
+                data = os.pread(self._fd, CHUNK_BYTES, position)
+                before = position
+                position, stop = self._take(data, position, frames)
+                if stop is None and position == before:  # a frame larger than that
+                    position, stop = self._take(self._whole_frame(position, data), position, frames)
+            except OSError:
+                if frames:
+                    break
+                raise
             if stop is not None:
                 return Frames(frames, position, self._at_end(position, stop))
         return Frames(frames, position, Stop.LIMIT)
@@ -132,7 +141,7 @@ class SegmentReader:
 
     def _whole_frame(self, position: int, data: bytes) -> bytes:
         length, _ = _WORD.unpack_from(data, 0) if len(data) >= _WORD.size else (0, 0)
-        whole = os.pread(self._fd, min(8 + length, self.header.capacity), position)
+        whole = self._all_of(min(8 + length, self.header.capacity), position)
         # Shorter than its own length: the file was truncated under us.
         return whole if len(whole) == 8 + length else bytes(8)
 
@@ -158,7 +167,7 @@ class SegmentReader:
     def resync(self, position: int) -> int:
         """The offset of the next valid frame after damage at `position`; the capacity if there is none."""
         # Behind it lies nothing: the file was truncated, and its header damaged, after that much was read.
-        data = os.pread(self._fd, max(self.header.capacity - position, 0), position)
+        data = self._all_of(max(self.header.capacity - position, 0), position)
         budget = RESYNC_BUDGET * max(len(data), 1)
         for at in range(8, min(len(data) - 8, len(data.rstrip(b"\0"))), 8):
             length, check = _WORD.unpack_from(data, at)
@@ -183,7 +192,14 @@ class SegmentReader:
 
     def raw(self, start: int, end: int) -> bytes:
         """Bytes as they lie in the file, for salvage."""
-        return os.pread(self._fd, end - start, start)
+        return self._all_of(end - start, start)
+
+    def _all_of(self, size: int, position: int) -> bytes:
+        """So many bytes, or up to the file's end. The kernel gives fewer where a sector cannot be read."""
+        data = os.pread(self._fd, size, position)
+        while len(data) < size and (more := os.pread(self._fd, size - len(data), position + len(data))):
+            data += more
+        return data
 
     def drops(self) -> dict[str, int]:
         """The writer's drop counters; none from a header that is damaged."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inprocess import (
@@ -27,7 +30,9 @@ from hush_otel import records
 from hush_otel.background.retention import Retention
 from hush_otel.codec import encode
 from hush_otel.config import Settings
+from hush_otel.errors import StoreError
 from hush_otel.spool import format as layout
+from hush_otel.spool import reader
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
@@ -261,10 +266,10 @@ def test_a_record_that_its_writer_finishes_and_seals_while_it_is_looked_at_is_re
     whole = wreck.path.read_bytes()
     sealed = SegmentReader.sealed
 
-    def sealed_in_the_meantime(reader: SegmentReader) -> int:
+    def sealed_in_the_meantime(one: SegmentReader) -> int:
         wreck.poke(wreck.offsets[-1], whole[wreck.offsets[-1] : wreck.end])
         wreck.writer.seal()
-        return sealed(reader)
+        return sealed(one)
 
     with owning(settings) as owner:
         wreck.flip(wreck.offsets[1] + 60)  # seen half written, long before
@@ -448,6 +453,140 @@ def test_a_record_of_no_known_shape_is_counted(settings: Settings) -> None:
     drain_fully(settings)
     assert stored_nodes(settings.db_path) == ["a", "b"]
     assert losses(settings.db_path)["undecodable"] >= 2
+
+
+# ------------------------------------------------------------------ a disk that does not give bytes back
+
+
+class BadSector:
+    """`os` for readers of segments: 512 bytes of a file cannot be read, and what reaches them ends there."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        self._inode, self._at = path.stat().st_ino, at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        """As the kernel does it: an error only where nothing could be read."""
+        if os.fstat(fd).st_ino == self._inode and offset < self._at + 512 and offset + size > self._at:
+            if offset >= self._at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            size = self._at - offset
+        return os.pread(fd, size, offset)
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "living"])
+@pytest.mark.parametrize("at", [0, 1024], ids=["header", "frames"])
+def test_f24_a_sector_that_cannot_be_read_holds_no_other_segment_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, at: int, dead: bool
+) -> None:
+    """F24: what lies before it is stored, the rest waits and is told of, and is stored once it can be read."""
+    wreck, other = Wreck(settings, doomed=dead), writer_of(settings)
+    other.append(node_payload("r", "other-1"))
+    with owning(settings) as owner:
+        owner.service._intake.discover()
+        if dead:
+            die(wreck.writer)
+        monkeypatch.setattr(reader, "os", BadSector(wreck.path, at))
+        for _ in range(3):
+            owner.step()
+            owner.tend()
+        other.append(node_payload("r", "other-2"))
+        owner.step()
+        assert owner.step() > 0, "it does not spin"
+        before = [name for name in stored_nodes(settings.db_path) if "other" not in name]
+        assert before == (list("abc") if at else [])
+        assert len(stored_nodes(settings.db_path)) == len(before) + 2
+        assert owner.service._intake.stuck() == [wreck.path]
+        with pytest.raises(StoreError, match="stay there"):
+            owner.drain()
+        monkeypatch.setattr(reader, "os", os)
+        for source in owner.service._intake.sources.values():
+            source.wait_until = min(source.wait_until, time.monotonic())
+        for _ in range(4):
+            owner.drain()
+            owner.tend()
+        assert owner.service._intake.stuck() == []
+    assert [name for name in stored_nodes(settings.db_path) if "other" not in name] == list("abcde")
+    assert gone(wreck.path) == dead
+    assert losses(settings.db_path) == {}
+
+
+@pytest.mark.parametrize("call", ["set_sleeping", "fence", "set_drained"])
+def test_f24_a_header_that_cannot_be_written_holds_no_other_segment_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """F24: its writer is not told, or not buried: that is tried again."""
+    wreck, other = Wreck(settings, doomed=True), writer_of(settings)
+    die(wreck.writer)
+
+    def refuse(one: SegmentReader, *_: object) -> None:
+        if one.path == wreck.path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(SegmentReader, call, refuse)
+            for name in "fgh":
+                other.append(node_payload("r", name))
+                owner.step()
+                owner.service._intake.sleep()
+                owner.tend()
+            other.seal()
+            owner.step()
+            owner.tend()
+        assert len(list(settings.spool_dir.glob("*.seg"))) <= 1
+        for source in owner.service._intake.sources.values():
+            source.wait_until = min(source.wait_until, time.monotonic())
+        for _ in range(4):
+            owner.drain()
+            owner.tend()
+    assert sorted(stored_nodes(settings.db_path)) == list("abcdefgh")
+    assert gone(wreck.path)
+
+
+def test_f24_a_damaged_header_that_cannot_be_read_again_holds_no_other_segment_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F24: it is to be kept in salvage/, when it can be read."""
+    wreck, other = Wreck(settings), writer_of(settings)
+    wreck.flip(40)
+    other.append(node_payload("r", "other"))
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(SegmentReader, "raw", refuse)
+            owner.step()
+        assert "other" in stored_nodes(settings.db_path)
+        owner.step()
+    assert losses(settings.db_path) == {"damaged": 1}
+
+
+def test_i4_drops_that_cannot_be_read_give_no_record_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: they are counted, and the records stored, once the header can be read."""
+    wreck = Wreck(settings)
+    segment = wreck.writer._segment
+    assert segment is not None
+    segment.count_drop("quota", 2)
+
+    def refuse(_: SegmentReader) -> dict[str, int]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(SegmentReader, "drops", refuse)
+            owner.step()
+        for source in owner.service._intake.sources.values():
+            source.wait_until = min(source.wait_until, time.monotonic())
+        owner.step()
+    assert stored_nodes(settings.db_path) == list("abcde")
+    assert losses(settings.db_path) == {"quota": 2}
 
 
 def drain_fully(settings: Settings) -> None:
