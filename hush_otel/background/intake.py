@@ -80,12 +80,15 @@ class Intake:
             self._unopened = True
             swallow("opening a segment, which is tried again", exc)
             return
-        stored = self._database.read(lambda db: positions.find(db, reader.header.segment_id))
-        with guard(f"reading what {path} defines, which is tried again"):  # the others go on
-            self.sources[path] = Source(reader, stored or BEGINNING, self.redaction)
+        try:
+            stored = self._database.read(lambda db: positions.find(db, reader.header.segment_id))
+            with guard(f"reading what {path} defines, which is tried again"):  # the others go on
+                self.sources[path] = Source(reader, stored or BEGINNING, self.redaction)
+        finally:
+            if path not in self.sources:
+                reader.close()
         source = self.sources.get(path)
         if source is None:
-            reader.close()
             self._unopened = True
             return
         source.has_lost_header = reader.is_damaged and stored is None

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from hush_otel.errors import SpoolError
-
 from . import format as layout
 from .directory import id_of
 
@@ -65,18 +63,21 @@ class SegmentReader:
         self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         self.is_damaged = False
         self.fenced_at: float | None = None
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_header(self) -> None:
         data = os.pread(self._fd, layout.HEADER_BYTES, 0)
         self.is_ruled = any(data[layout.RULED_AT : layout.DRAINED_AT])
         try:
-            self.header = layout.unpack_header(data, str(path))
+            self.header = layout.unpack_header(data, str(self.path))
             self._seed = layout.place_seed(self.header.segment_id)
         except layout.DamagedHeaderError:
             if not self._is_known_by_its_frames(data):
-                self.close()
                 raise
-        except SpoolError:
-            self.close()
-            raise
 
     def _is_known_by_its_frames(self, data: bytes) -> bool:
         """Whether it is a segment all the same: one frame that the id in its name confirms will do."""

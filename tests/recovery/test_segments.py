@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import struct
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from inprocess import (
     Owner,
     die,
     drain_once,
+    left_open,
     losses,
     no_waits,
     node_payload,
@@ -36,6 +38,7 @@ from hush_otel.spool import reader
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
+from hush_otel.store import positions
 
 END_OF_TRACE = (1).to_bytes(16, "big")
 
@@ -564,6 +567,46 @@ def test_f24_a_damaged_header_that_cannot_be_read_again_holds_no_other_segment_u
         assert "other" in stored_nodes(settings.db_path)
         owner.step()
     assert losses(settings.db_path) == {"damaged": 1}
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_segment_that_cannot_be_opened_again_and_again_costs_no_descriptors(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    """Each look tries it anew: a day of that must not use up what this process may open."""
+    wreck = Wreck(settings)
+    if damaged:
+        wreck.flip(0)
+    with owning(settings) as owner:
+        monkeypatch.setattr(reader, "os", BadSector(wreck.path, 512 if damaged else 0))
+        before = left_open(settings)
+        for _ in range(5):
+            owner.step()
+        assert left_open(settings) == before
+        monkeypatch.setattr(reader, "os", os)
+        owner.step()
+    assert stored_nodes(settings.db_path) == list("abcde")
+
+
+def test_a_segment_of_which_the_database_does_not_tell_costs_no_descriptors(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locked, it does not say how far the segment is stored: that is asked twice a second."""
+    with owning(settings) as owner:
+        owner.step()
+        Wreck(settings)
+        before = left_open(settings)
+
+        def locked(*_: object) -> None:
+            raise sqlite3.OperationalError("database is locked")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(positions, "find", locked)
+            for _ in range(5):
+                owner.step()
+            assert left_open(settings) == before
+        owner.step()
+    assert stored_nodes(settings.db_path) == list("abcde")
 
 
 def test_i4_drops_that_cannot_be_read_give_no_record_up(
