@@ -92,6 +92,7 @@ class Service:
         self._busy_at = time.monotonic()
         self._asleep = False
         self._commands = 0
+        self._relay_rests_until = 0.0
         self.handed_over = False
         """Whether `run` returned because a newer version asked for it."""
         self.lost = False
@@ -140,7 +141,7 @@ class Service:
             full = self._retention.is_full()
             progress = self._drain.step(only_commands=full)
             self._queue_completed(began, progress)
-            relayed = self._relay.step()
+            relayed = self._relay_some()
             # While something is unread nobody knows which request is idle.
             self._upkeep.step(caught_up=progress.caught_up and not full and not self._intake.stuck())
             self._prune(progress)
@@ -171,6 +172,20 @@ class Service:
         # Without room nothing is read, and nobody is asked to ring.
         pause_s = FAILED_S if full and not relayed else self._pause(progress, relayed=relayed)
         return min(pause_s, self._retention.wait_s(), FAILED_S if full else self._indexing.wait_s())
+
+    def _relay_some(self) -> bool:
+        """True when anything was done. What fails but the database stops neither upkeep nor retention."""
+        now = time.monotonic()
+        if now < self._relay_rests_until:
+            return False
+        try:
+            return self._relay.step()
+        except (sqlite3.Error, StoreError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - no thread to be had, or a bug of ours
+            swallow("delivering, which is tried again", exc)
+            self._relay_rests_until = now + FAILED_S
+            return False
 
     def _prune(self, progress: DrainProgress) -> None:
         asked, self._commands = self._drain.commands != self._commands, self._drain.commands
@@ -216,7 +231,7 @@ class Service:
         sleep = FIRST_SLEEP_S if now < self._busy_at + LINGER_S + FIRST_SLEEP_S else UPKEEP_S
         wake = self._relay.next_wake()
         if wake is not None:
-            sleep = min(sleep, wake - time.time())
+            sleep = min(sleep, max(wake - time.time(), self._relay_rests_until - now))
         self._asleep = False  # whoever rings clears only its own request: ask all again
         return max(sleep, LOOK_S)
 

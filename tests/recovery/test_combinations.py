@@ -6,17 +6,21 @@ import dataclasses
 import errno
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from asking import turn
 from inprocess import (
+    App,
     Owner,
     drain_once,
     left_open,
     losses,
+    no_background,
     node_payload,
     owning,
     rows,
@@ -25,7 +29,8 @@ from inprocess import (
 )
 from searching import assert_whole, found
 
-from hush_otel import records
+from hush_otel import Destination, records
+from hush_otel.attachment import attach
 from hush_otel.background import drain, relay, salvage, service
 from hush_otel.background.running import drain_once as drain_once_as_a_command
 from hush_otel.background.service import elect
@@ -216,6 +221,36 @@ def test_a_pass_that_meets_index_damage_amid_a_prune_deletes_all_the_same(
 
 def _locked(*_: object, **__: object) -> None:
     raise sqlite3.OperationalError("database is locked")
+
+
+def test_no_thread_to_be_had_stops_neither_the_upkeep_nor_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be sent waits for a thread; segments that are stored go, and words are found."""
+    no_background(monkeypatch, tmp_path)
+    app = App(tmp_path / "t.db", destinations=[Destination("file", name="out", path=str(tmp_path / "out"))])
+    refused: list[object] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    with owning(app.settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            app.tracer.start_span("told").end()
+            attach(app.db_path).writer.seal()
+            deadline = time.monotonic() + 20
+            pause_s = 0.0
+            while not refused or pause_s < service.LOOK_S * 2:  # it has nothing more to do, and does not spin
+                assert time.monotonic() < deadline
+                owner.service._bell.wait(min(pause_s, 0.05))
+                owner.service._upkeep._next = 0.0
+                owner.service._indexing._since = 0.0
+                pause_s = owner.step()
+            assert list(app.settings.spool_dir.glob("*.seg")) == []
+            assert len(found(app.db_path, "told")) == 1
+        turn(owner, lambda: [one["state"] for one in app.deliveries()] == ["delivered"])
 
 
 # ------------------------------------------------------------------ records that cannot be read or stored
