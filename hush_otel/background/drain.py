@@ -206,6 +206,7 @@ class Drain:
             # Repeated more than once where the segment of a repetition was given up, too.
             while record is not None and record.type == records.AGAIN and not was_read:
                 if self._intake.is_open(record.segment_id):
+                    source.held = offset, record.segment_id
                     return offset
                 was_read = self._was_read(db, record)
                 inner = record.record

@@ -123,7 +123,20 @@ class Intake:
     def is_waiting_for_the_dead(self) -> bool:
         """Whether some segment was given up and its tail is to be read once more; not one that is stuck."""
         left = (source for source in self.sources.values() if not source.ended and not source.wait_until)
-        return any(source.reader.fenced_at is not None for source in left)
+        return any(source.reader.fenced_at is not None and not self._is_held(source) for source in left)
+
+    def _is_held(self, source: Source) -> bool:
+        """Whether its next record waits for a segment that is stuck, be it by way of others."""
+        seen = {source.id}
+        while (waited_for := source.waits_for()) is not None and waited_for not in seen:
+            seen.add(waited_for)
+            other = self.sources.get(self._directory.segment(waited_for))
+            if other is None or other.ended:
+                return False
+            if other.wait_until:
+                return True
+            source = other
+        return False
 
     def sleep(self) -> None:
         """Ask every writer to ring after its next record."""
@@ -144,7 +157,9 @@ class Intake:
         """Take turns over the segments until the batch is full; True when something was left."""
         now = time.monotonic()
         sources = [
-            source for source in self.sources.values() if not source.ended and source.wait_until <= now
+            source
+            for source in self.sources.values()
+            if not source.ended and source.wait_until <= now and not (source.held and self._is_held(source))
         ]
         self._turn = (self._turn + 1) % max(len(sources), 1)
         room = BATCH_BYTES

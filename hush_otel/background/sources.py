@@ -40,6 +40,7 @@ class Source:
         has_lost_header: Whether its header was damaged when it came into view, which is to be counted.
         redacted: What its records go through before they are stored; None: nothing is to be hidden.
         wait_until: Monotonic; not read before, for its next records cannot be read or stored. 0: they can.
+        held: Offset of a record that repeats one of another segment, and waits for it; and that one's id.
         is_unreadable: Whether that is because its file could not be read or written: the next read tells.
     """
 
@@ -52,6 +53,7 @@ class Source:
         self.skipped: tuple[int, int] | None = None
         self.wait_until = 0.0
         self.is_unreadable = False
+        self.held: tuple[int, bytes] | None = None
         self._definitions: dict[int, records.OriginRecord] = {}
         self._places: dict[int, Place] = {}
         self._redaction = redaction
@@ -83,6 +85,11 @@ class Source:
     def writer_id(self) -> bytes:
         """Its writer's."""
         return self.reader.header.writer_id
+
+    def waits_for(self) -> bytes | None:
+        """The id of the segment that its next record waits for."""
+        # A record that was held in a batch that was rolled back may not be the next one.
+        return self.held[1] if self.held is not None and self.held[0] == self.position else None
 
     def define(self, record: records.OriginRecord | records.Rules) -> None:
         """Learn an interned entry, or the writer's rules."""

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from asking import turn
 from inprocess import (
     App,
     Owner,
+    die,
     drain_once,
     left_open,
     losses,
@@ -31,7 +33,7 @@ from searching import assert_whole, found
 
 from hush_otel import Destination, records
 from hush_otel.attachment import attach
-from hush_otel.background import drain, relay, salvage, service
+from hush_otel.background import drain, intake, relay, salvage, service
 from hush_otel.background.running import drain_once as drain_once_as_a_command
 from hush_otel.background.service import elect
 from hush_otel.codec import encode
@@ -346,6 +348,68 @@ def test_what_waits_behind_a_segment_that_cannot_be_stored_holds_nobody_up(
         monkeypatch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
         with pytest.raises(StoreError, match="cannot be stored"):
             owner.drain()
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["repeated", "repeated twice"])
+def test_a_pass_ends_though_the_dead_have_repeated_a_record_that_cannot_be_stored(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Nobody waits for the rest of a segment that waits for one that is stuck."""
+
+    def broken(*_: Any) -> Any:
+        raise TypeError("a bug in the store")
+
+    writer = writer_of(settings, doomed=True)
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(node_writer, "NodeRow", broken)
+            for number in range(2 * drain.GIVE_UP_AT_MOST):
+                writer.append(node_payload("r", f"node-{number}"))
+            owner.step()
+            for number in range(times):
+                for source in owner.service._intake.sources.values():
+                    source.reader.fence()
+                writer.append(node_payload("r", f"again-{number}"))
+                owner.service._intake.discover()
+            die(writer)
+            pauses = iter(range(50))
+            patch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
+            with pytest.raises(StoreError, match="cannot be stored"):
+                owner.drain()
+        for source in owner.service._intake.sources.values():
+            source.wait_until = min(source.wait_until, time.monotonic())
+        owner.drain()
+    left = [f"node-{number}" for number in range(drain.GIVE_UP_AT_MOST, 2 * drain.GIVE_UP_AT_MOST)]
+    assert stored_nodes(settings.db_path) == left + [f"again-{number}" for number in range(times)]
+
+
+def test_much_that_waits_behind_a_segment_that_cannot_be_stored_keeps_nobody_busy(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one read of it: the owner sleeps, and writes nothing meanwhile."""
+
+    def broken(*_: Any) -> Any:
+        raise TypeError("a bug in the store")
+
+    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    for number in range(2 * drain.GIVE_UP_AT_MOST):
+        writer.append(node_payload("r", f"node-{number}"))
+    with owning(settings) as owner:
+        owner.step()
+        (source,) = owner.service._intake.sources.values()
+        source.reader.fence()
+        writer._capacity_bytes = 4 << 20
+        writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
+        for _ in range(2 * intake.SOURCE_BYTES // 200_000):
+            writer.append(node_payload("r", "more", input_data="x" * 200_000))
+        deadline = time.monotonic() + 20
+        while owner.step() == 0 or owner.service._indexing.is_busy():
+            assert time.monotonic() < deadline
+        owner.service._upkeep._next = time.monotonic() + 60
+        before = owner.connection.total_changes
+        pauses = [owner.step() for _ in range(20)]
+        assert all(map(max, pairwise(pauses))), "before it sleeps it looks once more, not for ever"
+        assert owner.connection.total_changes == before
 
 
 # ------------------------------------------------------------------ what is unread, and what time says
