@@ -103,9 +103,10 @@ class Intake:
                 source.recall(stored)
 
     def is_open(self, segment_id: bytes) -> bool:
-        """Whether a segment may still give records."""
-        source = self.sources.get(self._directory.segment(segment_id))
-        return source is not None and not source.ended
+        """Whether a segment may still give records; so may one that could not be opened for now."""
+        path = self._directory.segment(segment_id)
+        source = self.sources.get(path)
+        return not source.ended if source is not None else path not in self._strange and path.exists()
 
     def seen(self) -> set[Path]:
         """Every segment found so far and not unlinked, those left alone too."""
@@ -126,15 +127,13 @@ class Intake:
         return any(source.reader.fenced_at is not None and not self._is_held(source) for source in left)
 
     def _is_held(self, source: Source) -> bool:
-        """Whether its next record waits for a segment that is stuck, be it by way of others."""
+        """Whether its next record waits for a segment that is stuck or not opened, be it by way of others."""
         seen = {source.id}
         while (waited_for := source.waits_for()) is not None and waited_for not in seen:
             seen.add(waited_for)
             other = self.sources.get(self._directory.segment(waited_for))
-            if other is None or other.ended:
-                return False
-            if other.wait_until:
-                return True
+            if other is None or other.ended or other.wait_until:
+                return self.is_open(waited_for)
             source = other
         return False
 

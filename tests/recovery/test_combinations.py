@@ -39,6 +39,7 @@ from hush_otel.background.service import elect
 from hush_otel.codec import encode
 from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
+from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store import commands, node_writer, search_index, search_upkeep
 from hush_otel.store.integrity import moved_aside
@@ -410,6 +411,40 @@ def test_much_that_waits_behind_a_segment_that_cannot_be_stored_keeps_nobody_bus
         pauses = [owner.step() for _ in range(20)]
         assert all(map(max, pairwise(pauses))), "before it sleeps it looks once more, not for ever"
         assert owner.connection.total_changes == before
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "living"])
+def test_i2_what_repeats_a_record_of_a_segment_that_cannot_be_opened_waits_for_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, dead: bool
+) -> None:
+    """I2: at a start without descriptors to spare nobody knows yet what was read of it; nobody spins meanwhile."""
+    writer = writer_of(settings, doomed=True)
+    writer.append(node_payload("r", "first"))
+    owner = Owner(settings)
+    owner.step()
+    (source,) = owner.service._intake.sources.values()
+    source.reader.fence()
+    writer.append(node_payload("r", "a"))  # in the first segment, and again in another one
+    owner.crash()
+    original, real = source.reader.path, intake.SegmentReader
+    if dead:
+        die(writer)
+
+    def refuse(path: Path) -> SegmentReader:
+        if path == original:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path)
+
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(intake, "SegmentReader", refuse)
+            pauses = iter(range(50))
+            patch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
+            owner.drain()
+            assert stored_nodes(settings.db_path) == ["first"]
+        owner.drain()
+    assert stored_nodes(settings.db_path) == ["first", "a"]
+    assert losses(settings.db_path) == {}
 
 
 # ------------------------------------------------------------------ what is unread, and what time says
