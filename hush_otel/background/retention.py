@@ -186,7 +186,7 @@ class Retention:
             sqlite3.OperationalError: There is none.
         """
         now = self._clocks.monotonic()
-        if not (self.is_busy() or self._has_rules()):
+        if not (self.is_busy() or self._has_rules()) and self._database.read(oldest_order) is None:
             return
         self._next = self._next_round = now
         try:

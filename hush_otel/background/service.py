@@ -155,9 +155,10 @@ class Service:
             self.lost = True
             return 0.0
         except sqlite3.DatabaseError as exc:
-            if self._indexing.is_blamed(exc):
-                self._indexing.begin_anew(exc)
-                return 0.0
+            with guard("giving the full-text index up"):  # on a full disk that may find no room, either
+                if self._indexing.is_blamed(exc):
+                    self._indexing.begin_anew(exc)
+                    return 0.0
             if is_corrupt(exc):
                 self._begin_anew(exc)
                 return 0.0

@@ -144,11 +144,60 @@ def test_f23_stored_segments_give_their_room_back_on_a_full_disk(
         owner.step()
         ended = list(settings.spool_dir.glob("*.seg"))
         assert len(ended) == 3
-        (pages,) = owner.connection.execute("PRAGMA page_count").fetchone()
-        owner.connection.execute(f"PRAGMA max_page_count = {pages}")
+        fill_up(owner)
         writer.append(node_payload("r", "d", input_data=os.urandom(100_000).hex()))
         owner.step()
         assert [path for path in ended if path.exists()] == []
+
+
+def test_f23_an_index_that_cannot_be_given_up_keeps_no_room_from_being_made(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F23: an index of many parts is blamed for that. Without room even to note it, the other ways are tried."""
+    with owning(settings) as owner:
+        writer.append(node_payload("r", "old"))
+        owner.drain()
+        owner.service._upkeep._next = time.monotonic() + 3600  # not its turn yet
+        writer.append(node_payload("r", "a"))
+        writer.seal()
+        owner.service._drain.step()
+        arguments = {"before": time.time() + 10}
+        owner.connection.execute("UPDATE hush_requests SET completed_by = 'mark', due_at = NULL")
+        writer.append(encode((records.COMMAND, time.time_ns(), os.urandom(16), "prune", arguments))[0])
+        owner.service._drain.step()
+        fill_up(owner)
+        monkeypatch.setattr(search_upkeep, "count_parts", lambda _: search_upkeep.TOO_MANY_PARTS)
+        monkeypatch.setattr(search_upkeep, "give_up", _full)
+        writer.append(node_payload("s", "b", input_data=os.urandom(100_000).hex()))
+        ended = [source.reader.path for source in owner.service._intake.sources.values() if source.ended]
+        assert ended
+        assert owner.step() > 0
+        assert not any(path.exists() for path in ended)
+        assert rows(settings.db_path, "SELECT request_id FROM hush_requests") == []
+
+
+def test_f23_a_prune_goes_on_while_the_disk_is_full(settings: Settings, writer: SpoolWriter) -> None:
+    """F23: without any rule, too: what somebody has ordered is the way out."""
+    for number in range(50):
+        writer.append(node_payload(f"r{number}", "old", input_data=os.urandom(5_000).hex()))
+    with owning(settings) as owner:
+        owner.drain()
+        owner.connection.execute("UPDATE hush_requests SET completed_by = 'mark', due_at = NULL")
+        arguments = {"before": time.time() + 10}
+        writer.append(encode((records.COMMAND, time.time_ns(), os.urandom(16), "prune", arguments))[0])
+        owner.service._drain.step()
+        fill_up(owner)
+        writer.append(node_payload("s", "new", input_data=os.urandom(100_000).hex()))
+        assert owner.step() > 0
+        assert stored_nodes(settings.db_path) == []
+        owner.drain()
+    assert stored_nodes(settings.db_path) == ["new"]
+
+
+def fill_up(owner: Owner) -> None:
+    """The database can be no larger than it is."""
+    (pages,) = owner.connection.execute("PRAGMA page_count").fetchone()
+    owner.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def test_a_prune_that_waits_in_the_spool_makes_room_for_a_pass(
