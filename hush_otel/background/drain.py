@@ -114,14 +114,15 @@ class Drain:
     def _give_up(self, source: Source, one: Frames) -> None:
         """A record that cannot be stored: kept for people, counted, passed by."""
         ((offset, payload),) = one.frames
-        self._lose(source, offset, payload, "unstorable")
-        self._commit([(source, one._replace(frames=[]))])
+        self._salvage.keep(source, offset, payload, "unstorable")
+        self._commit([(source, one._replace(frames=[]))], payload)
         self._given_up[records.record_type(payload)] += 1
 
-    def _commit(self, changed: list[tuple[Source, Frames]]) -> int:
+    def _commit(self, changed: list[tuple[Source, Frames]], unstorable: bytes | None = None) -> int:
+        """Store these, and count a record that is passed by with them."""
         self._unsure = True
         try:
-            spans = self._database.write(lambda db: self._write(db, changed))
+            spans = self._database.write(lambda db: self._write(db, changed, unstorable))
             reach("drain.committed")
         except BaseException:
             self.forget()
@@ -146,20 +147,13 @@ class Drain:
         for source in self._intake.sources.values():
             if source.has_lost_header:
                 try:
-                    self._lose(source, 0, source.reader.raw(0, HEADER_BYTES), "damaged")
-                    source.has_lost_header = False
+                    header = source.reader.raw(0, HEADER_BYTES)
+                    self._salvage.keep(source, 0, header, "damaged")
                 except OSError as exc:
                     swallow(f"keeping the header of {source.reader.path}, which is tried again", exc)
-
-    def _lose(self, source: Source, offset: int, data: bytes, reason: str) -> None:
-        """Keep bytes that give no row, and count them."""
-        self._salvage.keep(source, offset, data, reason)
-        self._database.write(lambda db: self._count_lost(db, data, reason))
-
-    def _count_lost(self, db: sqlite3.Connection, data: bytes, reason: str) -> None:
-        self.ingest.count_loss(db, reason, 1, len(data))
-        if reason == "unstorable":
-            ledger.give_up(db, data, read=True)
+                    continue
+                self._database.write(lambda db: self.ingest.count_loss(db, "damaged", 1, HEADER_BYTES))
+                source.has_lost_header = False
 
     def _must_save(self, source: Source, found: Frames) -> bool:
         return (
@@ -168,7 +162,9 @@ class Drain:
 
     # ------------------------------------------------------------------ within the transaction
 
-    def _write(self, db: sqlite3.Connection, changed: list[tuple[Source, Frames]]) -> int:
+    def _write(
+        self, db: sqlite3.Connection, changed: list[tuple[Source, Frames]], unstorable: bytes | None
+    ) -> int:
         now = time.time()
         self._redaction.failed = 0
         arrivals: list[Arrival] = []
@@ -181,6 +177,9 @@ class Drain:
                 changed[index] = (source, found)
             read += ledger.tally(payload for _, payload in found.frames)
         ledger.count(db, read)
+        if unstorable is not None:
+            self.ingest.count_loss(db, "unstorable", 1, len(unstorable))
+            ledger.give_up(db, unstorable, read=True)
         if self._redaction.failed:
             self.ingest.count_loss(db, REASON, self._redaction.failed)
         spans = self.ingest.ingest(db, arrivals, now)

@@ -29,6 +29,7 @@ from inprocess import (
     stored_nodes,
     writer_of,
 )
+from pruning import balanced
 from searching import assert_whole, found
 
 from hush_otel import Destination, records
@@ -41,7 +42,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import StoreBusy, StoreError
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
-from hush_otel.store import commands, node_writer, search_index, search_upkeep
+from hush_otel.store import commands, node_writer, positions, search_index, search_upkeep
 from hush_otel.store.integrity import moved_aside
 from hush_otel.store.prune_orders import oldest_order
 
@@ -347,6 +348,28 @@ def test_a_record_that_cannot_be_stored_is_passed_by_once_salvage_can_be_written
                     owner.step()
         owner.step()
     assert stored_nodes(settings.db_path) == ["a", "c"]
+
+
+def test_i4_a_record_that_is_given_up_is_counted_with_the_position_behind_it(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: while the database is locked it is given up again and again, and has counted nothing."""
+
+    def broken(*_: Any) -> Any:
+        raise TypeError("a bug in the store")
+
+    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    writer.append(node_payload("r", "bad"))
+    with owning(settings) as owner:
+        with monkeypatch.context() as patch:
+            patch.setattr(positions, "save", _locked)
+            for _ in range(3):
+                owner.step()
+        owner.step()
+        writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
+        owner.drain()
+    assert losses(settings.db_path) == {"unstorable": 1}
+    balanced(settings)
 
 
 def test_i4_damage_is_counted_with_the_position_behind_it(
