@@ -126,11 +126,12 @@ class Service:
                 pause_s = self.step()
             if self.lost:
                 return
-            if self._asked_to_hand_over():
-                self.handed_over = True
-                return
-            if leave_when_idle and self._must_leave():
-                return
+            with guard(
+                "looking whether to leave"
+            ):  # who cannot tell stays
+                self.handed_over = self._asked_to_hand_over()
+                if self.handed_over or (leave_when_idle and self._must_leave()):
+                    return
             if pause_s > 0:
                 self._bell.wait(pause_s)
 

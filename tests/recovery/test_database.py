@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -416,6 +417,32 @@ def test_it_stays_until_the_spans_of_a_dead_process_are_closed(settings: Setting
         assert owner.service._must_leave()
     assert rows(settings.db_path, "SELECT state FROM spans") == [("interrupted",)]
     assert list(settings.spool_dir.glob("*.owner")) == []
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked to", "idle"])
+def test_it_stays_when_it_cannot_tell_whether_to_leave(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """Without a descriptor to spare the directory cannot be listed: it goes on, and leaves in order later."""
+    settings = dataclasses.replace(settings, idle_exit_s=3600.0 if asked else 0.0)
+    with owning(settings) as owner:
+        if asked:
+            owner.service._directory.leave.touch()
+        owner.drain()
+        owner.service._upkeep._next = time.monotonic() + 60  # it lists them, too
+        refused: list[SpoolDirectory] = []
+        listed = SpoolDirectory.owners
+
+        def owners(directory: SpoolDirectory) -> list[Path]:
+            if len(refused) < 3:
+                refused.append(directory)
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return listed(directory)
+
+        monkeypatch.setattr(SpoolDirectory, "owners", owners)
+        monkeypatch.setattr(owner.service._bell, "wait", lambda _pause_s: None)
+        owner.service.run(leave_when_idle=True)
+        assert len(refused) == 3
 
 
 def test_a_database_is_drained_into_from_one_spool_at_a_time(settings: Settings, writer: SpoolWriter) -> None:
