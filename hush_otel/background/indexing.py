@@ -137,7 +137,7 @@ class Indexing:
             self._set(self._database.write(lambda db: search_upkeep.prepare(db, wanted=self._wanted)))
         elif self._phase is Phase.EMPTYING:
             self._empty()
-        elif self._waiting and not (self._merging and self._merges_left):
+        elif self._waiting and not (self._merging and self._merges_left > 0):
             self._index()
         else:
             self._merge()

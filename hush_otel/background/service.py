@@ -126,9 +126,7 @@ class Service:
                 pause_s = self.step()
             if self.lost:
                 return
-            with guard(
-                "looking whether to leave"
-            ):  # who cannot tell stays
+            with guard("looking whether to leave"):  # who cannot tell stays
                 self.handed_over = self._asked_to_hand_over()
                 if self.handed_over or (leave_when_idle and self._must_leave()):
                     return

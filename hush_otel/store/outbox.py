@@ -292,13 +292,14 @@ def resume(db: sqlite3.Connection, destination: int, now: float) -> None:
 def clamp(db: sqlite3.Connection, now: float, longest_backoff_s: float) -> None:
     """No deadline lies further in the future than it did when it was set: the clock was set back.
 
-    A hold is as long as it was meant to be at most, counted from now.
+    A hold is as long as it was meant to be at most, counted from now; a request is idle since now at least.
     """
     db.execute(SQL["clamp_holds"], {"now": now})
     for destination, hold_s in db.execute(SQL["holds"]).fetchall():
         longest = {"now": now, "destination": destination, "longest": max(hold_s, longest_backoff_s)}
         db.execute(SQL["clamp_attempts"], longest)
     db.execute(SQL["clamp_due"], {"now": now, "longest": LONGEST_DUE_S})
+    db.execute(SQL["clamp_idle"], {"now": now})
 
 
 def probe(db: sqlite3.Connection, destination: int, now: float) -> None:

@@ -4,7 +4,7 @@ Everything runs in the owner's transactions and may be broken off after each uni
 is found and deleted by the next look. A request goes in this order, so that no unit leaves anything behind
 that would be missed (`hush-otel audit`) or sent by mistake:
 
-1. its deliveries; with the last of them what it owes and what it is found by;
+1. its deliveries, each destination's with what it owes there; with the last of them what it is found by;
 2. its spans, each with its words in the full-text index, its references to payloads and media, and those with
    their last reference;
 3. its traces, unless spans of other requests are in them, and the request itself.
@@ -73,7 +73,11 @@ class Pruning:
         """
         names = {"requests": _json(requests)}
         limited = names | {"limit": rows_at_most}
-        self._count_undelivered(self._rows("delete_deliveries", limited))
+        deliveries = self._rows("delete_deliveries", limited)
+        self._count_undelivered(deliveries)
+        self._db.executemany(
+            SQL["forget_settled"], {(request, number) for request, number, _, _ in deliveries}
+        )
         if self._rows("has_deliveries", names):
             return False
         for statement in ("forget_owed", "forget_askers", "forget_labels"):
@@ -110,9 +114,9 @@ class Pruning:
     def _rows(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return self._db.execute(SQL[statement], values).fetchall()
 
-    def _count_undelivered(self, deliveries: list[tuple[int, str, int]]) -> None:
+    def _count_undelivered(self, deliveries: list[tuple[int, int, str, int]]) -> None:
         lost = Counter[int]()
-        for destination, state, spans in deliveries:
+        for _, destination, state, spans in deliveries:
             if state != "delivered":
                 lost[destination] += spans
         self._db.executemany(SQL["count_pruned"], [(spans, number) for number, spans in lost.items()])
@@ -121,7 +125,7 @@ class Pruning:
         if not spans:
             return
         self._into.spans += len(spans)
-        search_index.spans_gone(self._db)
+        search_index.spans_gone(self._db, [number for number, _, _, _ in spans])
         states = Counter(state for _, _, state, _ in spans)
         # No record stands for an interrupted row: it leaves the ledger as it came.
         counts = {ledger.PRUNED: states[SpanState.ENDED], ledger.INTERRUPTED: -states[SpanState.INTERRUPTED]}

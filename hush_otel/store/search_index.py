@@ -32,6 +32,8 @@ READ_AT_ONCE: Final = 16
 """Rows that are read before their texts are counted."""
 SPANS_AT_ONCE: Final = 256
 """However little they say: each takes some 20 µs."""
+LOOKED_AT_ONCE: Final = 4_096
+"""Spans, most of which may run still."""
 CHARS_AT_ONCE: Final = 64 * 1024
 """Of texts: with the span that passes it 192 Ki at most. That takes 5 to 15 ms."""
 
@@ -93,17 +95,25 @@ def again_of_request(db: sqlite3.Connection, request: int) -> None:
 
 
 def _index_again(db: sqlite3.Connection, changed: list[int]) -> int:
-    known = {span for doc in _docs_of(db, changed) for span in _spans_of(db, doc)}
-    forget(db, changed)
-    rows = list(_rows(db, sorted(known.union(changed))))
+    rows, room, done = list[_Row](), CHARS_AT_ONCE, set[int]()
+    for span in changed:
+        if span not in done and room > 0:
+            whole = {span, *(other for doc in _docs_of(db, [span]) for other in _spans_of(db, doc))}
+            forget(db, [span])
+            found = list(_rows(db, sorted(whole)))
+            room -= sum(len(text) for row in found for text in row.texts)
+            rows += found
+            done |= whole
     _write(db, rows)
-    db.execute(SQL["done"], (_json(changed),))
+    db.execute(SQL["done"], (_json(sorted(done)),))
     return len(rows)
 
 
 def _index_new(db: sqlite3.Connection, reached: int) -> tuple[int, int]:
     found, room = list[_Row](), CHARS_AT_ONCE
-    while room > 0 and len(found) < SPANS_AT_ONCE:
+    for _ in range(0, LOOKED_AT_ONCE, READ_AT_ONCE):
+        if room <= 0 or len(found) >= SPANS_AT_ONCE:
+            break
         numbers = [number for (number,) in db.execute(SQL["next_spans"], (reached, READ_AT_ONCE))]
         known = {span for (span,) in db.execute(SQL["has_doc"], (_json(numbers),))}
         for row in _rows(db, [number for number in numbers if number not in known]):
@@ -157,7 +167,7 @@ def _documents(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 def forget(db: sqlite3.Connection, spans: Sequence[int], chars_at_most: int | None = None) -> bool:
     """The documents of these spans go, before their rows do or change. In a transaction.
 
-    The other spans of these documents are not found either until `again` says so.
+    The other spans of these documents are looked at again: until then they are not found either.
 
     Args:
         db: In a transaction.
@@ -172,11 +182,13 @@ def forget(db: sqlite3.Connection, spans: Sequence[int], chars_at_most: int | No
     """
     if not is_ready(db):
         return True
-    chars, docs = 0, _docs_of(db, spans)
+    chars, docs, those = 0, _docs_of(db, spans), set(spans)
     with telling_damage():
         while docs and (chars_at_most is None or chars < chars_at_most):
             doc = docs.pop(0)
-            words = _words(_rows(db, _spans_of(db, doc)))
+            held = _spans_of(db, doc)
+            words = _words(_rows(db, held))
+            again(db, [span for span in held if span not in those])
             db.execute(SQL["forget_doc"], (doc, words))
             db.execute(SQL["forget_spans_of_doc"], (doc,))
             chars += len(words)
@@ -187,12 +199,13 @@ def forget(db: sqlite3.Connection, spans: Sequence[int], chars_at_most: int | No
 def forget_changed(db: sqlite3.Connection, span: int) -> None:
     """A row is about to be replaced: its document goes, and all of it is indexed again. In a transaction."""
     if is_ready(db):
-        again(db, [span, *(other for doc in _docs_of(db, [span]) for other in _spans_of(db, doc))])
+        again(db, [span])
         forget(db, [span])
 
 
-def spans_gone(db: sqlite3.Connection) -> None:
-    """Rows were deleted: the number of the last one may come again. In a transaction."""
+def spans_gone(db: sqlite3.Connection, spans: Sequence[int]) -> None:
+    """These rows were deleted: the number of the last one may come again. In a transaction."""
+    db.execute(SQL["done"], (_json(spans),))
     db.execute(SQL["lower_upto"])
 
 

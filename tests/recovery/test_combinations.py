@@ -586,3 +586,25 @@ def test_f30_a_clock_that_leaps_forgets_no_prune_that_is_at_work(settings: Setti
         apply("prune", {"before": now}, now)
         apply("retry", {}, now + 30 * DAY_S)
         assert owner.service._database.read(oldest_order) is not None
+
+
+def test_f30_a_request_that_came_while_the_clock_was_ahead_is_idle_when_it_is(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last record is ten years ahead; the clock is set right, in the same process or before the next one."""
+    real = time.time
+    settings = dataclasses.replace(settings, complete_timeout_s=0.0)
+    for request, restarts in (("r", False), ("s", True)):
+        monkeypatch.setattr(time, "time", lambda: real() + 10 * 365 * 86_400)
+        with owning(settings) as owner:
+            writer.append(node_payload(request, "a"))
+            owner.service._drain.step()
+            monkeypatch.setattr(time, "time", real)
+            if not restarts:
+                owner.step()
+                owner.tend()
+        with owning(settings) as owner:
+            owner.tend()
+        assert rows(settings.db_path, "SELECT completed_by FROM requests WHERE request_id = ?", request) == [
+            ("timeout",)
+        ]

@@ -358,6 +358,20 @@ def test_the_ledger_balances_after_every_step(owner: Owner, settings: Settings) 
     assert set(amounts(settings.db_path).values()) == {0}
 
 
+def test_the_audit_balances_between_two_units_of_one_request(settings: Settings) -> None:
+    """A request whose deliveries at one of three destinations are gone owes that one nothing any more."""
+    three = [
+        Destination("file", name=f"d{n}", path=str(settings.db_path.with_name(f"o{n}"))) for n in range(3)
+    ]
+    app = App(settings.db_path, destinations=three)
+    with owning(settings) as owner:
+        fill(owner, app, 60)
+        deliver(owner)
+        age(owner, 31)
+        retention = retention_of(owner, Day(time.time(), look_s=1.0), retention_days=30)
+        assert a_round(retention, lambda: balanced(settings)) > 3
+
+
 def test_while_the_drain_is_behind_it_rests_longer(owner: Owner, app: App) -> None:
     """A step is followed by a rest of its own length, or of four times that."""
     record(app, "a", 5 * pruning.ROWS_AT_ONCE)

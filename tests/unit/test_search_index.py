@@ -152,6 +152,19 @@ def test_a_unit_of_pruning_forgets_no_more_than_it_has_time_for(store: Store) ->
     ) == [(0,)]
 
 
+def test_what_a_prune_that_is_broken_off_leaves_is_found(store: Store) -> None:
+    """Spans whose neighbours in a document are gone have one of their own; of those that are gone nothing waits."""
+    store.take(*(end(1, n, note=f"step{n}", **named("a")) for n in range(1, 41)))
+    more(store)
+    ((number,),) = rows(store.path, "SELECT id FROM hush_requests")
+    store.database.write(lambda db: Pruning(db, Pruned()).delete([number], 20))
+    more(store)
+    assert found(store.path, "step40") == ["a"]
+    assert_whole(store.path)
+    prune(store, "a")
+    assert rows(store.path, "SELECT * FROM hush_search_again") == []
+
+
 def test_numbers_that_are_given_again(store: Store) -> None:
     """The rows after a pruning of the newest have their numbers, and are found."""
     store.take(end(1, ROOT, note="old", **named("a")))
@@ -327,6 +340,38 @@ def test_spans_are_gathered_for_a_second(store: Store) -> None:
     assert rows(store.path, "SELECT count(*) FROM hush_search_docs") == [(1,)]
     index.step(drained=indexing.ENOUGH_SPANS, behind=True)
     assert index.wait_s() == 0
+
+
+def test_what_is_new_is_found_though_much_is_to_be_merged(store: Store) -> None:
+    """Some steps of merging after one that has indexed, then the next spans."""
+    index = Indexing(store.database, store.ingest, wanted=True)
+    index.finish()
+    index._merging, index._merges_left = True, -1
+    index._merge = lambda: None  # type: ignore[method-assign] - it takes for ever
+    store.take(end(1, ROOT, note="new"))
+    index.step(drained=indexing.ENOUGH_SPANS)
+    assert len(rows(store.path, "SELECT * FROM hush_search_docs")) == 1
+
+
+@pytest.mark.parametrize("state", ["changed", "running"])
+def test_a_step_looks_at_few_texts_and_rows(
+    store: Store, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever came: spans that have changed with long texts, or many that still run."""
+    monkeypatch.setattr(search_index, "CHARS_AT_ONCE", 1_000)
+    monkeypatch.setattr(search_index, "LOOKED_AT_ONCE", 32)
+    if state == "changed":
+        store.take(*(end(n, ROOT, note="x" * 900) for n in range(1, 11)))
+        more(store)
+        store.database.write(lambda db: search_index.again(db, range(1, 11)))
+    else:
+        store.take(*(start(1, n) for n in range(1, 101)))
+    done = store.database.write(search_index.index_some)
+    assert done.more
+    assert done.spans <= 2
+    assert done.upto <= 48
+    more(store)
+    assert_whole(store.path)
 
 
 def test_it_waits_while_the_drain_is_behind(store: Store) -> None:

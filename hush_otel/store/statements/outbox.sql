@@ -181,6 +181,9 @@ SELECT id, hold_s FROM hush_destinations
 -- name: clamp_due
 UPDATE hush_requests SET due_at = :now, dirty_at = min(dirty_at, :now) WHERE due_at > :now + :longest
 
+-- name: clamp_idle
+UPDATE hush_requests INDEXED BY hush_requests_open SET last_at = :now WHERE completed_by IS NULL AND last_at > :now
+
 -- name: probe
 -- One paused delivery shows whether the destination works again.
 -- The first one of its request.

@@ -25,7 +25,12 @@ SELECT v.id FROM json_each(:requests) j CROSS JOIN hush_prunable v ON v.id = j.v
 DELETE FROM hush_deliveries WHERE id IN (
     SELECT d.id FROM json_each(:requests) j CROSS JOIN hush_deliveries d ON d.request = j.value LIMIT :limit
 )
-RETURNING destination, state, span_count
+RETURNING request, destination, state, span_count
+
+-- name: forget_settled
+DELETE FROM hush_request_destinations
+WHERE request = ?1 AND destination = ?2
+  AND NOT EXISTS (SELECT 1 FROM hush_deliveries d WHERE d.request = ?1 AND d.destination = ?2)
 
 -- name: has_deliveries
 SELECT 1 FROM json_each(:requests) j CROSS JOIN hush_deliveries d ON d.request = j.value LIMIT 1
