@@ -361,7 +361,7 @@ def test_a_step_looks_at_few_texts_and_rows(
     monkeypatch.setattr(search_index, "CHARS_AT_ONCE", 1_000)
     monkeypatch.setattr(search_index, "LOOKED_AT_ONCE", 32)
     if state == "changed":
-        store.take(*(end(n, ROOT, note="x" * 900) for n in range(1, 11)))
+        store.take(*(end(n, ROOT, note="word " * 180) for n in range(1, 11)))
         more(store)
         store.database.write(lambda db: search_index.again(db, range(1, 11)))
     else:
