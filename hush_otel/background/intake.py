@@ -203,7 +203,9 @@ class Intake:
             torn = source.reader.is_torn(found.position)
             found = found._replace(stop=Stop.DAMAGED if torn else Stop.END)
         # Not sealed, and not given up: its writer may be in the midst of it.
-        if found.stop is not Stop.DAMAGED or not (source.is_given_up() or source.reader.sealed()):
+        if found.stop is not Stop.DAMAGED or not (
+            source.is_given_up() or source.reader.sealed() >= found.position
+        ):
             source.damaged_since = None
             return found
         now = time.monotonic()
@@ -211,7 +213,10 @@ class Intake:
             # It may have been finished and sealed since it was read: another read tells that from damage.
             source.damaged_since = now
         elif now >= source.damaged_since + DAMAGE_WAIT_S:
-            return self._skip_damage(source, found)
+            if source.is_given_up() or source.reader.is_broken(found.position):
+                return self._skip_damage(source, found)
+            # Nothing is there up to the seal, or behind it: of a writer that lives, a flipped bit.
+            source.damaged_since = now
         return found
 
     def _skip_damage(self, source: Source, found: Frames) -> Frames:

@@ -111,9 +111,12 @@ class SegmentReader:
 
     def first(self) -> bytes | None:
         """The payload of its first frame; None where there is none, or damage has taken it."""
+        return self._payload_at(layout.HEADER_BYTES)
+
+    def _payload_at(self, position: int) -> bytes | None:
         frames: list[tuple[int, bytes]] = []
-        head = os.pread(self._fd, _WORD.size, layout.HEADER_BYTES)
-        self._take(self._whole_frame(layout.HEADER_BYTES, head), layout.HEADER_BYTES, frames)
+        head = os.pread(self._fd, _WORD.size, position)
+        self._take(self._whole_frame(position, head), position, frames)
         return frames[0][1] if frames else None
 
     def _take(self, data: bytes, position: int, frames: list[tuple[int, bytes]]) -> tuple[int, Stop | None]:
@@ -148,7 +151,8 @@ class SegmentReader:
 
     def _at_end(self, position: int, stop: Stop) -> Stop:
         sealed = self.sealed()
-        if not sealed:
+        # With frames behind it, it is a flipped bit and no seal.
+        if not sealed or sealed < position < self.header.capacity:
             return stop
         # Behind the seal lies at most what a full disk left of a refused record. An empty word below
         # it: a page that never reached the disk, or a race that the next read settles.
@@ -190,6 +194,12 @@ class SegmentReader:
         """
         cut = os.fstat(self._fd).st_size < self.header.capacity
         return cut or self.resync(position) < self.header.capacity
+
+    def is_broken(self, position: int) -> bool:
+        """Whether what lies at `position` is no frame, though there is something, or behind it, or a cut."""
+        torn = self.is_torn(position) or any(self.raw(position, position + _WORD.size))
+        # Last: a writer that lives may have published one in the meantime, and more behind it.
+        return torn and self._payload_at(position) is None
 
     def raw(self, start: int, end: int) -> bytes:
         """Bytes as they lie in the file, for salvage."""

@@ -229,6 +229,41 @@ def test_f24_a_flipped_bit_in_what_says_that_there_are_rules_hides_nothing(
     assert losses(settings.db_path) == {}
 
 
+@pytest.mark.parametrize("bit", [8, 10, 16, 17], ids=str)
+def test_f24_a_flipped_bit_that_looks_like_a_seal_ends_no_segment_of_a_living_writer(
+    settings: Settings, bit: int
+) -> None:
+    """F24: wherever it seems to end, what is written afterwards is read; it ends with its writer."""
+    wreck = Wreck(settings, doomed=True)
+    wreck.poke(layout.SEALED_AT, (1 << bit).to_bytes(8, "little"))
+    segment = wreck.writer._segment
+    assert segment is not None
+    with owning(settings) as owner:
+        for name in "fgh":
+            for _ in range(4):
+                owner.step()
+                owner.tend()
+            segment.append(node_payload("r", name))
+        owner.step()
+    assert stored_nodes(settings.db_path) == list("abcdefgh")
+    assert losses(settings.db_path) == {}
+    die(wreck.writer)
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcdefgh")
+    assert gone(wreck.path)
+
+
+def test_f24_a_sealed_segment_of_a_living_writer_ends_behind_damage(settings: Settings) -> None:
+    """F24: also where its last frame is what is broken: there is something, and it is no frame."""
+    wreck = Wreck(settings)
+    wreck.writer.seal()
+    wreck.flip(wreck.offsets[-1] + 60)
+    drain_fully(settings)
+    assert stored_nodes(settings.db_path) == list("abcd")
+    assert losses(settings.db_path) == {"damaged": 1}
+    assert gone(wreck.path)
+
+
 # ------------------------------------------------------------------ torn tails
 
 
