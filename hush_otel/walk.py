@@ -265,6 +265,21 @@ class Walk:
         return self.walk(plain, depth) if type(plain) is not type(value) else self._text(placeholder(value))
 
 
+_SHORT: Final = Limits(1 << 10, 50, part_bytes=64, room_bytes=1 << 14, last=True)
+"""Of what should have been a name: whatever it is, a page of it is enough."""
+
+
+def as_text(value: Any) -> str:
+    """A name as text, whatever was given for one: None and empty bytes are empty, 1.2 is "1.2"."""
+    kind = type(value)
+    if value is None or kind is str:
+        return value or ""
+    if issubclass(kind, bytes):
+        return bytes.decode(value, "utf-8", "replace")
+    plain = Walk(_SHORT).walk(value, 0)
+    return plain if type(plain) is str else str(plain)
+
+
 def opened(value: Any) -> object:
     """One level of what the native encoder opens whole."""
     kind = type(value)

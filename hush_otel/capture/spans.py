@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 from hush_otel import records
 from hush_otel.codec import is_small
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
-from hush_otel.walk import Walked
+from hush_otel.walk import Walked, as_text
 
 _KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
 """OTLP numbers start at 1 with INTERNAL; the SDK's at 0 (opentelemetry-proto, Span.SpanKind)."""
@@ -115,15 +115,19 @@ def origin_record(
     scope: InstrumentationScope | None,
     destinations: list[dict[str, Any]],
 ) -> tuple[Any, ...]:
-    """Resource, scope and route as a `records.OriginRecord` tuple."""
+    """Resource, scope and route as a `records.OriginRecord` tuple.
+
+    What has to be text is made text here: the SDK checks none of it, and a record that holds a number in its
+    place is not one.
+    """
     return (
         records.ORIGIN,
         index,
         _plain(resource.attributes if resource else None),
-        (resource.schema_url if resource else "") or "",
-        (scope.name if scope else "") or "",
-        (scope.version if scope else "") or "",
-        (scope.schema_url if scope else "") or "",
+        as_text(resource.schema_url) if resource else "",
+        as_text(scope.name) if scope else "",
+        as_text(scope.version) if scope else "",
+        as_text(scope.schema_url) if scope else "",
         # Scope attributes came with SDK 1.27.
         _plain(getattr(scope, "attributes", None)),
         destinations,

@@ -27,6 +27,7 @@ from inprocess import App, dicts, losses, no_background, owning, rows
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
+from redacting import configure
 
 from hush_otel import HushSpanProcessor
 
@@ -424,6 +425,39 @@ def test_b11_names_that_are_no_text(app: App) -> None:
     span.end()
     app.drain()
     assert app.span("5")["state"] == "ended"
+    assert losses(app.db_path) == {}
+
+
+NO_NAMES: list[tuple[Any, Any, str, str]] = [
+    ("lib", 1.2, "lib", "1.2"),
+    ("lib", (1, 2), "lib", "[1, 2]"),
+    (5, True, "5", "True"),
+    (b"lib\xff", b"1", "lib\ufffd", "1"),
+    (Thing, None, "<builtins.type>", ""),
+]
+
+
+@pytest.mark.parametrize("redact_in", ["background", "app"])
+@pytest.mark.parametrize(("name", "version", "name_text", "version_text"), NO_NAMES, ids=str)
+def test_b11_a_scope_that_is_no_text(
+    name: Any,
+    version: Any,
+    name_text: str,
+    version_text: str,
+    redact_in: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """B11: a library's version is a number, its name a class: its spans keep resource, scope and destinations."""
+    no_background(monkeypatch, tmp_path)
+    configure(monkeypatch, tmp_path, redact_in=redact_in)
+    app = App(tmp_path / "t.db", destinations=("console",))
+    app.provider.get_tracer(name, version, schema_url=7).start_span("odd").end()  # type: ignore[arg-type]
+    app.drain()
+    scope = json.loads(app.span("odd")["scope"])
+    assert (scope["name"], scope.get("version", "")) == (name_text, version_text)
+    assert json.loads(app.span("odd")["resource"])["service.name"] == "shop"
+    assert len(app.deliveries()) == 1
     assert losses(app.db_path) == {}
 
 

@@ -289,3 +289,16 @@ def test_an_origin_holds_resource_scope_and_route() -> None:
     )  # fmt: skip
     empty = decode_record(encode(origin_record(0, None, None, []))[0])
     assert empty == records.OriginRecord(records.ORIGIN, 0, {}, "", "", "", "", {}, [])
+
+
+def test_b11_an_origin_whose_texts_are_none_can_be_read() -> None:
+    """B11: the SDK takes anything for a name, a version or a schema; the record holds text."""
+    scope = InstrumentationScope(("a", 1), 1.2, object())  # type: ignore[arg-type]
+    resource = Resource({"a": "b"}, 7)  # type: ignore[arg-type]
+    record = decode_record(encode(origin_record(0, resource, scope, []))[0])
+    assert (record.resource_schema_url, record.scope_name, record.scope_version, record.scope_schema_url) == (
+        "7",
+        "['a', 1]",
+        "1.2",
+        "<builtins.object>",
+    )
