@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from hush_otel.config import self_metrics_wanted
 from hush_otel.diagnostics import guard
+from hush_otel.providers import meter_named
 from hush_otel.store.reading import Reader, Row
 from hush_otel.version import __version__
 
@@ -52,13 +53,11 @@ class DeliveryMetrics:
         with guard("registering metrics"):
             if not self_metrics_wanted():
                 return
-            from opentelemetry import metrics  # noqa: PLC0415 - only whoever delivers needs them
-
             _observed[self._path] = self
             self._begin(self._rows())
             if not _begun:
                 _begun.append(True)
-                instrument(metrics.get_meter(METER, __version__))
+                instrument(meter_named(METER, __version__))
 
     def stop(self) -> None:
         """Say no more. Idempotent."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hush_otel.config import self_metrics_wanted
 from hush_otel.diagnostics import guard
+from hush_otel.providers import meter_named
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.version import __version__
 
@@ -60,14 +61,11 @@ def register(kind: Kind, pipeline: SpanPipeline) -> None:
     with guard("registering metrics"):
         if not self_metrics_wanted():
             return
-        from opentelemetry import metrics  # noqa: PLC0415 - see the top of this file
-
         _components[:] = [one for one in _components if one.pipeline() is not None]
         _components.append(_Component(kind, f"{kind}/{next(_numbers[kind])}", weakref.ref(pipeline)))
         if not _begun:
             _begun.append(True)
-            # A MeterProvider that is set later takes these instruments over (API, proxies).
-            instrument(metrics.get_meter(METER, __version__))
+            instrument(meter_named(METER, __version__))
 
 
 def instrument(meter: Meter) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -16,6 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from hush_otel import records
 from hush_otel.codec import encode
 from hush_otel.diagnostics import swallow
+from hush_otel.providers import tracer_provider
 from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.walk import placeholder
@@ -145,7 +145,7 @@ _SCOPE: Final = InstrumentationScope("hush")
 
 
 def _resource() -> Resource:
-    provider = trace.get_tracer_provider()
+    provider = tracer_provider()
     return provider.resource if isinstance(provider, TracerProvider) else Resource.create()
 
 

@@ -42,5 +42,5 @@ def test_it_comes_from_otels_variables(tmp_path: Path, monkeypatch: pytest.Monke
 def test_it_comes_from_the_tracer_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app that has set one up has said there who it is."""
     provider = TracerProvider(resource=Resource({"service.name": "till"}), shutdown_on_exit=False)
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     assert resource_of(tmp_path / "t.db")["service.name"] == "till"
