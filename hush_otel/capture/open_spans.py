@@ -13,6 +13,10 @@ _ROOT_ENDED: Final = 0
 """Stands in a trace's set once its local root has ended. No span has the id 0."""
 
 
+MOST_UNSAID: Final = 1000
+"""Traces that wait for their completion to be said: where so many ends are lost, no more are remembered."""
+
+
 class OpenSpans:
     """Spans by trace, as OTel's integer ids."""
 
@@ -22,11 +26,14 @@ class OpenSpans:
         """Forget a trace, given a default: its last open span has ended."""
         self.foreign: set[int] = set()
         """Spans that a parent process started. Empty unless there was a fork."""
+        self.unsaid: dict[int, None] = {}
+        """Traces that are complete here, whose completion was lost with a record. Empty unless one was."""
 
     def after_fork(self) -> None:
         """In the child the spans of its parent, and of that one's parents, are foreign: those end them."""
         self.foreign |= {span for spans in self._traces.values() for span in spans if span != _ROOT_ENDED}
         self._traces.clear()
+        self.unsaid.clear()
 
     def opened(self, trace_id: int, span_id: int) -> None:
         """A span started."""
@@ -56,4 +63,10 @@ class OpenSpans:
         if not spans or (len(spans) == 1 and _ROOT_ENDED in spans):
             self._traces.pop(trace_id, None)
             return bool(spans)
+        return False
+
+    def not_said(self, trace_id: int) -> bool:
+        """The record that was to complete a trace is lost. False: it is not safe."""
+        if len(self.unsaid) < MOST_UNSAID:
+            self.unsaid[trace_id] = None
         return False

@@ -46,6 +46,7 @@ class SpoolingSpanProcessor(SpanProcessor):
         # Bound once: each look-up through two objects costs as much as a call.
         self._opened, self._is_last = self._open.opened, self._open.is_last
         self._closed, self._forget = self._open.closed, self._open.forget
+        self._unsaid = self._open.unsaid
         self._write_start, self._write_end = self._pipeline.write_start, self._pipeline.write_end
         self._live = live
         self._flush = flush
@@ -90,27 +91,45 @@ class SpoolingSpanProcessor(SpanProcessor):
                 return
             local_root = parent is None or parent[2]
             if self._is_last(trace_id, span_id, local_root):
-                self._write_end(span, FLAG_COMPLETE)
+                safe = self._write_end(span, FLAG_COMPLETE) or self._open.not_said(trace_id)
                 self._forget(trace_id, None)
             else:
-                self._write_end(span, 0)
+                safe = self._write_end(span, 0)
                 # The count drops only now: another thread that then reaches zero finds it published.
-                if self._closed(trace_id, span_id, local_root):
-                    self._pipeline.write_complete(trace_id)
+                if self._closed(trace_id, span_id, local_root) and not self._pipeline.write_complete(
+                    trace_id
+                ):
+                    self._open.not_said(trace_id)
+            if self._unsaid and safe:
+                self._say_what_is_complete()
         except Exception as exc:  # noqa: BLE001 - boundary to the app
             self._pipeline.failed_end(exc)
+            self._forsake(span)
         except BaseException:
             self._forsake(span)
             raise
 
+    def _say_what_is_complete(self) -> None:
+        """Records get through again: complete the traces whose last record did not.
+
+        Their requests would be seen as running, and not be delivered, for as long as this process lives.
+        """
+        for trace_id in list(self._unsaid):
+            if not self._pipeline.write_complete(trace_id):
+                return
+            self._unsaid.pop(trace_id, None)
+
     def _forsake(self, span: ReadableSpan) -> None:
-        """A signal handler raised in the midst: the span must not keep its trace open for ever."""
+        """Its record has failed, or a signal handler raised amid it: its trace must not stay open."""
         try:
             context, parent = public_context_and_parent(span)
-            if context is not None:
-                self._closed(context.trace_id, context.span_id, parent is None or parent.is_remote)
-        except Exception as exc:  # noqa: BLE001 - a strange span; what was raised first goes on its way
-            self._pipeline.failed("forgetting a span", exc)
+            if context is None or context.span_id in self._open.foreign:
+                return
+            trace_id, local_root = context.trace_id, parent is None or parent.is_remote
+            if self._closed(trace_id, context.span_id, local_root):
+                self._open.not_said(trace_id)
+        except Exception:  # noqa: BLE001, S110 - a strange span, which was never counted; the first error is said
+            pass
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until every record of this process is in SQLite.

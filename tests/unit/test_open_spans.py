@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hush_otel.capture.open_spans import OpenSpans
+from hush_otel.capture.open_spans import MOST_UNSAID, OpenSpans
 
 
 def test_a_trace_is_complete_when_its_root_ends_last() -> None:
@@ -96,6 +96,16 @@ def test_f05_a_grandchild_knows_the_grandparents_spans_as_foreign() -> None:
     spans.after_fork()
     assert 10 in spans.foreign
     assert 11 in spans.foreign
+
+
+def test_what_is_not_said_is_bounded_and_the_parents_own() -> None:
+    """Where everything is lost, memory does not grow; a forked child has nothing to say of its parent's."""
+    spans = OpenSpans()
+    for trace in range(1, 2 * MOST_UNSAID):
+        spans.not_said(trace)
+    assert len(spans.unsaid) == MOST_UNSAID
+    spans.after_fork()
+    assert not spans.unsaid
 
 
 STEPS = st.lists(

@@ -231,6 +231,51 @@ def test_a_trace_completes_when_its_last_open_span_has_ended(app: App) -> None:
     assert rows(app.db_path, "SELECT status, completed_by FROM requests") == [("stored", "root")]
 
 
+@pytest.mark.parametrize("lost", ["root", "child"])
+def test_a_trace_whose_end_was_dropped_completes_with_the_next_span(
+    lost: str, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no room for its last record: its request must not be open for as long as the process lives."""
+    root = app.tracer.start_span("root")
+    child = app.tracer.start_span("child", trace.set_span_in_context(root))
+    spans = [root, child] if lost == "child" else [child, root]
+    spans[0].end()
+    monkeypatch.setattr(app.processor._writer, "_max_bytes", 1)
+    spans[1].set_attribute("large", "x" * 1_000_000)
+    spans[1].end()
+    app.drain()
+    request = "SELECT status, completed_by FROM requests WHERE workflow_name = 'root'"
+    assert rows(app.db_path, request) == [("writing", None)]
+    app.tracer.start_span("another").end()
+    app.drain()
+    assert rows(app.db_path, request) == [("stored", "root")]
+    assert losses(app.db_path) == {"quota": 1}
+    assert not app.processor._open.unsaid
+
+
+@pytest.mark.parametrize("is_root", [True, False], ids=["root", "child"])
+def test_a_span_whose_end_fails_leaves_its_trace(
+    is_root: bool, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory for its record: it is lost and counted, and the trace does not wait for it for ever."""
+
+    def fail(*_: object) -> Any:
+        raise MemoryError
+
+    root = app.tracer.start_span("root")
+    child = app.tracer.start_span("child", trace.set_span_in_context(root))
+    first, last = (child, root) if is_root else (root, child)
+    first.end()
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "end_record", fail)
+        last.end()
+    assert not app.processor._open._traces
+    app.tracer.start_span("another").end()
+    app.drain()
+    assert rows(app.db_path, "SELECT count(*) FROM requests WHERE completed_by = 'root'") == [(2,)]
+    assert losses(app.db_path) == {"error": 1}
+
+
 def test_a_remote_parent_makes_a_local_root(app: App) -> None:
     """In the second service of a trace, the span with the remote parent completes it there."""
     remote = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(1))
