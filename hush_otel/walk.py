@@ -266,7 +266,12 @@ class Walk:
 
 
 _SHORT: Final = Limits(1 << 10, 50, part_bytes=64, room_bytes=1 << 14, last=True)
-"""Of what should have been a name: whatever it is, a page of it is enough."""
+"""Of what should have been a name or a time: whatever it is, a page of it is enough."""
+
+
+def shortened(value: Any) -> Any:
+    """What should have been a name or a time, as the native encoder may have it."""
+    return Walk(_SHORT).walk(value, 0)
 
 
 def as_text(value: Any) -> str:
@@ -276,7 +281,7 @@ def as_text(value: Any) -> str:
         return value or ""
     if issubclass(kind, bytes):
         return bytes.decode(value, "utf-8", "replace")
-    plain = Walk(_SHORT).walk(value, 0)
+    plain = shortened(value)
     return plain if type(plain) is str else str(plain)
 
 

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 from hush_otel import records
 from hush_otel.codec import is_small
 from hush_otel.model import FLAGS_HAS_IS_REMOTE, FLAGS_IS_REMOTE, FLAGS_W3C_MASK
-from hush_otel.walk import Walked, as_text
+from hush_otel.walk import Walked, as_text, shortened
 
 _KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
 """OTLP numbers start at 1 with INTERNAL; the SDK's at 0 (opentelemetry-proto, Span.SpanKind)."""
@@ -44,6 +44,7 @@ def end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, 
         trace_id, span_id, _, trace_flags, trace_state, _ = span._context  # type: ignore[misc]
         parent = span._parent
         status = span._status
+        name, start, end = span._name, span._start_time, span._end_time
         attributes = span._attributes
         events, links = span._events, span._links
         fields = attributes._dict  # type: ignore[union-attr]
@@ -68,10 +69,10 @@ def end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tuple[Any, 
             span_id.to_bytes(8, "big"),
             parent_id,
             flags,
-            span._name,
+            name if type(name) is str else _bounded(name),
             span._kind._value_ + 1,
-            span._start_time,
-            span._end_time,
+            start if type(start) is int else _bounded(start),
+            end if type(end) is int else _bounded(end),
             status._status_code._value_,
             status._description,
             fields,
@@ -86,6 +87,7 @@ def start_record(span: Span, origin: int) -> tuple[Any, ...]:
     try:
         trace_id, span_id, _, trace_flags, trace_state, _ = span._context  # type: ignore[misc]
         parent = span._parent
+        name, start = span._name, span._start_time
         flags = FLAGS_HAS_IS_REMOTE | (trace_flags & FLAGS_W3C_MASK)
         parent_id = None
         if parent is not None:
@@ -99,9 +101,9 @@ def start_record(span: Span, origin: int) -> tuple[Any, ...]:
             span_id.to_bytes(8, "big"),
             parent_id,
             flags,
-            span._name,
+            name if type(name) is str else _bounded(name),
             span._kind._value_ + 1,
-            span._start_time,
+            start if type(start) is int else _bounded(start),
             span._attributes._dict,  # type: ignore[union-attr]
         )
         return (*record, trace_state.to_header()) if trace_state._dict else record
@@ -139,7 +141,12 @@ def _extra(span: ReadableSpan) -> tuple[Any, ...]:
     context = span.get_span_context()
     state = context.trace_state if context else None
     events = [
-        (event.name, event.timestamp, _plain(event.attributes), getattr(event, "dropped_attributes", 0))
+        (
+            _bounded(event.name),
+            _bounded(event.timestamp),
+            _plain(event.attributes),
+            getattr(event, "dropped_attributes", 0),
+        )
         for event in span.events
     ]
     links = [_link(link) for link in span.links]
@@ -176,6 +183,17 @@ def _plain(attributes: Mapping[str, Any] | None) -> Any:
     return found
 
 
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+
+
+def _bounded(value: Any) -> Any:
+    """A name or a time, which the SDK neither checks nor copies: a list of lists of lists may have no end."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    return str.__str__(value) if issubclass(kind, str) else shortened(value)
+
+
 def _ids(span: ReadableSpan) -> tuple[bytes, bytes, bytes | None, int]:
     """Trace id, span id, parent id and OTLP flags by public properties; malformed ids are masked to size."""
     context = span.get_span_context()
@@ -205,7 +223,7 @@ def _public_end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tup
         span_id,
         parent_id,
         flags | extra_flags,
-        str(span.name),
+        _bounded(span.name),
         _KINDS.get(span.kind, 1),
         start,
         _time_ns(span.end_time, start),
@@ -227,7 +245,7 @@ def _public_start_record(span: Span, origin: int) -> tuple[Any, ...]:
         span_id,
         parent_id,
         flags,
-        str(span.name),
+        _bounded(span.name),
         _KINDS.get(span.kind, 1),
         _time_ns(span.start_time),
         _plain(span.attributes),

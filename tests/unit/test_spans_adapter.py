@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -302,3 +303,73 @@ def test_b11_an_origin_whose_texts_are_none_can_be_read() -> None:
         "1.2",
         "<builtins.object>",
     )
+
+
+def endless(levels: int = 22) -> list[Any]:
+    """A list of few parts that has no end when it is written out: each level holds the next one twice."""
+    part: list[Any] = ["a"]
+    for _ in range(levels):
+        part = [part, part]
+    return part
+
+
+def named(tracer: trace.Tracer) -> None:
+    """A span's name."""
+    tracer.start_span(endless()).end()  # type: ignore[arg-type]
+
+
+def event_named(tracer: trace.Tracer) -> None:
+    """An event's name."""
+    span = tracer.start_span("event")
+    span.add_event(endless())  # type: ignore[arg-type]
+    span.end()
+
+
+def event_timed(tracer: trace.Tracer) -> None:
+    """An event's time."""
+    span = tracer.start_span("event")
+    span.add_event("e", timestamp=endless())  # type: ignore[arg-type]
+    span.end()
+
+
+def started(tracer: trace.Tracer) -> None:
+    """The time of a start."""
+    tracer.start_span("started", start_time=endless()).end()  # type: ignore[arg-type]
+
+
+def ended(tracer: trace.Tracer) -> None:
+    """The time of an end."""
+    tracer.start_span("ended").end(end_time=endless())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "make", [named, event_named, event_timed, started, ended], ids=lambda make: make.__name__
+)
+def test_b10_what_the_sdk_does_not_copy_is_a_page_at_most(
+    make: Callable[[trace.Tracer], None], tracer: trace.Tracer, keep: Keep
+) -> None:
+    """B10: names and times may be anything: natively 26 levels are seconds and 300 MB, 40 the application's end."""
+    make(tracer)
+    (start,), (end,) = keep.started, keep.ended
+    records_of = [end_record(end, 0, 0)]
+    if make in (named, started):
+        records_of.append(start_record(start, 0))
+    if make is named:  # of times the public way takes whole numbers only
+        records_of += [adapter._public_end_record(end, 0, 0), adapter._public_start_record(start, 0)]
+    for record in records_of:
+        payload = ENCODER.encode(record)
+        assert b"<cut>" in payload
+        assert len(payload) < 1 << 15
+
+
+def test_a_name_of_an_enumeration_of_texts_stays_its_text(tracer: trace.Tracer, keep: Keep) -> None:
+    """Names are often kept in one; nothing of it is walked."""
+
+    class Names(StrEnum):
+        CHAT = "chat"
+
+    span = tracer.start_span(Names.CHAT)
+    span.add_event(Names.CHAT)
+    span.end()
+    record = decode_record(ENCODER.encode(end_record(keep.ended[0], 0, 0)))
+    assert (record.name, record.extra.events[0][0]) == ("chat", "chat")
