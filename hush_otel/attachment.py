@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from .errors import ConfigError
 from .model import Destination
 from .records import encode_rules
 from .spool.directory import SpoolDirectory
-from .spool.filesystem import Append, append_mode
+from .spool.filesystem import Append, append_mode, filesystem_type
 from .spool.process import on_fork
 from .spool.writer import SpoolWriter
 from .sqlite_file import why_no_database
@@ -38,6 +39,7 @@ class Attachment:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         force = settings.force_filesystem
+        _check_places(settings)
         _check_database(settings.db_path)
         append_mode(settings.db_path.parent, key="HUSH_TRACES_DB", force=force)
         mode = append_mode(settings.spool_dir, key="HUSH_SPOOL_DIR", force=force)
@@ -106,6 +108,58 @@ def _writer(settings: Settings, mode: Append, client: BackgroundClient) -> Spool
     from .capture.redacting import RedactingWriter  # noqa: PLC0415
 
     return RedactingWriter(directory, mode, quota, client.ensure, prelude, rules)
+
+
+BESIDE: Final = "-journal"
+"""The longest of what SQLite adds to a database's name for files beside it (sqlite.org/atomiccommit.html)."""
+_MADE_BY_THE_KERNEL: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
+"""Filesystems that take no files of anybody, whatever the mode of their directories says to root."""
+
+
+def _check_places(settings: Settings) -> None:
+    """What can never be made is said now: later each record would be dropped, far from whoever reads it."""
+    db, spool = settings.db_path, settings.spool_dir
+    _check_name(db, BESIDE, "HUSH_TRACES_DB")
+    _check_name(spool, "", "HUSH_SPOOL_DIR")
+    # Whoever drains elsewhere may be another user, who alone needs to write to the database.
+    _check_place(db, db.parent, "HUSH_TRACES_DB", writes=settings.background != "external")
+    _check_place(spool, spool if spool.is_dir() else spool.parent, "HUSH_SPOOL_DIR", writes=True)
+
+
+def _check_place(path: Path, directory: Path, key: str, *, writes: bool) -> None:
+    """Asked of what is there now: nothing is made where nothing is recorded."""
+    there = _nearest(directory)
+    if not there.is_dir():
+        wrong = f"{there} is no directory"
+    elif writes and not os.access(there, os.W_OK | os.X_OK):
+        wrong = f"this user can make no files in {there}"
+    elif filesystem_type(there) in _MADE_BY_THE_KERNEL:
+        wrong = f"nobody can make files in {there}"
+    else:
+        return
+    raise ConfigError(f"{key}: {path} cannot be used: {wrong}", hint=f"set {key} to another path")
+
+
+def _nearest(directory: Path) -> Path:
+    """The directory, else the nearest of its parents that is there."""
+    for candidate in (directory, *directory.parents):
+        with suppress(OSError):
+            candidate.stat()
+            return candidate
+    return directory
+
+
+def _check_name(path: Path, suffix: str, key: str) -> None:
+    try:
+        most = os.pathconf(_nearest(path.parent), "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return  # a system that does not say
+    for name in (*path.parent.parts, path.name + suffix):
+        if len(os.fsencode(name)) > most:
+            raise ConfigError(
+                f"{key}: {path} cannot be used: a name in it is too long",
+                hint=f"{most} bytes are possible there, {len(suffix)} of them for files beside it",
+            )
 
 
 def _check_database(path: Path) -> None:

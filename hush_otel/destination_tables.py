@@ -51,6 +51,8 @@ def resolve(
     """
     if isinstance(asked, (str, Destination)):
         asked = (asked,)
+    if not isinstance(asked, Iterable):
+        raise ConfigError(f"{key} is of type {type(asked).__name__}", hint="a list of destinations and names")
     found: dict[str, Destination] = {}
     for item in asked:
         destination = item if isinstance(item, Destination) else _by_name(item, known)

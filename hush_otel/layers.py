@@ -142,16 +142,29 @@ def absolute_path(path: str | os.PathLike[str], key: str) -> Path:
     """Expand ``~`` and make absolute without following symlinks.
 
     Raises:
-        ConfigError: There is no home or, for a relative path, no current directory; or it holds a NUL.
+        ConfigError: It is no path of text; there is no home or, for a relative path, no current directory; or
+            it holds what no file can be called: a NUL, half a surrogate.
     """
-    if "\0" in os.fsdecode(path):
-        raise ConfigError(f"{key} is {os.fspath(path)!r}, which no file can be called: it holds a NUL")
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(text, str):
+        raise ConfigError(f"{key} is of type {type(path).__name__}, not text", hint=f"set {key} to a path")
+    if "\0" in text or not _can_be_encoded(text):
+        what = "a NUL" if "\0" in text else "half a surrogate pair"
+        raise ConfigError(f"{key} is {text!r}, which no file can be called: it holds {what}")
     try:
-        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() follows symlinks
     except (RuntimeError, OSError) as exc:
         raise ConfigError(
-            f"{key}: cannot make {os.fspath(path)!r} absolute: {exc}", hint=f"set {key} to an absolute path"
+            f"{key}: cannot make {text!r} absolute: {exc}", hint=f"set {key} to an absolute path"
         ) from exc
+
+
+def _can_be_encoded(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: object) -> str:

@@ -1,6 +1,6 @@
 """The values that rooms hand to each other: destinations, and spans as the store gives them.
 
-No behaviour beyond validation and canonical form; nothing here imports another room.
+No behaviour beyond validation and canonical form; but for the errors nothing here imports another room.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import Final, TypeAlias, cast
 
 import msgspec
+
+from .errors import ConfigError
 
 AttributeValue: TypeAlias = (
     "str | bool | int | float | bytes | None | Sequence[AttributeValue] | Mapping[str, AttributeValue]"
@@ -54,6 +56,9 @@ class Destination:
         protocol: ``http/protobuf`` where the type offers a choice.
         **options: What the type documents; JSON-able values.
 
+    Raises:
+        ConfigError: Type or name are no text, or an option cannot be written as JSON; the message names it.
+
     Immutable, hashable by its canonical configuration, safe to share between threads.
     """
 
@@ -76,6 +81,11 @@ class Destination:
             config["headers"] = _copy(headers)
         if protocol is not None:
             config["protocol"] = protocol
+        for key, text in (("type", type), ("name", name or "")):
+            if not isinstance(text, str):
+                raise ConfigError(f"a destination's {key} is of type {text.__class__.__name__}, not text")
+        _refuse_unwritable(type, {"name": name})
+        _refuse_unwritable(name or type, config)
         self.type: str = TRACER_ALIASES.get(type, type)
         self.config: dict[str, AttributeValue] = config
         self.name: str = name or f"{self.type}#{self._digest()[:8]}"
@@ -104,6 +114,27 @@ class Destination:
     def as_record(self) -> dict[str, AttributeValue]:
         """The form that is spooled: ``{"type", "name", "config"}``."""
         return {"type": self.type, "name": self.name, "config": self.config}
+
+
+def _refuse_unwritable(called: str, options: Mapping[str, object]) -> None:
+    """What neither spool nor store could hold.
+
+    Raises:
+        ConfigError: With the option's name, never its value.
+    """
+    for key, value in options.items():
+        try:
+            canonical_json([called, key, value])
+            continue
+        except UnicodeEncodeError:
+            wrong = "holds half a surrogate pair, or a name of a file that is no UTF-8"
+        except RecursionError:
+            wrong = "is nested too deep, or contains itself"
+        except ValueError:
+            wrong = "is an integer beyond 64 bit"  # of more digits than Python writes
+        except TypeError:
+            wrong = "has a key that is no text"
+        raise ConfigError(f"destination {called!r}: {key}: {wrong}")
 
 
 def _copy(headers: object) -> AttributeValue:

@@ -275,6 +275,50 @@ def test_a_device_that_is_empty_is_an_empty_file(home: Path, monkeypatch: pytest
     assert Settings.load().live
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"), [(5, "of type int"), (b"/tmp/t.db", "of type bytes"), ("t\ud800.db", "surrogate")]
+)
+def test_a_path_in_code_that_is_none_is_named(wrong: Any, said: str) -> None:
+    """What is no text, or cannot be a file's name."""
+    with pytest.raises(ConfigError, match=f"^HUSH_TRACES_DB is .*{said}"):
+        Settings.load(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 5])
+def test_destinations_that_are_no_list_are_named(wrong: Any) -> None:
+    """The argument, not what Python says of iterating."""
+    with pytest.raises(ConfigError, match=f"^destinations is of type {type(wrong).__name__}"):
+        Settings.load().choose(wrong)
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("path", "/tmp/\udcff.jsonl", "half a surrogate pair"),
+        ("x", CYCLE, "contains itself"),
+        ("headers", {1: "a"}, "a key that is no text"),
+    ],
+)
+def test_an_option_that_nothing_can_hold_is_named(key: str, value: Any, said: str, name: str | None) -> None:
+    """Said where the destination is made, whether or not it has a name of its own."""
+    with pytest.raises(ConfigError, match=f"^destination '{name or 'otel:console'}': {key}: .*{said}"):
+        Destination("otel:console", name=name, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "key"), [(5, None, "type"), (None, None, "type"), ("otlp", 5, "name")]
+)
+def test_a_destination_whose_type_or_name_is_no_text_is_refused(kind: Any, name: Any, key: str) -> None:
+    """With the argument's name."""
+    with pytest.raises(ConfigError, match=f"^a destination's {key} is of type"):
+        Destination(kind, name=name)
+
+
 def test_a_path_in_code_that_no_file_can_have_is_named() -> None:
     """A NUL ends a path for the kernel: another file would be meant."""
     with pytest.raises(ConfigError, match="holds a NUL"):
@@ -512,12 +556,12 @@ def test_an_option_that_cannot_work_is_named_in_code(
     kind: str, config: dict[str, Any], said: str | None, home: Path
 ) -> None:
     """What could never be delivered is a ConfigError with the key in it, and without a secret."""
-    asked = [Destination(kind, name="lab", **config)]
     if said is None:
+        asked = [Destination(kind, name="lab", **config)]
         assert Settings.load().choose(asked) == tuple(asked)
         return
     with pytest.raises(ConfigError, match=rf"destination 'lab': {said}") as raised:
-        Settings.load().choose(asked)
+        Settings.load().choose([Destination(kind, name="lab", **config)])
     assert "canary" not in str(raised.value)
 
 

@@ -150,3 +150,76 @@ def test_s01_missing_parents_are_made_private(tmp_path: Path) -> None:
     make_private_directory(tmp_path / "a" / "b" / "c")
     for path in (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def below_a_file(tmp_path: Path) -> Path:
+    """No directory can be made there."""
+    (tmp_path / "file").write_text("mine")
+    return tmp_path / "file" / "deeper" / "t.db"
+
+
+def below_a_device(tmp_path: Path) -> Path:
+    """Nor there."""
+    return Path("/dev/null/t.db")
+
+
+def of_the_kernel(tmp_path: Path) -> Path:
+    """Root may write there, says its mode."""
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc")
+    return Path("/proc/t.db")
+
+
+def too_long(tmp_path: Path) -> Path:
+    """The name itself is possible, and those of the files beside it are not."""
+    return tmp_path / ("n" * 252)
+
+
+def far_too_long(tmp_path: Path) -> Path:
+    """No name of any file."""
+    return tmp_path / ("n" * 300) / "t.db"
+
+
+IMPOSSIBLE = [
+    (below_a_file, "file is no directory"),
+    (below_a_device, "/dev/null is no directory"),
+    (of_the_kernel, "nobody can make files in /proc"),
+    (too_long, "a name in it is too long"),
+    (far_too_long, "a name in it is too long"),
+]
+
+
+@pytest.mark.parametrize("background", ["process", "external"])
+@pytest.mark.parametrize(("place", "said"), IMPOSSIBLE)
+def test_f28_a_place_where_nothing_can_be_made_is_an_error_at_construction(
+    place: Callable[[Path], Path], said: str, background: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F28: the key and what is in the way; nothing is made."""
+    monkeypatch.setenv("HUSH_BACKGROUND", background)
+    path = place(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError, match=f"^HUSH_TRACES_DB: {path} cannot be used: .*{said}"):
+        HushSpanProcessor(path)
+    if path.parent != tmp_path:
+        monkeypatch.setenv("HUSH_SPOOL_DIR", str(path.parent))
+        with pytest.raises(ConfigError, match=f"^HUSH_SPOOL_DIR: {path.parent}.* cannot be used: .*{said}"):
+            HushSpanProcessor(tmp_path / "t.db")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_f28_a_home_that_this_user_cannot_make_is_an_error_at_construction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F28: a service's user often has none; whoever drains elsewhere may be another user, the spool is ours."""
+    # root may write anywhere, whatever the mode says
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
+    monkeypatch.setenv("HUSH_BACKGROUND", "process")
+    with pytest.raises(ConfigError, match=f"^HUSH_TRACES_DB: .* this user can make no files in {tmp_path} "):
+        HushSpanProcessor()
+    monkeypatch.setenv("HUSH_BACKGROUND", "external")
+    with pytest.raises(ConfigError, match=f"^HUSH_SPOOL_DIR: .* this user can make no files in {tmp_path} "):
+        HushSpanProcessor()
+    (tmp_path / "spool").mkdir()
+    monkeypatch.setenv("HUSH_SPOOL_DIR", str(tmp_path / "spool"))
+    HushSpanProcessor()
