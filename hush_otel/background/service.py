@@ -308,11 +308,8 @@ class Service:
             pass  # a stretch at a time
         self._retention.finish()
         self._indexing.finish()
-        if stuck := self._intake.stuck():
-            raise StoreError(
-                f"the records in {stuck[0]} cannot be stored; they stay there",
-                hint="upgrade hush-otel, then drain again; its log says what failed",
-            )
+        for path in self._intake.stuck():
+            raise _stuck(path, unreadable=self._intake.sources[path].is_unreadable)
 
     def _make_room(self) -> bool:
         self._drain.step(only_commands=True)  # somebody may have asked for it
@@ -334,6 +331,19 @@ class Service:
         self._database.close()
         self._bell.close()
         self._lock.unlock()
+
+
+def _stuck(path: Path, *, unreadable: bool) -> StoreError:
+    if unreadable:
+        return StoreError(
+            f"the records in {path} cannot be read; they stay there",
+            hint="the system's log says what is wrong with the disk; copy what can be read of the file in its place, "
+            "or move it away, then drain again",
+        )
+    return StoreError(
+        f"the records in {path} cannot be stored; they stay there",
+        hint="upgrade hush-otel, then drain again; its log says what failed",
+    )
 
 
 def elect(settings: Settings, given_up: Callable[[], bool] | None = None) -> Service | None:

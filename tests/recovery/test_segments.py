@@ -537,7 +537,7 @@ def test_f24_a_sector_that_cannot_be_read_holds_no_other_segment_up(
         assert before == (list("abc") if at else [])
         assert len(stored_nodes(settings.db_path)) == len(before) + 2
         assert owner.service._intake.stuck() == [wreck.path]
-        with pytest.raises(StoreError, match="stay there"):
+        with pytest.raises(StoreError, match="cannot be read; they stay there"):
             owner.drain()
         monkeypatch.setattr(reader, "os", os)
         for source in owner.service._intake.sources.values():
