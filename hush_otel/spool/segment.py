@@ -65,6 +65,10 @@ class SegmentLost(OSError):  # noqa: N818 - a state of a segment, never seen out
     """It is closed; or the app has closed its descriptor, and its file cannot be opened again."""
 
 
+class Inherited(OSError):  # noqa: N818 - a state as well
+    """A signal handler has forked while it was made, and this is the child: the parent goes on making it."""
+
+
 class Identity:
     """A process as the owner of segments: its random id and the lock that says it lives.
 
@@ -72,6 +76,7 @@ class Identity:
 
     Raises:
         OSError: The owner file cannot be made.
+        Inherited: By a child. The parent's file is as it was.
     """
 
     def __init__(self, directory: SpoolDirectory, process_start: int) -> None:
@@ -82,15 +87,31 @@ class Identity:
         self._lock = LockFile(claim)
         try:
             self._inode = inode_of(self._lock.fd)
+            self.check_process()
             self._lock.try_lock()
             own_ids.add(self.writer_id)
             reach("owner.claimed")
+            self.check_process()
             syscalls.rename(claim, directory.owner(self.writer_id))
         except BaseException:
-            claim.unlink(missing_ok=True)
+            if self.is_here():
+                claim.unlink(missing_ok=True)
             own_ids.discard(self.writer_id)
             os.close(self._lock.fd)
             raise
+
+    def is_here(self) -> bool:
+        """False in a child that a signal handler has forked, and that goes on in what its parent did."""
+        return os.getpid() == self.pid
+
+    def check_process(self) -> None:
+        """Before a file of the parent's would be changed.
+
+        Raises:
+            Inherited: This is the child.
+        """
+        if not self.is_here():
+            raise Inherited(errno.ECHILD, "it is the parent's")
 
     def release(self) -> None:
         """Own nothing any more. What was written stays."""
@@ -118,6 +139,7 @@ def create(
     Raises:
         OSError: No space, no permission, no descriptors. Nothing is left behind, nor is it when a signal
             handler raises: of a segment that nobody has, nobody would say that it ends.
+        Inherited: By a child. What that wrote, renamed or unlinked, its parent would lose.
     """
     segment_id = syscalls.random_id()
     temporary, path = directory.temporary(segment_id, identity.writer_id), directory.segment(segment_id)
@@ -129,7 +151,7 @@ def create(
         syscalls.make_private(fd)
         if mode is Append.MAP:
             syscalls.allocate(fd, capacity)
-            _touch(fd, capacity)
+            _touch(fd, capacity, identity)
         else:
             os.ftruncate(fd, capacity)
         reach("segment.allocated")
@@ -143,7 +165,9 @@ def create(
             time.monotonic_ns(),
             capacity,
         )
-        syscalls.pwrite(fd, layout.pack_header(header, ruled=bool(prelude)), 0)
+        packed = layout.pack_header(header, ruled=bool(prelude))
+        identity.check_process()
+        syscalls.pwrite(fd, packed, 0)
         reach("segment.written")
         segment = (MappedSegment if mode is Append.MAP else WrittenSegment)(fd, path, header)
         # No call in between: a signal handler may raise, and the number must be closed once.
@@ -152,12 +176,14 @@ def create(
             syscalls.close(number)  # the mapping does without it
         if prelude:
             segment.append(prelude)
+        identity.check_process()
         syscalls.rename(temporary, path)
         reach("segment.renamed")
     except BaseException:
-        # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
-        temporary.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        if identity.is_here():
+            # A failed posix_fallocate keeps what it got: unlink at once, the disk is full already.
+            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         if segment is not None:
             segment.close()
         if fd >= 0:
@@ -166,13 +192,14 @@ def create(
     return segment
 
 
-def _touch(fd: int, capacity: int) -> None:
+def _touch(fd: int, capacity: int, identity: Identity) -> None:
     """Have the kernel make the file's pages now, many at once.
 
     Made one by one, as stores into the mapping meet them, each costs the app 1.5 to 2 µs (ext4); so they
     cost a third. The blocks are allocated already: these writes cannot meet a full disk.
     """
     for offset in range(0, capacity, len(_ZEROS)):
+        identity.check_process()
         syscalls.pwrite(fd, _ZEROS[: capacity - offset], offset)
 
 

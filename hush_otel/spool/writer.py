@@ -30,7 +30,7 @@ from .doorbell import Doorbell
 from .filesystem import Append
 from .past import PastSegments
 from .process import ForkMark, on_fork, process_start, run_fork_hooks
-from .segment import Identity, MappedSegment, SegmentLost, WrittenSegment, create, own_ids
+from .segment import Identity, Inherited, MappedSegment, SegmentLost, WrittenSegment, create, own_ids
 from .status import exists
 
 CHECK_INTERVAL_S: Final = 0.5
@@ -333,6 +333,9 @@ class SpoolWriter:
             return None
         try:
             segment = self._create(needed)
+        except Inherited:
+            self._notice_fork()  # this is the child, and has made none of its own yet
+            return self._roll(needed)
         except (OSError, SpoolError) as exc:
             self._fail_to_roll(exc)
             return None
@@ -369,6 +372,10 @@ class SpoolWriter:
 
     def _prepare(self) -> Identity:
         """Directory, identity and doorbell: made once, and once more when somebody removed the spool."""
+        if self._identity is not None and not self._identity.is_here():
+            self._identity = (
+                None  # a signal handler forked while it was made: in the child it is the parent's
+            )
         if self._identity is not None and not self._spool_is_there():
             if self._segment is None:
                 self._lose_spool()
@@ -399,7 +406,13 @@ class SpoolWriter:
         return self._make(identity, least)
 
     def _make(self, identity: Identity, capacity: int) -> MappedSegment | WrittenSegment:
-        return create(self.directory, identity, self._ordinal, capacity, self._mode, self._prelude)
+        page = self.fork_page
+        segment = create(self.directory, identity, self._ordinal, capacity, self._mode, self._prelude)
+        # No call from here to where it has its place: a signal handler that forks comes before or after both.
+        if page is not self.fork_page or not page[0]:
+            segment.close()
+            raise Inherited(errno.ECHILD, "it is the parent's")
+        return segment
 
     def _least_bytes(self) -> int:
         """What a segment holds before its first record."""

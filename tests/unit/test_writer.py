@@ -34,7 +34,9 @@ from inprocess import (
 
 from hush_otel.background.sources import Writers
 from hush_otel.config import Settings
+from hush_otel.failpoints import APP
 from hush_otel.spool import format as layout
+from hush_otel.spool import segment as segment_module
 from hush_otel.spool import syscalls
 from hush_otel.spool import writer as writer_module
 from hush_otel.spool.directory import SpoolDirectory
@@ -870,6 +872,68 @@ def test_f07_a_fork_in_the_midst_of_an_append_leaves_the_child_free(
         writer._busy = False
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert sorted(payloads(settings)) == [b"child", b"parent"]
+
+
+class ForkAt:
+    """Forks once where a segment is made, as a signal handler may. Of the two, one goes on after the other."""
+
+    def __init__(self, moment: str, *, child_first: bool, child_ends: bool) -> None:
+        self.moment, self.child_first, self.child_ends = moment, child_first, child_ends
+        self.child: int | None = None
+        self._go_on, self._tell = os.pipe()
+
+    def reach(self, moment: str) -> None:
+        """In the place of `failpoints.reach`."""
+        if moment != self.moment or self.child is not None:
+            return
+        self.child = os.fork()
+        if self.child:
+            if self.child_first:
+                self.wait_for_child()
+            return
+        if not self.child_first:
+            os.read(self._go_on, 1)
+        if self.child_ends:
+            raise SystemExit
+
+    def wait_for_child(self) -> None:
+        """Let it go on, and see it end well. Idempotent."""
+        if self.child:
+            os.write(self._tell, b"!")
+            assert os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1]) == 0
+            self.child = 0
+            os.close(self._tell)
+            os.close(self._go_on)
+
+
+@pytest.mark.parametrize("child_ends", [True, False], ids=["child ends", "child goes on"])
+@pytest.mark.parametrize("child_first", [True, False], ids=["child first", "parent first"])
+@pytest.mark.parametrize("moment", APP)
+def test_f07_a_segment_that_is_made_during_a_fork_is_the_parents(
+    settings: Settings,
+    writer: SpoolWriter,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    moment: str,
+    child_first: bool,
+    child_ends: bool,
+) -> None:
+    """F7: a signal handler forks amid `create`. The child's return into it changes no file of the parent's."""
+    fork = ForkAt(moment, child_first=child_first, child_ends=child_ends)
+    monkeypatch.setattr(segment_module, "reach", fork.reach)
+    parent, safe = os.getpid(), False
+    try:
+        safe = writer.append(b"first") and writer.append(b"second")
+    except SystemExit:
+        safe = True
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if safe and writer.dropped == 0 else 1)
+    fork.wait_for_child()
+    assert writer.append(b"third")
+    assert writer.dropped == 0
+    of_the_child = [] if child_ends else [b"first", b"second"]
+    assert sorted(payloads(settings)) == sorted([b"first", b"second", b"third", *of_the_child])
 
 
 def test_after_fork_is_the_state_of_a_process_that_has_not_written(
