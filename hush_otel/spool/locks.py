@@ -92,7 +92,7 @@ def _still_there(lock: LockFile) -> bool:
 def is_locked_elsewhere(path: Path) -> bool:
     """Whether another process holds an owner file. Opens and closes it: never for one's own files."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = syscalls.open_file(path, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

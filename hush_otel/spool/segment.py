@@ -367,7 +367,7 @@ class WrittenSegment:
     def _reopen(self) -> None:
         """After the app has closed the descriptor. Whatever has its number now is let be."""
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = syscalls.open_file(self.path, os.O_RDWR | os.O_NOFOLLOW)
         except OSError as exc:
             raise SegmentLost(exc.errno, exc.strerror, str(self.path)) from exc
         if inode_of(fd) != self._inode:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 from pathlib import Path
@@ -70,7 +71,7 @@ def open_new(path: Path) -> int:
     fd: int = _open(os.fsencode(path), flags, ctypes.c_uint(0o600))
     if fd < 0:
         raise _failed(ctypes.get_errno(), path)
-    return fd
+    return _above_standard(fd)
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -78,7 +79,25 @@ def open_file(path: Path, flags: int) -> int:
     fd: int = _open(os.fsencode(path), flags | os.O_CLOEXEC, ctypes.c_uint(0o600))
     if fd < 0:
         raise _failed(ctypes.get_errno(), path)
-    return fd
+    return _above_standard(fd)
+
+
+def _above_standard(fd: int) -> int:
+    """The same file by a number above 2.
+
+    A daemon that has closed 0 to 2 would get them for ours, and what C code writes to stderr would go there.
+    """
+    if fd >= _LEAST_FD:
+        return fd
+    higher: int = _fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ctypes.c_long(_LEAST_FD))
+    number = ctypes.get_errno()
+    _close(fd)
+    if higher < 0:
+        raise _failed(number)
+    return higher
+
+
+_LEAST_FD: Final = 3
 
 
 def make_private(fd: int) -> None:

@@ -41,7 +41,9 @@ from hush_otel.spool import syscalls
 from hush_otel.spool import writer as writer_module
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
+from hush_otel.spool.locks import lock_file
 from hush_otel.spool.reader import SegmentReader, Stop
+from hush_otel.spool.status import inode_of
 from hush_otel.spool.writer import SpoolWriter
 
 
@@ -626,6 +628,23 @@ def test_a2_an_app_that_closes_all_descriptors_keeps_its_files_and_its_records(
     drain_once(settings)
     names = {"before", "released", *(f"after {index:02}" for index in range(40))}
     assert set(stored_nodes(settings.db_path)) == names
+
+
+def test_a2_standard_descriptors_that_the_app_has_closed_stay_closed(
+    settings: Settings, writer: SpoolWriter
+) -> None:
+    """A2: what C code writes to "stderr" in a daemon must not end up in a segment of ours."""
+
+    def daemon() -> None:
+        for _ in range(2):  # at its start, and once more when it has closed what it does not know
+            os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+            assert writer.append(b"a record")
+            writer.ring()
+            lock_file(SpoolDirectory(settings.spool_dir).lock)
+            assert [inode_of(standard) for standard in range(3)] == [None] * 3
+
+    assert in_child(daemon) == 0
+    assert payloads(settings) == [b"a record"] * 2
 
 
 def test_a2_a_segment_that_is_lost_takes_no_record_with_it(
