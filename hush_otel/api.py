@@ -6,7 +6,6 @@ Importing this starts nothing. SQLite is imported by `wait_delivered` alone.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from .capture.nodes import NodeTraces
 from .capture.processor import SpoolingSpanProcessor
 from .config import Settings, vendor_defaults
 from .model import TRACER_ALIASES, Destination
+from .monotonic import monotonic
 
 
 class HushSpanProcessor(SpoolingSpanProcessor):
@@ -228,7 +228,7 @@ class TraceStore:
         # Imported here: the only call of the app side that reads the database.
         from .store.delivered import DeliveryWatch  # noqa: PLC0415
 
-        deadline = time.monotonic() + timeout_millis / 1000
+        deadline = monotonic() + timeout_millis / 1000
         if not self._attachment.wait_drained(deadline):
             return False  # what was asked for is not known yet
         settings, writer_ids = self._attachment.settings, self._attachment.writer.writer_ids
@@ -309,7 +309,7 @@ class Background:
         The background process ends when nobody else owns it and nothing is pending. A later record
         starts it again.
         """
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         attachment = self._attachment
         attachment.wait_drained(deadline)
         attachment.writer.release()

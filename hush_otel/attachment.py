@@ -17,6 +17,7 @@ from .background.client import BackgroundClient, owner_of_another_spool
 from .config import Settings
 from .errors import ConfigError
 from .model import Destination
+from .monotonic import LONG_AGO, monotonic
 from .records import encode_rules
 from .spool.directory import SpoolDirectory
 from .spool.filesystem import Append, append_mode, filesystem_type
@@ -80,7 +81,7 @@ class Attachment:
     def flush(self, timeout_millis: int) -> bool:
         """Wait until all records of this process are in SQLite; see `force_flush`."""
         dropped, self._dropped_before = self.writer.dropped - self._dropped_before, self.writer.dropped
-        return self.wait_drained(time.monotonic() + timeout_millis / 1000) and not dropped
+        return self.wait_drained(monotonic() + timeout_millis / 1000) and not dropped
 
     def wait_drained(self, deadline: float) -> bool:
         """Wait until SQLite has what this process published, at most until the monotonic deadline."""
@@ -89,12 +90,12 @@ class Attachment:
     def _is_drained(self) -> bool:
         if self.writer.is_drained():
             return True
-        if time.monotonic() >= self._next_ensure:
-            self._next_ensure = time.monotonic() + 0.1
+        if monotonic() >= self._next_ensure:
+            self._next_ensure = monotonic() + 0.1
             self.client.ensure()
         return False
 
-    _next_ensure = 0.0
+    _next_ensure = LONG_AGO
 
 
 def _writer(settings: Settings, mode: Append, client: BackgroundClient) -> SpoolWriter:
@@ -185,7 +186,7 @@ def wait_until(done: Callable[[], bool], deadline: float, nudge: Callable[[], ob
         return True
     nudge()
     pause = FIRST_POLL_S
-    while (left := deadline - time.monotonic()) > 0:
+    while (left := deadline - monotonic()) > 0:
         time.sleep(min(pause, left))
         if done():
             return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Final
 
 from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from .monotonic import LONG_AGO, monotonic
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,9 @@ _next: dict[str, float] = {}
 def swallow(doing: str, exc: BaseException) -> None:
     """Count a failure; log it unless the same step was logged within a minute."""
     # No lock: a signal handler or a forked child could meet it taken. A race costs a count or a second line.
-    now = time.monotonic()
+    now = monotonic()
     failures[doing] += 1
-    if now >= _next.get(doing, 0.0):
+    if now >= _next.get(doing, LONG_AGO):
         _next[doing] = now + SAY_AGAIN_S
         say(logging.ERROR, "hush-otel failed %s: %s: %s", doing, type(exc).__name__, exc)
 

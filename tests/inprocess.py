@@ -234,6 +234,15 @@ class Passed:
         self._began_s = time.monotonic()
         self.slept_s = 0.0
 
+    @classmethod
+    def for_waiting(cls, monkeypatch: pytest.MonkeyPatch) -> Passed:
+        """In `api` and `attachment`, where an application waits for the store."""
+        passed = cls()
+        monkeypatch.setattr(attachment, "time", passed)
+        for waiting in (api, attachment):
+            monkeypatch.setattr(waiting, "monotonic", passed.monotonic)
+        return passed
+
     def monotonic(self) -> float:
         """Seconds."""
         return self._began_s + self.slept_s

@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Final
 
 from hush_otel.config import Settings, child_environment, interpreter, spool_beside
 from hush_otel.diagnostics import guard
+from hush_otel.monotonic import LONG_AGO, monotonic
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.locks import lock_file
@@ -65,7 +65,7 @@ class BackgroundClient:
         self._directory = SpoolDirectory(settings.spool_dir)
         self._launched: list[int] = []
         """Pids of intermediates that have not been reaped yet."""
-        self._not_before = 0.0
+        self._not_before = LONG_AGO
         self._wait_s = LAUNCH_AGAIN_S[0]
         self._asked_version = False
         self._inherited_sqlite = False
@@ -76,10 +76,10 @@ class BackgroundClient:
             self._reap()
             lock = lock_file(self._directory.lock)
             if lock.holder():
-                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], 0.0
+                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], LONG_AGO
                 self._ask_older_to_leave(lock.read_text())
-            elif self._settings.background != "external" and time.monotonic() >= self._not_before:
-                self._not_before = time.monotonic() + self._wait_s
+            elif self._settings.background != "external" and monotonic() >= self._not_before:
+                self._not_before = monotonic() + self._wait_s
                 self._wait_s = min(self._wait_s * 2, LAUNCH_AGAIN_S[1])
                 self._launch()
 
@@ -88,7 +88,10 @@ class BackgroundClient:
         with guard("asking the background process to end"):
             if self._settings.background == "process" and owner_pid(self._settings) is not None:
                 self._directory.leave.touch(mode=0o600)
-                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], 0.0  # the next record may launch at once
+                self._wait_s, self._not_before = (
+                    LAUNCH_AGAIN_S[0],
+                    LONG_AGO,
+                )  # the next record may launch at once
                 return True
         return False
 

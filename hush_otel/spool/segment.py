@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from zlib import crc32
 
 from hush_otel.failpoints import reach
+from hush_otel.monotonic import monotonic
 
 from . import format as layout
 from . import syscalls
@@ -161,8 +162,8 @@ def create(
             identity.writer_id,
             identity.pid,
             identity.process_start,
-            time.time_ns(),
-            time.monotonic_ns(),
+            max(time.time_ns(), 0),  # an application's tests may have set it before 1970
+            int(monotonic() * 1e9),
             capacity,
         )
         packed = layout.pack_header(header, ruled=bool(prelude))

@@ -17,11 +17,11 @@ import os
 import threading
 from collections.abc import Callable
 from sys import is_finalizing
-from time import monotonic
 from typing import Final
 
 from hush_otel.diagnostics import say
 from hush_otel.errors import SpoolError
+from hush_otel.monotonic import LONG_AGO, monotonic
 from hush_otel.records import encode_again
 
 from . import format as layout
@@ -108,10 +108,10 @@ class SpoolWriter:
         self._ordinal = 0
         self._capacity_bytes = layout.MIN_SEGMENT_BYTES  # of the next segment
         self._bell: Doorbell | None = None
-        self._next_check = 0.0
-        self._retry_at = 0.0
+        self._next_check = LONG_AGO
+        self._retry_at = LONG_AGO
         self._retry_reason = ""
-        self._warn_at = 0.0
+        self._warn_at = LONG_AGO
         self._warning = ""  # to be logged once no lock is held
         self._uncounted: dict[str, int] = {}
         self._counted: dict[str, int] = {}
@@ -348,7 +348,7 @@ class SpoolWriter:
         self._past.settle()
         self._count_uncounted(segment)
         # Published first, then asked: whoever drains may have left since the last check.
-        self._next_check = 0.0
+        self._next_check = LONG_AGO
         if self._bell is not None:
             self._bell.ring()
         return segment

@@ -392,9 +392,7 @@ def test_shutdown_is_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nobody draining it returns after its timeout, in seconds."""
     background = get_background(db)
     background.write_trace(request_id="r", workflow_name="w", node_name="n")
-    passed = Passed()
-    for waiting in (api_module, attachment):
-        monkeypatch.setattr(waiting, "time", passed)
+    passed = Passed.for_waiting(monkeypatch)
     began = time.monotonic()
     background.shutdown(timeout=0.1)
     assert passed.slept_s == pytest.approx(0.1)
@@ -464,7 +462,7 @@ def test_wait_delivered_is_false_at_once_when_a_destination_cannot_work(
     with owning(attach(db).settings) as owner:
         turn(owner, lambda: store.wait_delivered(0, "req-1"))
         turn(owner, lambda: rows(db, "SELECT 1 FROM deliveries WHERE state = 'paused'"))
-        monkeypatch.setattr(attachment, "time", passed := Passed())
+        passed = Passed.for_waiting(monkeypatch)
         began = time.monotonic()
         assert store.wait_delivered(10_000, "req-2") is False
         assert store.wait_delivered(10_000) is False

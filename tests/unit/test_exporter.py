@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import (
 )
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from hush_otel import HushSpanExporter, attachment
+from hush_otel import HushSpanExporter
 from hush_otel.attachment import attach
 from hush_otel.capture import processor
 
@@ -45,8 +45,7 @@ def exporter(db: Path) -> HushSpanExporter:
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     """The time that passes by waiting; nobody has shut anything down of late."""
-    time_of_ours = Passed()
-    monkeypatch.setattr(attachment, "time", time_of_ours)
+    time_of_ours = Passed.for_waiting(monkeypatch)
     monkeypatch.setattr(processor, "monotonic", time_of_ours.monotonic)
     monkeypatch.setattr(processor._Exit, "ended", -processor.ONE_EXIT_S)
     monkeypatch.setattr(processor._Exit, "left_s", 0.0)
