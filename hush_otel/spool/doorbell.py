@@ -6,10 +6,10 @@ be SIGPIPE and kill an app that has restored that signal's default.
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import stat
-import threading
 from pathlib import Path
 
 from . import syscalls
@@ -29,7 +29,7 @@ class Doorbell:
             OSError: It cannot be made, or something else stands there.
         """
         self._path = path
-        self._closing = threading.Lock()
+        self._closing = _thread.RLock()  # writer.py says why not threading's
         self._closed = False
         self._fd = _open_fifo(path)
         self._inode = inode_of(self._fd)

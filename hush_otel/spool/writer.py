@@ -10,11 +10,11 @@ After fork the child starts from nothing: its own identity, lock and segments.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Callable
 from sys import is_finalizing
 from typing import Final
@@ -99,7 +99,9 @@ class SpoolWriter:
         self._mark = ForkMark()
         self.fork_page = self._mark.page
         """Its first byte is 0 after a fork at C level, where nobody called the interpreter's hooks."""
-        self._lock = threading.RLock()
+        # Not threading's: gevent and eventlet put one in its place that is Python code. A signal handler that
+        # ended a span between its being taken and its owner's being noted would wait for itself.
+        self._lock = _thread.RLock()
         self._busy = False
         self._identity: Identity | None = None
         self._given_up: list[bytes] = []

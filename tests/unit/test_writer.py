@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import gc
 import logging
@@ -799,6 +800,17 @@ def test_f08_a_record_from_a_signal_handler_in_the_midst_of_an_append(
     assert nested == [True]
     assert sorted(payloads(settings)) == [b"before", b"nested", b"outer"]
     assert not writer.is_drained()
+
+
+def test_f08_the_locks_are_the_interpreters_own_where_threading_is_patched(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F8: in one that is Python code, as gevent's is, a handler may run between its taking and its owner's noting."""
+    monkeypatch.setattr(threading, "RLock", threading._PyRLock)
+    writer = writer_of(settings)
+    writer.append(b"x")
+    assert writer._bell is not None
+    assert type(writer._lock) is type(writer._bell._closing) is _thread.RLock
 
 
 def test_f08_a_nested_record_that_is_dropped_counts_for_the_process(
