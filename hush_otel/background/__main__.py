@@ -8,6 +8,7 @@ then works.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -21,12 +22,18 @@ def _complete_import_path() -> None:
 
 
 def _let_go_of_the_app() -> None:
-    """Hold none of its descriptors, its directory, its session; be nobody's child."""
+    """Hold none of its descriptors, its directory, its session, its soft limits; be nobody's child."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     if os.fork():
         os._exit(0)  # the intermediate: the app reaps it by its pid
     os.setsid()
+    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
+        try:
+            hard = resource.getrlimit(limit)[1]
+            resource.setrlimit(limit, (hard, hard))
+        except (OSError, ValueError):
+            pass  # macOS has one for all processes besides: what the app may is enough as well
 
 
 HANDOVER_S = 10.0

@@ -37,6 +37,8 @@ CHECK_INTERVAL_S: Final = 0.5
 """How often an app that goes on writing asks whether somebody drains: a dead one is back in a second."""
 RETRY_S: Final = 0.25
 """After a segment could not be made, how long appends fail without asking the disk again."""
+TOO_LARGE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM})
+"""The disk, a quota, the process's limit of file sizes or of memory: a smaller segment may have room."""
 TALLY_BYTES: Final = 4096
 """One page: the least that is allocated for a file."""
 
@@ -396,13 +398,13 @@ class SpoolWriter:
         return self.directory.size_bytes() >= limit and self.directory.undrained_bytes() >= limit
 
     def _create_sized(self, identity: Identity, needed: int) -> MappedSegment | WrittenSegment:
-        """As large as is its turn; when the disk has no room for that, as small as will do."""
+        """As large as is its turn; when there is no room for that, as small as will do."""
         least = max(layout.MIN_SEGMENT_BYTES, needed)
         capacity = max(self._capacity_bytes, needed)
         try:
             return self._make(identity, capacity)
         except OSError as exc:
-            if exc.errno not in {errno.ENOSPC, errno.EDQUOT} or capacity == least:
+            if exc.errno not in TOO_LARGE or capacity == least:
                 raise
         self._capacity_bytes = layout.MIN_SEGMENT_BYTES
         return self._make(identity, least)

@@ -77,6 +77,19 @@ def test_f20_f28_an_application_that_reaches_a_limit_counts_its_drops(
     assert counted(bench) >= 60, "a segment holds 25 of the 60 spans, each of two records"
 
 
+def test_f20_the_background_process_has_no_soft_limit_of_its_applications(bench: Bench) -> None:
+    """F20: a database that grew beyond an application's limit of file sizes would store nothing more."""
+    app = bench.start("obey", within=("sh", "-c", 'ulimit -S -f 8192; ulimit -S -n 100; exec "$@"', "sh"))
+    assert app.value() == app.pid
+    app.ask("end before 1")
+    owner = bench.owner_eventually()
+    bench.expect(names("before", 1))
+    for which in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
+        of_the_app, its_own = resource.prlimit(app.pid, which), resource.prlimit(owner, which)
+        assert of_the_app[0] != of_the_app[1]
+        assert its_own == (of_the_app[1],) * 2
+
+
 def test_f28_an_application_that_begins_without_descriptors_records_once_it_has_some(bench: Bench) -> None:
     """F28: the processor is made, though not even an absent configuration file can be opened."""
     app, said = heard(bench, "no_descriptors")

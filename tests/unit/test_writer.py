@@ -498,7 +498,7 @@ def test_the_check_comes_with_the_first_append_and_is_not_repeated_at_once(
     assert asked == [1, 51]
 
 
-def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch, error: int = errno.ENOSPC) -> list[int]:
     """A disk without room for larger files. Returns the sizes that were asked for."""
     asked: list[int] = []
     real = syscalls.allocate
@@ -506,19 +506,22 @@ def room_for(limit_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def allocate(fd: int, size: int) -> None:
         asked.append(size // 1024)
         if size > limit_bytes:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(error, os.strerror(error))
         real(fd, size)
 
     monkeypatch.setattr(syscalls, "allocate", allocate)
     return asked
 
 
+@pytest.mark.parametrize(
+    "error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM], ids=errno.errorcode.__getitem__
+)
 def test_f20_a_disk_without_room_for_a_large_segment_gets_a_small_one(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """F20: on ENOSPC the smallest segment is tried at once, and capacities grow again from there."""
+    """F20: where a limit or the disk forbids it the smallest is tried at once, and capacities grow from there."""
     writer = writer_of(settings, Append.MAP)
-    asked = room_for(600 * 1024, monkeypatch)
+    asked = room_for(600 * 1024, monkeypatch, error)
     for _ in range(6):
         assert writer.append(bytes(200_000))
         writer.seal()
