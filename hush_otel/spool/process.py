@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from hush_otel.diagnostics import failures
+
 from . import syscalls
 
 _LINUX: Final = sys.platform == "linux"
@@ -68,18 +70,26 @@ def is_running(pid: int, started: int) -> bool:
 class ForkMark:
     """One byte that reads 1 in the process that made it and 0 in its forked children.
 
-    `mark[0]` costs 40 ns, os.getpid() four times that. Where the kernel cannot wipe pages, the
-    mark stays 1 and only `on_fork` hooks notice a fork.
+    `mark[0]` costs 40 ns, os.getpid() four times that. Where the kernel cannot wipe pages, or has none left,
+    the mark stays 1 and only `on_fork` hooks notice a fork.
     """
 
     def __init__(self) -> None:
-        self.page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if _LINUX:
-            try:
-                self.page.madvise(_MADV_WIPEONFORK)
-            except OSError:
-                pass  # an old kernel: fork hooks remain
-        self.page[0] = 1
+        self.page: mmap.mmap | bytearray = _page()
+
+
+def _page() -> mmap.mmap | bytearray:
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, MemoryError):
+        return bytearray(b"\1")
+    if _LINUX:
+        try:
+            page.madvise(_MADV_WIPEONFORK)
+        except OSError:
+            pass  # an old kernel: fork hooks remain
+    page[0] = 1
+    return page
 
 
 _hooks: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -98,4 +108,8 @@ def run_fork_hooks() -> None:
     """What the interpreter does in a forked child; whoever notices a fork at C level calls it."""
     for owner in list(_hooks):
         hook: Callable[[], None] = owner.after_fork
-        hook()
+        try:
+            hook()
+        except Exception:  # noqa: BLE001 - it would end up in the app, which has called anything of ours
+            # Not said: the locks of logging handlers may be those of the parent's threads still.
+            failures["going on after a fork"] += 1

@@ -6,6 +6,7 @@ import _thread
 import errno
 import gc
 import logging
+import mmap
 import os
 import shutil
 import signal
@@ -43,6 +44,7 @@ from hush_otel.spool import writer as writer_module
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.locks import lock_file
+from hush_otel.spool.process import run_fork_hooks
 from hush_otel.spool.reader import SegmentReader, Stop
 from hush_otel.spool.status import inode_of
 from hush_otel.spool.writer import SpoolWriter
@@ -968,6 +970,45 @@ def test_f07_a_segment_that_is_made_during_a_fork_is_the_parents(
     assert writer.dropped == 0
     of_the_child = [] if child_ends else [b"first", b"second"]
     assert sorted(payloads(settings)) == sorted([b"first", b"second", b"third", *of_the_child])
+
+
+def test_i3_a_child_that_gets_no_memory_for_its_mark_records_all_the_same(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3: at its limit of memory no page can be mapped, whose wiping would tell of a fork at C level."""
+
+    def no_memory(*_: object, **__: object) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    def child() -> None:
+        assert writer.is_drained()
+        assert writer.append(b"child")
+        writer.release()
+        assert writer.dropped == 0
+
+    writer.append(b"parent")
+    monkeypatch.setattr(mmap, "mmap", no_memory)
+    assert in_child(child) == 0
+    assert sorted(payloads(settings)) == [b"child", b"parent"]
+
+
+def test_i3_a_hook_that_fails_after_a_fork_raises_nothing_and_skips_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3: each of this process's writers forgets its parent's segment, whatever becomes of the others."""
+    writers = [writer_of(settings) for _ in range(3)]
+    for writer in writers:
+        writer.append(b"parent")
+
+    def fails() -> None:
+        raise MemoryError
+
+    def child() -> None:
+        assert [writer.writer_id for writer in (writers[0], writers[2])] == [b"", b""]
+        run_fork_hooks()
+
+    monkeypatch.setattr(writers[1], "after_fork", fails)
+    assert in_child(child) == 0
 
 
 def test_after_fork_is_the_state_of_a_process_that_has_not_written(
