@@ -14,12 +14,19 @@ def make_private_directory(path: Path) -> None:
         OSError: It cannot be made.
     """
     try:
-        path.mkdir(mode=0o700)
+        _make(path)
     except FileNotFoundError:
         if path.parent == path:
             raise
         make_private_directory(path.parent)
         # Once more only: below a dangling link, or in /proc, the parent is there and nothing can be made.
-        path.mkdir(mode=0o700, exist_ok=True)
+        _make(path)
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
     except FileExistsError:
-        pass
+        return
+    if path.stat().st_mode & 0o700 != 0o700:  # noqa: PLR2004 - as above
+        path.chmod(0o700)  # a umask of 0177 and the like takes rights from the owner, too

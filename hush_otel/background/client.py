@@ -16,10 +16,10 @@ from typing import Final
 from hush_otel.config import Settings, child_environment, interpreter, spool_beside
 from hush_otel.diagnostics import guard
 from hush_otel.monotonic import LONG_AGO, monotonic
+from hush_otel.spool import syscalls
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.doorbell import Doorbell
-from hush_otel.spool.locks import lock_file
-from hush_otel.spool.syscalls import has_ended
+from hush_otel.spool.locks import lock_file, open_private
 from hush_otel.version import __version__
 
 LAUNCH_AGAIN_S: Final = (1.0, 30.0)
@@ -133,7 +133,7 @@ class BackgroundClient:
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
-        self._launched = [pid for pid in self._launched if not has_ended(pid)]
+        self._launched = [pid for pid in self._launched if not syscalls.has_ended(pid)]
 
     def _ask_older_to_leave(self, owner: str) -> None:
         """A newer version asks the older process to hand over; its successor reads all formats.
@@ -146,8 +146,12 @@ class BackgroundClient:
         version = owner.partition(" ")[0]
         if version and version_key(version) < version_key(__version__):
             request = self._directory.path / f"handover-{os.getpid()}"
-            request.touch(mode=0o600)
-            request.write_text(__version__, encoding="utf-8")
+            request.unlink(missing_ok=True)
+            fd = open_private(request)
+            try:
+                syscalls.write(fd, __version__.encode())
+            finally:
+                syscalls.close(fd)
             request.replace(self._directory.handover)  # whole at once: the older process takes what it sees
             bell = Doorbell(self._directory.doorbell)
             bell.ring()

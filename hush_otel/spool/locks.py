@@ -33,7 +33,7 @@ class LockFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fd = syscalls.open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        self.fd = open_private(path)
 
     def try_lock(self, byte: int = OWNER_BYTE) -> bool:
         """Take the lock if it is free. Taking it again in the same process succeeds."""
@@ -63,6 +63,21 @@ class LockFile:
         data = text.encode() + b"\n"
         os.pwrite(self.fd, data, 0)
         os.ftruncate(self.fd, len(data))
+
+
+def open_private(path: Path) -> int:
+    """Open for reading and writing a file that is made when missing, 0600 under any umask.
+
+    Raises:
+        OSError: It cannot be opened or created.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW
+    try:
+        return syscalls.open_file(path, flags)
+    except FileNotFoundError:
+        fd = syscalls.open_file(path, flags | os.O_CREAT)
+    syscalls.make_private(fd)
+    return fd
 
 
 _open: dict[Path, LockFile] = {}

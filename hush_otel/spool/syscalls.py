@@ -48,6 +48,7 @@ _mmap: Final = function(
     ctypes.c_int,
     ctypes.c_long,
 )
+_chmod: Final = function("chmod", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _fchmod: Final = function("fchmod", ctypes.c_int, ctypes.c_int, ctypes.c_uint)
 _read: Final = function("read", ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _pread: Final = function(
@@ -107,8 +108,8 @@ def make_private(fd: int) -> None:
 
 
 def make_fifo(path: Path) -> None:
-    """Mode 0600, less what the umask takes."""
-    if _mkfifo(os.fsencode(path), 0o600):
+    """Mode 0600, whatever the umask makes of it."""
+    if _mkfifo(os.fsencode(path), 0o600) or _chmod(os.fsencode(path), 0o600):
         raise _failed(ctypes.get_errno(), path)
 
 

@@ -17,6 +17,7 @@ from inprocess import closed_later, open_under
 from hush_otel.spool import format as layout
 from hush_otel.spool import syscalls
 from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.doorbell import Doorbell
 from hush_otel.spool.filesystem import Append
 from hush_otel.spool.locks import OWNER_BYTE, LockFile
 from hush_otel.spool.reader import SegmentReader, Stop
@@ -290,19 +291,23 @@ def test_an_identity_lives_by_its_lock(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_s01_the_spool_and_what_it_lies_in_are_private(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077, 0o177, 0o777], ids=oct)
+def test_s01_the_spool_and_what_it_lies_in_are_private(tmp_path: Path, umask: int) -> None:
     """S1: directories are made 0700 and files 0600 under any umask, missing parents included."""
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         directory = SpoolDirectory(tmp_path / "home" / ".hush" / "t.db.spool")
         directory.create()
         identity = Identity(directory, process_start=1)
         segment = closed_later(create(directory, identity, 0, CAPACITY, Append.MAP))
+        closed_later(Doorbell(directory.doorbell))
+        os.close(LockFile(directory.lock).fd)
     finally:
         os.umask(before)
     for path in (directory.path, directory.path.parent, directory.path.parent.parent):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
-    assert stat.S_IMODE(segment.path.stat().st_mode) == 0o600
+    for path in (segment.path, directory.owner(identity.writer_id), directory.doorbell, directory.lock):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
 def test_s01_an_open_spool_directory_is_closed_to_others(tmp_path: Path) -> None:
