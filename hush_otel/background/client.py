@@ -53,6 +53,8 @@ def owner_of_another_spool(settings: Settings) -> tuple[Path, int] | None:
     return (beside.path, pid) if pid else None
 
 
+FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+
 threads: Final[dict[Path, threading.Thread]] = {}
 """Threads of this process that own a database or try to (HUSH_BACKGROUND=thread)."""
 
@@ -126,6 +128,9 @@ class BackgroundClient:
         thread.start()
 
     def _run(self) -> None:
+        # First of all: a signal that the app has blocked in its threads would be taken by this one. Faults
+        # stay: blocked, they end the process before a handler for them can say where.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
         # Imported here: only the process that drains pays for SQLite and HTTP.
         from .running import run_thread  # noqa: PLC0415
 

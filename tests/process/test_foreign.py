@@ -80,6 +80,15 @@ def test_an_idle_one_is_gone_with_the_killed_owner(lab: Lab) -> None:
     eventually(lambda: not is_running(data["pid"]), what="its end")
 
 
+def test_thread_mode_its_signals_are_not_blocked(bench: Bench) -> None:
+    """The thread that starts it has all of them blocked, and code of others may need some."""
+    lab = Lab(bench, HUSH_BACKGROUND="thread")
+    lab.mark("r-1", "Writes")
+    (data,) = eventually(lab.flushed, what="the delivery")
+    status = Path(f"/proc/{data['pid']}/status").read_text()
+    assert "SigBlk:\t0000000000000000\n" in status
+
+
 def test_f13_the_owner_leaves_in_time_while_a_tracer_hangs(lab: Lab) -> None:
     """SIGTERM: it gives what is in flight a moment, then goes, and the tracer's process with it."""
     lab.mark("r-1", "Misbehaves", way="hangs", timeout_s=600)

@@ -22,6 +22,14 @@ def test_thread_mode_stores_without_launching_a_process(bench: Bench) -> None:
     assert bench.background_processes() == []
 
 
+def test_i3_thread_mode_takes_no_signal_that_the_app_has_blocked(bench: Bench) -> None:
+    """I3: SIGTERM waits until the app asks for it, instead of ending it by a thread that it does not know of."""
+    app = bench.obedient(HUSH_BACKGROUND="thread")
+    app.ask("end a 10")
+    assert app.ask("flush 20000")[0] is True
+    assert app.ask("blocked") == "pending"
+
+
 def test_thread_mode_a_forked_child_takes_over_when_its_parent_dies(bench: Bench) -> None:
     """The child's spans are stored by its parent's thread, then by a process that it launches.
 

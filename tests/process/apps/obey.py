@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -127,6 +128,14 @@ def background() -> list[Any]:
     return [handle.pid, handle.is_running]
 
 
+def blocked() -> str:
+    """Send SIGTERM to this process while its application has it blocked; answers once all threads had a turn."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    os.kill(os.getpid(), signal.SIGTERM)
+    get_store().force_flush(5_000)
+    return "pending" if signal.SIGTERM in signal.sigpending() else "taken"
+
+
 def shutdown() -> str:
     """shutdown_background, of the handles that were asked for."""
     shutdown_background(20)
@@ -135,6 +144,7 @@ def shutdown() -> str:
 
 COMMANDS = {
     "background": background,
+    "blocked": blocked,
     "c_fork": c_fork,
     "child": child,
     "close": close,
