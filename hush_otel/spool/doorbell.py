@@ -7,6 +7,7 @@ be SIGPIPE and kill an app that has restored that signal's default.
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 import select
 import stat
@@ -19,20 +20,20 @@ from .status import inode_of
 class Doorbell:
     """One end of the FIFO. `ring` and `wait` are safe from any thread, and after fork.
 
-    When the app has closed its descriptor, it is opened again; what has its number now is let be.
+    When the app has closed its descriptor, it is opened again; what has its number now is let be. Where there
+    can be no FIFO it is silent, and tried again at each use: whoever sleeps looks once a second all the same.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the FIFO at `path`, making it when missing.
-
-        Raises:
-            OSError: It cannot be made, or something else stands there.
-        """
+        """Open the FIFO at `path`, making it when missing."""
         self._path = path
         self._closing = _thread.RLock()  # writer.py says why not threading's
         self._closed = False
-        self._fd = _open_fifo(path)
-        self._inode = inode_of(self._fd)
+        self._fd = -1
+        self._inode: tuple[int, int] | None = None
+        self.refused: OSError | None = None
+        """Why it is silent: it cannot be made, or something else stands there."""
+        self._open()
 
     def ring(self) -> None:
         """Wake the sleeper. Never blocks: a full FIFO has waked it already."""
@@ -61,26 +62,33 @@ class Doorbell:
         with self._closing:
             if not self._closed:
                 self._closed = True
-                if inode_of(self._fd) == self._inode:
+                if self._has_number():
                     os.close(self._fd)
 
     def _is_open(self) -> bool:
         """Whether the number is the FIFO's, if need be after opening it again."""
         if self._closed:
             return False
-        if inode_of(self._fd) == self._inode:
+        if self._has_number():
             return True
         # Never waiting: a signal handler may come in between. Whoever has the lock rings as well.
         if not self._closing.acquire(blocking=False):
             return False
         try:
-            self._fd = _open_fifo(self._path)
-            self._inode = inode_of(self._fd)
-        except OSError:
-            return False
+            self._open()
         finally:
             self._closing.release()
-        return True
+        return self.refused is None
+
+    def _has_number(self) -> bool:
+        return self._fd >= 0 and inode_of(self._fd) == self._inode
+
+    def _open(self) -> None:
+        try:
+            self._fd, self.refused = _open_fifo(self._path), None
+            self._inode = inode_of(self._fd)
+        except OSError as exc:
+            self.refused = exc
 
 
 def _open_fifo(path: Path) -> int:
@@ -89,7 +97,11 @@ def _open_fifo(path: Path) -> int:
     except FileExistsError:
         pass
     fd = syscalls.open_file(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise FileExistsError(f"{path} is no FIFO")
-    return fd
+    status = os.fstat(fd)
+    if stat.S_ISFIFO(status.st_mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        path.unlink()  # a backup that was restored has made a file of it
+        return _open_fifo(path)
+    raise FileExistsError(errno.EEXIST, "it is no FIFO", str(path))

@@ -117,6 +117,7 @@ class SpoolWriter:
         self._retry_reason = ""
         self._warn_at = LONG_AGO
         self._warning = ""  # to be logged once no lock is held
+        self._told_of_bell = False
         self._uncounted: dict[str, int] = {}
         self._counted: dict[str, int] = {}
         self._nested: SpoolWriter | None = None
@@ -246,7 +247,8 @@ class SpoolWriter:
         if not safe:
             self.dropped += 1
             self.drop_reason = self._nested.drop_reason
-        self._warning = self._warning or self._nested._warning
+        warning, self._nested._warning = self._nested._warning, ""
+        self._warning = self._warning or warning
         return safe
 
     def _attend(
@@ -268,7 +270,7 @@ class SpoolWriter:
             self._on_check()
         warning, self._warning = self._warning, ""
         if warning:
-            say(logging.WARNING, "hush-otel drops spans: %s", warning)
+            say(logging.WARNING, "%s", warning)
 
     def _check_files(self) -> bool:
         """See whether the spool is still there; False when another thread has just done so."""
@@ -390,6 +392,11 @@ class SpoolWriter:
             self._identity = Identity(self.directory, process_start(os.getpid()))
         if self._bell is None:
             self._bell = Doorbell(self.directory.doorbell)
+            if self._bell.refused and not self._told_of_bell:
+                self._told_of_bell = True
+                self._warning = (
+                    f"hush-otel stores up to a second later without a doorbell: {self._bell.refused}"
+                )
         return self._identity
 
     def _is_full(self) -> bool:
@@ -525,7 +532,8 @@ class SpoolWriter:
         self._count(reason)
         if exc is not None and monotonic() >= self._warn_at:
             self._warn_at = monotonic() + 60
-            self._warning = str(self.directory.refusal(exc) if isinstance(exc, OSError) else exc)
+            why = self.directory.refusal(exc) if isinstance(exc, OSError) else exc
+            self._warning = f"hush-otel drops spans: {why}"
 
     def _count(self, reason: str) -> None:
         """In the segment's header, where it outlives the process; in memory while there is none."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hush_otel.spool import syscalls
 from hush_otel.spool.doorbell import Doorbell
 
 
@@ -94,16 +97,44 @@ def test_the_fifo_is_private(path: Path) -> None:
     Doorbell(path).close()
 
 
-def test_something_else_in_its_place_is_refused(path: Path, tmp_path: Path) -> None:
-    """A regular file or a symlink is an OSError, and is not written to."""
-    path.write_bytes(b"mine")
-    with pytest.raises(FileExistsError, match="no FIFO"):
-        Doorbell(path)
-    assert path.read_bytes() == b"mine"
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    with pytest.raises(OSError, match="symbolic"):
-        Doorbell(link)
+def test_a_regular_file_in_its_place_gives_way(path: Path) -> None:
+    """A backup that was restored has made one of it."""
+    path.write_bytes(b"")
+    sleeper, ringer = Doorbell(path), Doorbell(path)
+    ringer.ring()
+    assert sleeper.wait(5)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_something_else_in_its_place_is_let_be(path: Path, make: Callable[[Path], object]) -> None:
+    """A directory or a symlink is not written to: there is no bell, and it says why."""
+    make(path)
+    before = path.lstat()
+    bell = Doorbell(path)
+    assert bell.refused
+    bell.ring()
+    assert not bell.wait(0)
+    bell.close()
+    assert path.lstat() == before
+
+
+def test_without_a_fifo_it_is_silent_until_one_can_be_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither vfat nor some policies have any: it waits as long as it is told to, and everything goes on."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(syscalls, "make_fifo", refuse)
+        bell = Doorbell(path)
+        assert "Operation not permitted" in str(bell.refused)
+        bell.ring()
+        assert not bell.wait(0.001)
+    bell.ring()
+    assert bell.wait(5)
+    bell.close()
 
 
 def test_a2_a_number_that_is_the_apps_own_by_now_is_let_be(path: Path, tmp_path: Path) -> None:
@@ -143,8 +174,8 @@ def test_a2_a_bell_that_cannot_be_opened_again_is_silent(path: Path) -> None:
     bell = Doorbell(path)
     os.close(bell._fd)
     path.unlink()
-    path.write_bytes(b"mine")
+    path.mkdir()
     bell.ring()
     assert not bell.wait(0)
-    assert path.read_bytes() == b"mine"
+    assert path.is_dir()
     bell.close()

@@ -449,6 +449,20 @@ def test_f28_a_spool_that_cannot_be_made_drops_counts_and_warns_once(
     assert "HUSH_SPOOL_DIR" in caplog.text
 
 
+def test_a_spool_without_a_doorbell_takes_records_and_says_so_once(
+    settings: Settings, mode: Append, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It only wakes a background process that looks once a second anyway."""
+    (settings.spool_dir / "doorbell").mkdir(parents=True)
+    writer = writer_of(settings, mode)
+    for _ in range(3):
+        assert writer.append(node_payload("r", "kept"))
+        writer.release()
+    (record,) = logged_here(caplog)
+    assert str(settings.spool_dir / "doorbell") in record.getMessage()
+    assert drain_once(settings).records == 3
+
+
 def test_what_was_dropped_before_the_first_segment_is_counted_in_it(
     tmp_path: Path, mode: Append, monkeypatch: pytest.MonkeyPatch
 ) -> None:
