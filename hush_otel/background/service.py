@@ -337,8 +337,8 @@ def _stuck(path: Path, *, unreadable: bool) -> StoreError:
     if unreadable:
         return StoreError(
             f"the records in {path} cannot be read; they stay there",
-            hint="the system's log says what is wrong with the disk; put a copy of what can be read in its place, "
-            "or move it away, then drain again",
+            hint="the system's log says what is wrong with the disk; put a copy of what can be read "
+            "in its place, or move it away, then drain again",
         )
     return StoreError(
         f"the records in {path} cannot be stored; they stay there",
