@@ -51,6 +51,22 @@ class Attachment:
         self._named: dict[str, Destination] = {}
         on_fork(self)
 
+    def take_over(self, settings: Settings) -> None:
+        """What settings say by now: a store made at import must not decide for what comes after it.
+
+        Raises:
+            ConfigError: One of them cannot change any more.
+        """
+        before = self.settings
+        if settings == before:
+            return
+        if settings.spool_dir != before.spool_dir:
+            raise _decided("HUSH_SPOOL_DIR", f"the spool {before.spool_dir}", settings)
+        if settings.redaction != before.redaction:
+            raise _decided("[redaction]", "other rules" if before.redaction else "no rules", settings)
+        self.settings = self.client._settings = settings
+        self.writer._max_bytes = settings.spool_max_bytes
+
     def choose(self, destinations: Sequence[Destination | str]) -> tuple[Destination, ...]:
         """What a processor or exporter sends to.
 
@@ -96,6 +112,13 @@ class Attachment:
         return False
 
     _next_ensure = LONG_AGO
+
+
+def _decided(key: str, what: str, settings: Settings) -> ConfigError:
+    return ConfigError(
+        f"{key} has changed: this process records to {settings.db_path} with {what} already",
+        hint="set it before the first store, processor or exporter is made; restart the application",
+    )
 
 
 def _writer(settings: Settings, mode: Append, client: BackgroundClient) -> SpoolWriter:
@@ -198,7 +221,10 @@ _attachments: dict[Path, Attachment] = {}
 
 
 def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
-    """This process's one attachment to a database.
+    """This process's one attachment to a database, with the settings of now.
+
+    Raises:
+        ConfigError: As Attachment; or a setting has changed that cannot change any more.
 
     No lock, which a forked child could find taken for ever: of two made at once, neither of which has
     written yet, setdefault keeps one.
@@ -206,4 +232,7 @@ def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
     failpoints.check()
     settings = Settings.load(db_path)
     found = _attachments.get(settings.db_path)
-    return found or _attachments.setdefault(settings.db_path, Attachment(settings))
+    if found is None:
+        return _attachments.setdefault(settings.db_path, Attachment(settings))
+    found.take_over(settings)
+    return found

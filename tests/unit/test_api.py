@@ -347,6 +347,48 @@ def test_the_path_is_read_when_the_object_is_made(tmp_path: Path, monkeypatch: p
     assert get_store().db_path == tmp_path / ".hush/traces.db"
 
 
+def test_a_store_made_at_import_does_not_decide_for_what_comes_later(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of a processor are those of its own moment, and the store's from then on."""
+    store = get_store(db)
+    monkeypatch.setenv("HUSH_DESTINATIONS", "console")
+    monkeypatch.setenv("HUSH_LIVE", "0")
+    monkeypatch.setenv("HUSH_SPOOL_MAX_BYTES", "2MiB")
+    (tmp_path / "hush.toml").write_text('[destination.lab]\ntype = "otlp"\nendpoint = "http://lab:4318"\n')
+    monkeypatch.setenv("HUSH_CONFIG", str(tmp_path / "hush.toml"))
+    processor = HushSpanProcessor(db)
+    assert [one["name"] for one in processor._pipeline._destinations] == ["console"]
+    assert not processor._live
+    assert processor._writer._max_bytes == 2 * 1024 * 1024
+    assert store._attachment.destination_named("lab") is not None
+    assert processor._writer is store._attachment.writer
+
+
+@pytest.mark.parametrize("way_in", [HushSpanProcessor, HushSpanExporter, TraceStore, get_background])
+@pytest.mark.parametrize("before", ["", "[redaction]\nkeys = ['pin']\n"])
+def test_s13_redaction_that_comes_too_late_is_an_error(
+    before: str, way_in: Any, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S13: who asks for it must not believe that it is on; the same rules read again are no change."""
+    file = tmp_path / "hush.toml"
+    monkeypatch.setenv("HUSH_CONFIG", str(file))
+    file.write_text(before)
+    get_store(db)
+    way_in(db)
+    file.write_text("[redaction]\nkeys = ['password']\n")
+    with pytest.raises(ConfigError, match=rf"^\[redaction\] has changed: this process records to {db} with"):
+        way_in(db)
+
+
+def test_a_spool_that_has_moved_meanwhile_is_an_error(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One database has one spool, which this process writes to."""
+    get_store(db)
+    monkeypatch.setenv("HUSH_SPOOL_DIR", str(db.parent / "elsewhere"))
+    with pytest.raises(ConfigError, match=r"^HUSH_SPOOL_DIR has changed"):
+        HushSpanProcessor(db)
+
+
 def test_all_ways_in_share_one_writer_a_database(db: Path) -> None:
     """Processor, exporter and store of one database are one process to the spool."""
     app = App(db)
