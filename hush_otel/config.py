@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
@@ -62,6 +62,7 @@ class Settings:
         tracer_modules: Modules that register tracers, for the processes that run them.
         redaction: What is hidden before it is stored; None hides nothing.
         search: Build the full-text index; without it one that is there is removed.
+        config_file: Where HUSH_CONFIG led when it was read; None where it named nothing.
     """
 
     db_path: Path
@@ -84,6 +85,7 @@ class Settings:
     tracer_modules: tuple[str, ...] = ()
     redaction: RedactionRules | None = None
     search: bool = True
+    config_file: Path | None = None
 
     @classmethod
     def load(cls, db_path: str | os.PathLike[str] | None = None, **overrides: object) -> Settings:
@@ -162,6 +164,7 @@ def survey(db_path: str | os.PathLike[str] | None = None) -> Survey:
         db_path=path,
         spool_dir=_spool_below(absolute_path(spool, "HUSH_SPOOL_DIR"), path) if spool else spool_beside(path),
         known_destinations=known,
+        config_file=_chosen_file(),
         **values,
     )
     return Survey(settings, mistakes, FILE not in mistakes or bool(db_path) or place == "HUSH_TRACES_DB")
@@ -237,6 +240,12 @@ def config_path() -> Path:
     return absolute_path(os.environ.get("HUSH_CONFIG") or DEFAULT_CONFIG_PATH, "HUSH_CONFIG")
 
 
+def _chosen_file() -> Path | None:
+    with suppress(ConfigError):  # which `survey` keeps
+        return config_path() if os.environ.get("HUSH_CONFIG") else None
+    return None
+
+
 def _config_place() -> str:
     """The configuration file as messages call it."""
     try:
@@ -261,7 +270,7 @@ def _read_config_file() -> dict[str, Any]:
 
 
 def _refuse_unknown_keys(content: Mapping[str, Any]) -> None:
-    allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations"} | {
+    allowed = {f.name for f in fields(Settings)} - {"db_path", "known_destinations", "config_file"} | {
         "traces_db",
         "destination",
     }
@@ -315,8 +324,9 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "OTEL_SDK_DISABLED": "true",
         "HUSH_SPOOL_DIR": "" if spool == spool_beside(settings.db_path) else str(spool.parent),
     }
-    if environment.get("HUSH_CONFIG"):
-        environment["HUSH_CONFIG"] = str(config_path())
+    # As it was read: by now the application may be in another working directory, too.
+    if settings.config_file or environment.get("HUSH_CONFIG"):
+        environment["HUSH_CONFIG"] = str(settings.config_file or config_path())
     return environment
 
 

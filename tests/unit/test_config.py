@@ -73,7 +73,7 @@ SETTINGS: dict[str, tuple[str, Any, str, Any]] = {
 
 def test_every_setting_is_in_the_table_below() -> None:
     """A new setting gets its line here."""
-    others = {"db_path", "spool_dir", "destinations", "known_destinations", "redaction"}
+    others = {"db_path", "spool_dir", "destinations", "known_destinations", "redaction", "config_file"}
     assert {field.name for field in dataclasses.fields(Settings)} == set(SETTINGS) | others
 
 
@@ -662,6 +662,20 @@ def test_the_child_sees_what_the_app_resolved(home: Path, monkeypatch: pytest.Mo
     assert environment["HUSH_SPOOL_DIR"] == str(home / "spool")
     assert environment["HUSH_CONFIG"] == str(home / "c.toml")
     assert environment["OTEL_SDK_DISABLED"] == "true"
+
+
+@pytest.mark.parametrize("afterwards", ["hush.toml", ""], ids=["still set", "unset"])
+def test_the_child_sees_the_file_that_the_app_has_read(
+    afterwards: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon leaves its directory after it has read a relative path; the background process starts later."""
+    (home / "hush.toml").write_text("live = false\n")
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HUSH_CONFIG", "hush.toml")
+    settings = Settings.load()
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HUSH_CONFIG", afterwards)
+    assert child_environment(settings)["HUSH_CONFIG"] == str(home / "hush.toml")
 
 
 def test_the_interpreter_is_this_python_or_the_one_that_was_set(
