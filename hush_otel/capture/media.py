@@ -79,7 +79,15 @@ def has_media(content: object) -> bool:
     In a dict the key is reserved. In another mapping it may be content: a number or a text is left alone.
     """
     found = _as_dict(content)
-    return found is not None and MEDIA_KEY in found and type(found[MEDIA_KEY]) not in SCALARS
+    return found is not None and _has_key(found) and type(found[MEDIA_KEY]) not in SCALARS
+
+
+def _has_key(content: dict[Any, Any]) -> bool:
+    """Whether the key is there; one that looks like it may be compared by its own code, or under ``-bb``."""
+    try:
+        return MEDIA_KEY in content
+    except Exception:  # noqa: BLE001 - content that is a key's own affair
+        return False
 
 
 def _as_dict(value: Any) -> dict[Any, Any] | None:
@@ -112,7 +120,7 @@ def take_media(values: Sequence[Any]) -> tuple[list[Any], list[bytes | str]]:
         if type(values[place]) is not dict and not has_media(values[place]):
             continue
         content = _as_dict(values[place])
-        if content is None or MEDIA_KEY not in content:
+        if content is None or not _has_key(content):
             continue
         references: list[dict[str, Any]] = []
         for key, given in _attachments(content[MEDIA_KEY]):

@@ -51,7 +51,13 @@ class NodeTraces:
                 _require_text(name, value)
         for value in (values[INPUT], values[OUTPUT], values[METADATA]):
             kind = type(value)
-            if records.MEDIA_KEY in value if kind is dict else kind not in SCALARS and has_media(value):
+            try:
+                found = (
+                    records.MEDIA_KEY in value if kind is dict else kind not in SCALARS and has_media(value)
+                )
+            except Exception:  # noqa: BLE001 - boundary to the app: a key that compares itself is content
+                found = False
+            if found:
                 self._write_with_media(values)
                 return
         self._publish(

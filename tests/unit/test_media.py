@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections import OrderedDict, UserDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocess import App, losses, no_background, rows
+from inprocess import App, drain_once, losses, no_background, rows, settings_for
 
 from hush_otel.capture import media
 from hush_otel.capture.media import MAX_FILE_BYTES, MAX_FILES, take_media, with_media
@@ -362,6 +364,44 @@ def test_a_mapping_that_cannot_be_read_is_content(app: App) -> None:
     record(app, output=MappingProxyType(HostileMapping()), metadata=endless)
     assert len(app.nodes()) == 1
     assert stored(app) == []
+
+
+class Key:
+    """Looks like the reserved key until it is compared."""
+
+    def __hash__(self) -> int:
+        return hash(MEDIA_KEY)
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("wrapped", [dict, UserDict, MappingProxyType])
+def test_b07_a_key_that_cannot_be_compared_is_content(app: App, wrapped: Any) -> None:
+    """B7: its own code raises where it meets the reserved key; a file beside it is taken all the same."""
+    hostile = wrapped({Key(): 1, "kept": 2})
+    record(app, given=hostile, output={"answer": 1}, name="content")
+    record(app, given=hostile, output={"kept": 3, MEDIA_KEY: [{"base64": "YWJj"}]}, name="media")
+    assert [json.loads(node["input_data"])["kept"] for node in app.nodes()] == [2, 2]
+    assert stored(app) == [b"abc"]
+    assert losses(app.db_path) == {}
+
+
+@pytest.mark.parametrize("flags", [("-bb",), ("-bb", "-W", "error")], ids=" ".join)
+def test_b07_bytes_that_look_like_the_key_are_content_under_bb(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """B7: there Python raises where text is compared with bytes."""
+    program = (
+        "import sys; from hush_otel import get_store\n"
+        "args = ('r', 'flow', 'a', None, None, 1, None, None, 1.0)\n"
+        "get_store(sys.argv[1]).insert_node_trace(*args, {b'__media__': 1}, {})\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "HUSH_BACKGROUND": "external"}
+    db = tmp_path / "t.db"
+    subprocess.run([sys.executable, *flags, "-c", program, str(db)], env=environment, check=True, timeout=60)
+    drain_once(settings_for(db))
+    assert rows(db, "SELECT node_name FROM node_traces") == [("a",)]
 
 
 def test_elsewhere_the_key_means_nothing(app: App) -> None:
