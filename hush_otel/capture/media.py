@@ -78,7 +78,7 @@ def has_media(content: object) -> bool:
 
     In a dict the key is reserved. In another mapping it may be content: a number or a text is left alone.
     """
-    found = _as_dict(content)
+    found = as_dict(content)
     return found is not None and _has_key(found) and type(found[MEDIA_KEY]) not in SCALARS
 
 
@@ -90,7 +90,7 @@ def _has_key(content: dict[Any, Any]) -> bool:
         return False
 
 
-def _as_dict(value: Any) -> dict[Any, Any] | None:
+def as_dict(value: Any) -> dict[Any, Any] | None:
     """Every mapping that the encoder takes for one; None for anything else. Never raises."""
     kind = type(value)
     try:
@@ -98,7 +98,7 @@ def _as_dict(value: Any) -> dict[Any, Any] | None:
             # dict.items: a subclass may have overridden its own.
             return value if kind is dict else dict(dict.items(value))
         if issubclass(kind, UserDict):
-            return _as_dict(value.data)
+            return as_dict(value.data)
         if issubclass(kind, (MappingProxyType, BoundedAttributes)):
             return dict(value)
     except Exception:  # noqa: BLE001, S110 - a user's mapping within a proxy
@@ -119,7 +119,7 @@ def take_media(values: Sequence[Any]) -> tuple[list[Any], list[bytes | str]]:
     for place, side in _PLACES.items():
         if type(values[place]) is not dict and not has_media(values[place]):
             continue
-        content = _as_dict(values[place])
+        content = as_dict(values[place])
         if content is None or not _has_key(content):
             continue
         references: list[dict[str, Any]] = []
@@ -159,7 +159,7 @@ def _attachments(given: object) -> Iterator[tuple[str, object]]:
     """Each attachment with its key; one that stands alone, or in a list, has none."""
     if issubclass(type(given), (list, tuple)):
         yield from (("", one) for one in given)  # type: ignore[attr-defined]
-    elif (named := _as_dict(given)) is not None and not _is_attachment(named):
+    elif (named := as_dict(given)) is not None and not _is_attachment(named):
         yield from ((key if type(key) is str else "", one) for key, one in list(named.items()))
     else:
         yield "", given
@@ -172,7 +172,7 @@ def _is_attachment(given: Mapping[Any, Any]) -> bool:
 
 def _fields(given: object) -> Mapping[Any, Any]:
     """An attachment's fields. Of an object as they lie in it: no property of a user's runs."""
-    if (own := _as_dict(given)) is not None:
+    if (own := as_dict(given)) is not None:
         return own
     if issubclass(type(given), _BYTES):
         return {"bytes": given}

@@ -15,12 +15,13 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from hush_otel import records
 from hush_otel.codec import encode
 from hush_otel.diagnostics import swallow
+from hush_otel.mend import decode
 from hush_otel.providers import tracer_provider
 from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.walk import placeholder
 
-from .media import INPUT, METADATA, OUTPUT, SCALARS, has_media, take_media, with_media
+from .media import INPUT, METADATA, OUTPUT, SCALARS, as_dict, has_media, take_media, with_media
 from .spans import origin_record
 
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -142,9 +143,11 @@ class NodeTraces:
             swallow(doing, exc)
 
     def _with_fingerprints(self, record: tuple[Any, ...], payload: bytes) -> bytes:
-        """The same mark with what its secrets are here. Read from its encoded form, which is plain."""
-        config = records.decode_record(payload).tracer_config
-        return encode((*record, fingerprints(config, str(self._writer.directory.path))))[0]
+        """The same mark with what its secrets are here. Read from what is encoded, and so plain."""
+        mark = decode(payload)
+        if mark is None:
+            return payload
+        return encode((*record, fingerprints(mark.tracer_config, str(self._writer.directory.path))))[0]
 
 
 _SCOPE: Final = InstrumentationScope("hush")
@@ -174,7 +177,8 @@ def _readable(config: object) -> Any:
     if config is None or (type(config) is dict and not config):
         return NO_OPTIONS
     if issubclass(type(config), (dict, MappingProxyType, UserDict)):
-        return config
+        found = as_dict(config)
+        return {"invalid": config} if found is None else found
     if Mapping in type.mro(type(config)):
         return {"invalid": config}
     raise ValueError(f"tracer_config must be a mapping, not {type(config).__name__}")
@@ -182,9 +186,6 @@ def _readable(config: object) -> Any:
 
 def _completed(config: Any, defaults: Mapping[str, Any]) -> dict[Any, Any]:
     try:
-        given = config.data if issubclass(type(config), UserDict) else config
-        # dict.items: a subclass may have overridden its own.
-        pairs = dict.items(given) if issubclass(type(given), dict) else given.items()
-        return {**defaults, **dict(pairs)}
-    except Exception:  # noqa: BLE001 - boundary to the app
+        return {**defaults, **config}
+    except Exception:  # noqa: BLE001 - boundary to the app: a key compares itself by its own code
         return {"invalid": placeholder(config)}

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections import ChainMap
+from collections import ChainMap, UserDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -606,6 +606,37 @@ def test_b16_a_mark_that_cannot_work(tracer_type: str, config: Any, state: str, 
     if state == "paused":
         assert "known types: " in found[0][1]
     assert rows(app.db_path, "SELECT completed_by FROM requests WHERE request_id = 'r'") == [("mark",)]
+
+
+class Empty(UserDict[str, Any]):
+    """Without the mapping that a UserDict wraps."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Wrong(UserDict[str, Any]):
+    """With something else in its place."""
+
+    def __init__(self) -> None:
+        self.data = 5  # type: ignore[assignment]
+
+
+class Endless(UserDict[str, Any]):
+    """Wraps itself."""
+
+    def __init__(self) -> None:
+        self.data = self  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Empty, Wrong, Endless])
+def test_b16_a_mark_whose_mapping_holds_none(kind: Any, app: App) -> None:
+    """B16: the mark is there, and its delivery dead: nobody knows where it should have gone."""
+    node(app, request_id="r")
+    app.store.mark_request_complete("r", "otlp", kind())
+    assert [row[0] for row in tried(app)] == ["dead"]
+    assert rows(app.db_path, "SELECT completed_by FROM requests WHERE request_id = 'r'") == [("mark",)]
+    assert losses(app.db_path) == {}
 
 
 class Liar:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from inprocess import drain_once, no_background, owning, rows
+from inprocess import drain_once, losses, no_background, owning, rows
 from opentelemetry.sdk.trace import TracerProvider
 
 from hush_otel import Destination, HushSpanProcessor, get_store
@@ -123,6 +123,30 @@ def test_a_mark_says_what_its_secrets_are_here(db: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KEY", "another")
     with pytest.raises(PausedError, match="secret KEY"):
         check(json.loads(stored))
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists."""
+    value: Any = "bottom"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", range(900, 1000, 9))
+def test_a_mark_with_a_secret_beside_what_no_decoder_takes_is_no_loss(
+    depth: int, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is mended before it is searched for references, as where it is stored."""
+    monkeypatch.setenv("KEY", "canary")
+    record(db)
+    config = {"headers": {"x-key": "${KEY}"}, "x": nested(depth)}
+    get_store(db).mark_request_complete("req-1", "otlp", config)
+    drain_once(attach(db).settings)
+    assert rows(db, "SELECT completed_by FROM requests WHERE request_id = 'req-1'") == [("mark",)]
+    ((stored,),) = rows(db, "SELECT fingerprints FROM hush_destinations")
+    assert "KEY" in json.loads(stored)
+    assert losses(db) == {}
 
 
 # A mark for a request that nobody knows.
