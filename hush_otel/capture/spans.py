@@ -15,7 +15,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanContext, SpanKind, Status
 
 from hush_otel import records
 from hush_otel.codec import is_small
@@ -148,8 +148,10 @@ def _extra(span: ReadableSpan) -> tuple[Any, ...]:
             getattr(event, "dropped_attributes", 0),
         )
         for event in span.events
+        if event is not None
     ]
-    links = [_link(link) for link in span.links]
+    # A bridge's span may have a link to nowhere: without a context there is none.
+    links = [_link(link) for link in span.links if link is not None and link.context is not None]
     return (
         state.to_header() if state else "",
         events,
@@ -227,8 +229,7 @@ def _public_end_record(span: ReadableSpan, origin: int, extra_flags: int) -> tup
         _KINDS.get(span.kind, 1),
         start,
         _time_ns(span.end_time, start),
-        span.status.status_code.value,
-        span.status.description,
+        *_status(span.status),
         _plain(span.attributes),
         _extra(span),
     )
@@ -251,6 +252,11 @@ def _public_start_record(span: Span, origin: int) -> tuple[Any, ...]:
         _plain(span.attributes),
         state.to_header() if state else "",
     )
+
+
+def _status(status: Status | None) -> tuple[int, str | None]:
+    """Code and description; UNSET where a hand-made span has none."""
+    return (0, None) if status is None else (status.status_code.value, status.description)
 
 
 def _time_ns(value: Any, default: int = 0) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from inprocess import Passed, dicts, drain_once, losses, no_background, rows
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     SimpleSpanProcessor,
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext
 
 from hush_otel import HushSpanExporter
 from hush_otel.attachment import attach
@@ -128,6 +130,31 @@ def test_sdk1_one_broken_span_harms_no_neighbour(
     drain_once(attach(db).settings)
     assert rows(db, "SELECT name FROM spans") == [("a",), ("b",)]
     assert losses(db) == {"error": 1}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"events": [None, Event("kept")]},
+        {"links": [None, Link(None), Link(SpanContext(1, 2, False))]},
+        {"status": None},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_sdk1_a_part_that_is_none_costs_itself_only(
+    part: dict[str, Any], db: Path, exporter: HushSpanExporter
+) -> None:
+    """Bridges and replays make spans by hand: what is missing is left out, and the rest of the span is safe."""
+    span = ReadableSpan("made", SpanContext(1, 3, is_remote=False), **part)
+    assert exporter.export([span]) is SpanExportResult.SUCCESS
+    drain_once(attach(db).settings)
+    ((events, links, status),) = rows(db, "SELECT events, links, status_code FROM spans")
+    assert [len(json.loads(found or "[]")) for found in (events, links)] == [
+        "events" in part,
+        "links" in part,
+    ]
+    assert status == "UNSET"
+    assert losses(db) == {}
 
 
 def test_force_flush_is_positional_and_truthful(
