@@ -81,10 +81,14 @@ def convert(value: object) -> object:
 
 
 def _fields_of(value: object) -> object | None:
-    """A pydantic model's fields as they lie in its __dict__: model_dump would run validators' code."""
-    if hasattr(type(value), "__pydantic_fields__"):
-        return dict(getattr(value, "__dict__", {}))
-    return None
+    """A pydantic model's fields as they lie in it, those that its class does not know too.
+
+    model_dump would run validators' code.
+    """
+    if not hasattr(type(value), "__pydantic_fields__"):
+        return None
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**getattr(value, "__dict__", {}), **(extra if type(extra) is dict else {})}
 
 
 def _from_numpy(value: object) -> object:
@@ -107,6 +111,8 @@ _PLAIN: Final[tuple[tuple[Any, Callable[[Any], object]], ...]] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
+    (bytes, bytes.__bytes__),
+    (bytearray, lambda v: bytearray.__getitem__(v, slice(None))),
     ((MappingProxyType, BoundedAttributes), dict),
     (UserDict, lambda v: v.data),
     (UserList, lambda v: v.data),

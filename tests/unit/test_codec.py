@@ -182,8 +182,14 @@ def test_containers_of_other_types_are_lists_and_dicts(value: object, plain: obj
 
 @pytest.mark.parametrize(
     ("value", "plain"),
-    [(Text("abc"), "abc"), (Number(7), 7), (type("F", (float,), {})(0.5), 0.5)],
-    ids=["str", "int", "float"],
+    [
+        (Text("abc"), "abc"),
+        (Number(7), 7),
+        (type("F", (float,), {})(0.5), 0.5),
+        (type("B", (bytes,), {"__bytes__": None, "__len__": None})(b"\1\2"), b"\1\2"),
+        (type("A", (bytearray,), {"__getitem__": None, "__len__": None})(b"\1\2"), b"\1\2"),
+    ],
+    ids=["str", "int", "float", "bytes", "bytearray"],
 )
 def test_subclasses_are_their_base_without_their_own_methods(value: object, plain: object) -> None:
     """A subclass is taken by the base type's value: overridden methods are not called."""
@@ -242,6 +248,20 @@ def test_a_pydantic_model_is_its_fields() -> None:
             raise AssertionError("a user's serializer was called")
 
     assert through(Model(a=1, inner=("x",))) == {"a": 1, "inner": ["x"]}
+
+
+@pytest.mark.parametrize("beside", [None, 2**70], ids=["natively", "by the walk"])
+def test_a_pydantic_model_keeps_the_fields_that_its_class_does_not_know(beside: int | None) -> None:
+    """As the OpenAI client's: what a compatible server adds, reasoning_content for one, is content too."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class Message(pydantic.BaseModel):  # type: ignore[misc,name-defined]
+        model_config = pydantic.ConfigDict(extra="allow")
+        role: str
+
+    message = Message(role="assistant", reasoning_content=["because"])
+    found = through({"message": message, "beside": beside})["message"]
+    assert found == {"role": "assistant", "reasoning_content": ["because"]}
 
 
 def test_numpy_scalars_and_arrays_are_numbers_and_lists() -> None:
