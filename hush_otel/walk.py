@@ -250,7 +250,10 @@ class Walk:
         """Keys that became the same text keep their values."""
         found: dict[Any, Any] = {}
         for key, value in pairs:
-            found[key if key not in found else f"{key} ({len(found)})"] = value
+            free, number = key, len(found)
+            while free in found:  # a key may look like what another one becomes
+                free, number = f"{key} ({number})", number + 1
+            found[free] = value
         return found
 
     def _key(self, key: Any) -> Any:

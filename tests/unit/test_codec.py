@@ -727,3 +727,12 @@ def test_keys_keep_their_values_when_a_record_has_to_be_walked() -> None:
     found = through({Color.RED: 1, day: 2, number: 3, Key(): 4, Key(): 5, "raw": msgspec.Raw(b"\xc1")})
     assert list(found.values())[:5] == [1, 2, 3, 4, 5]
     assert list(found)[:3] == ["red", "2024-05-01", str(number)]
+
+
+@pytest.mark.parametrize(
+    "keys", [("1 (2)", 1, "1"), ("1", "1 (1)", "1 (2)", 1), (1, "1 (3)", "1 (4)", "1", (1,), "[1]")], ids=str
+)
+def test_keys_that_look_like_what_others_become_keep_their_values(keys: tuple[Any, ...]) -> None:
+    """A number is added to a key that is there already, and as many as it takes."""
+    given = {key: index for index, key in enumerate(keys)} | {"reason to walk": 2**70}
+    assert list(through(given).values()) == [*range(len(keys)), str(2**70)]
