@@ -20,7 +20,7 @@ PAIR: Final = re.compile(
 a slash, forms and programs have the key in brackets, Markdown has signs around it; Python's texts a prefix.
 """
 
-_SEPARATORS: Final = re.compile(r"[./:@$ ]")
+_SEPARATORS: Final = re.compile(r"\W")
 _QUOTED: Final = {
     '"': re.compile(r'(?:[^"\\]|\\.)*+', re.DOTALL),
     "'": re.compile(r"(?:[^'\\]|\\.)*+", re.DOTALL),
@@ -32,9 +32,9 @@ _CALL: Final = re.compile(r"[A-Za-z_][\w.]{0,64}\(")
 _WORD: Final = re.compile(r"""[^\s&,;"'<>)}\]]*+""")
 
 
-def end_of_value(text: str, pair: re.Match[str]) -> int:
-    """Where the value ends whose key and sign `pair` has found."""
-    start, quote = pair.end(), pair["quote"]
+def end_of_value(text: str, pair: re.Match[str], start: int) -> int:
+    """Where the value ends whose key and sign `pair` has found, from where on it is looked at."""
+    quote = pair["quote"]
     if quote in _QUOTED:
         return _end(_QUOTED[quote], text, start)
     if quote:
@@ -56,7 +56,7 @@ def _end(expression: re.Pattern[str], text: str, start: int) -> int:
 class KeyRules:
     """Patterns for keys: any case, ``_`` and ``-`` left out, ``*`` for any characters.
 
-    One fits a key as a whole, or what stands behind its last dot, slash or colon.
+    One fits a key as a whole, or what stands behind its last dot, slash, colon or other sign.
     """
 
     def __init__(self, patterns: tuple[str, ...]) -> None:

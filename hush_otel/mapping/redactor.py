@@ -3,12 +3,17 @@
 Values are walked to any depth; bytes are read as UTF-8, whole numbers as their digits.
 
 **JSON within texts** (inputs and outputs of models, tool calls) is opened, as often as it is nested, when it
-may hold something to hide: then it is written anew, and is JSON still. In texts that are no JSON a hidden key
-is recognised by what follows it (`keytext`).
+may hold something to hide: then it is written anew, and is JSON still. What must be hidden there is said by
+its keys and each of its texts alone. In texts that are no JSON a hidden key is recognised by what follows it
+(`keytext`).
+
+What is hidden already stays: rules applied twice hide no more than once.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,7 +23,7 @@ import msgspec
 from hush_otel.rules import RedactionRules
 
 from .keytext import PAIR, KeyRules, end_of_value
-from .patterns import Span, finders, merged
+from .patterns import READY, Span, finders, merged
 
 REQUEST_KEY: Final = "hush.request_id"
 
@@ -33,6 +38,7 @@ _MOST_INT_BITS: Final = 13_000
 _NAMED_VALUES: Final = (("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value"))
 """Where a key is the value of one, and under which its own stands."""
 _JSON_STARTS: Final = ("{", "[", '"')
+_DIGEST_BYTES: Final = 8
 
 
 class Redactor:
@@ -50,6 +56,7 @@ class Redactor:
         self.mask = rules.mask
         self.where: object = ""
         self._finders = finders(rules)
+        self._pseudonym = re.compile(re.escape(rules.mask) + f"-[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
         self._rules = KeyRules(rules.keys)
         self._least_number = 0 if rules.patterns else _LEAST_CARD
         self._clean: set[str] = set()
@@ -68,13 +75,15 @@ class Redactor:
 
         So requests stay apart, and the records of one together. Whoever can guess an id can confirm it.
         """
+        if self._pseudonym.fullmatch(request_id):
+            return request_id
         if not self.rule_of("request_id", REQUEST_KEY) and self.text(request_id) == request_id:
             return request_id
         return self.pseudonym(request_id)
 
     def pseudonym(self, request_id: str) -> str:
         """What stands for an id that must not be seen."""
-        digest = blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8)
+        digest = blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES)
         return f"{self.mask}-{digest.hexdigest()}"
 
     def rule_of(self, *keys: str) -> str:
@@ -90,9 +99,12 @@ class Redactor:
         spans = [(span, rule) for rule, find in self._finders for span in find(text, lower)]
         keyed = self._rules.may_occur(lower)
         if (spans or keyed or "\\" in text) and text.lstrip()[:1] in _JSON_STARTS:
-            opened = self._opened(text, room)
-            if opened is not None:
+            opened = self._opened(text, room, doubled=keyed or bool(spans))
+            # An own pattern may need the signs between the texts: then JSON is cut, as its author asks.
+            spans = spans if opened is None else [found for found in spans if found[1] not in READY]
+            if opened is not None and (opened != text or not spans):
                 return opened
+            keyed = keyed and opened is None
         if spans:
             text = self._cut(text, spans)
         if keyed:
@@ -190,16 +202,36 @@ class Redactor:
 
     # ------------------------------------------------------------------ within texts
 
-    def _opened(self, text: str, room: int) -> str | None:
-        """JSON written anew; None when it is none, or when nothing in it, as it reads, is to be hidden."""
-        try:
-            value = _decode_json(text)
-        except (ValueError, RecursionError):
+    def _opened(self, text: str, room: int, *, doubled: bool) -> str | None:
+        """JSON as it is, or written anew where something in it is to be hidden; None when it is none.
+
+        Args:
+            text: What may be JSON.
+            room: How many containers may lie within one another.
+            doubled: Whether to look, too, at what a key has that stands once more behind it.
+        """
+        value, plain = _read_json(text)
+        if value is _NO_JSON:
             return None
         if room <= 0:
             return self.hide("depth", text)
         new = self.value(value, room - 1)
-        return None if new == value else _encode_json(new).decode()
+        if new == value and not (doubled and self._hides_doubled(text, room - 1)):
+            return text
+        return _encode_json(new).decode() if plain else json.dumps(new, separators=(",", ":"))
+
+    def _hides_doubled(self, text: str, room: int) -> bool:
+        """Whether JSON has something to hide that its readers do not see: a later value has the same key."""
+        covered: list[dict[str, Any]] = []
+
+        def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            last = dict(pairs)
+            if len(last) < len(pairs):
+                covered.extend({key: value} for key, value in pairs if last[key] is not value)
+            return last
+
+        json.loads(text, object_pairs_hook=mapping)
+        return any(self.value(pair, room) != pair for pair in covered)
 
     def _cut(self, text: str, spans: list[tuple[Span, str]]) -> str:
         for (start, end), rule in spans:
@@ -207,16 +239,21 @@ class Redactor:
         return self._without(text, merged([span for span, _ in spans]))
 
     def _cut_values(self, text: str) -> str:
-        """Without the values of hidden keys, where it is no JSON; or JSON in which a key stands twice."""
+        """A text that is no JSON without the values of hidden keys."""
         spans: list[Span] = []
         for pair in PAIR.finditer(text):
             if spans and pair.start() < spans[-1][1]:
                 continue
             rule = self._key(pair["key"])[0]
-            end = end_of_value(text, pair) if rule else 0
-            if end > pair.end() and text[pair.end() : end] != self.mask:
-                self.found(rule, text[pair.end() : end])
-                spans.append((pair.end(), end))
+            if not rule:
+                continue
+            start = pair.end()
+            # Behind a mask stands what ended the value, or more of it. The mask itself opens and ends none.
+            hidden = start + len(self.mask) if text.startswith(self.mask, start) else start
+            end = end_of_value(text, pair, hidden)
+            if end > hidden:
+                self.found(rule, text[start:end])
+                spans.append((start, end))
         return self._without(text, spans)
 
     def _without(self, text: str, spans: list[Span]) -> str:
@@ -236,5 +273,18 @@ def _another(key: object, found: Mapping[Any, Any]) -> str:
     return f"{key} ({number})"
 
 
+def _read_json(text: str) -> tuple[Any, bool]:
+    """A value, and whether it is plain: Python writes NaN and halves of characters, which others refuse."""
+    try:
+        return _decode_json(text), True
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text), False
+    except (ValueError, RecursionError):
+        return _NO_JSON, False
+
+
+_NO_JSON: Final = object()
 _decode_json: Final = msgspec.json.Decoder().decode
 _encode_json: Final = msgspec.json.Encoder().encode

@@ -168,8 +168,9 @@ def test_the_mask_is_the_users() -> None:
         (f'"{MAIL}"', '"[redacted]"'),
         ('{"card": 4111111111111111}', '{"card":"[redacted]"}'),
         ('{"pin": 1, "pin": 2}', '{"pin":"[redacted]"}'),
-        ('{"a": {"pin": 1234}, "a": 1}', '{"a": {"pin": [redacted]}, "a": 1}'),
-        (f'{{"a": "{MAIL}", "a": 1}}', '{"a": "[redacted]", "a": 1}'),
+        ('{"a": {"pin": 1234}, "a": 1}', '{"a":1}'),
+        (f'{{"a": "{MAIL}", "a": 1}}', '{"a":1}'),
+        ('{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
         ('{"pin": "12', '{"pin": "[redacted]'),
         ('{"pin": [1, 2', '{"pin": [redacted]'),
         ('{"a": 1, "pin": 12, "b": tru', '{"a": 1, "pin": [redacted], "b": tru'),
@@ -183,6 +184,23 @@ def test_the_mask_is_the_users() -> None:
         ("spin: 1", "spin: 1"),
         ("[INFO] all is well", "[INFO] all is well"),
         ('{"keep":   "my spaces"}', '{"keep":   "my spaces"}'),
+        # JSON whose texts only speak of a key, or have it hidden already
+        ('[{"c": "your pin:"}, {"c": "keep"}]', '[{"c": "your pin:"}, {"c": "keep"}]'),
+        ('{"a": "pin:\\n\\nkeep", "b": 1}', '{"a": "pin:\\n\\nkeep", "b": 1}'),
+        ('{"a": "pin=", "b": 1}', '{"a": "pin=", "b": 1}'),
+        ('{"a": "pin=[redacted] b", "b": 1}', '{"a": "pin=[redacted] b", "b": 1}'),
+        ('{"a": "\\t@x.de", "b": 1}', '{"a": "\\t@x.de", "b": 1}'),
+        ('{"#pin": 1}', '{"#pin":"[redacted]"}'),
+        # JSON as Python writes it, which others refuse
+        ('{"a": "pin:", "b": "\\ud83d"}', '{"a": "pin:", "b": "\\ud83d"}'),
+        ('{"pin": 1, "b": "\\ud83d", "c": NaN}', '{"pin":"[redacted]","b":"\\ud83d","c":NaN}'),
+        # what is hidden already
+        ("pin=[redacted] keep", "pin=[redacted] keep"),
+        ("pin: [redacted]\nkeep", "pin: [redacted]\nkeep"),
+        ("{'pin': '[redacted]', 'b': 1", "{'pin': '[redacted]', 'b': 1"),
+        ("{'pin': [redacted], 'b': 1", "{'pin': [redacted], 'b': 1"),
+        ("pin=[redacted]4711 b", "pin=[redacted] b"),
+        ("pin=[redacted][4711, 12] b", "pin=[redacted]"),
         # as command lines, forms and programs write a pair
         ("run --pin=4711 -v", f"run --pin={MASK} -v"),
         ("net use /pin:4711", f"net use /pin:{MASK}"),
@@ -298,6 +316,62 @@ def test_what_holds_no_secret_stays_as_it_is(value: Any) -> None:
     assert redactor(keys=["a key that nobody has"], values=["bearer", "api_key"]).value(value) == value
 
 
+# ------------------------------------------------------------------ what is no secret stays whole
+
+_SPOKEN = st.one_of(
+    st.lists(
+        st.sampled_from(
+            [
+                *"aé1 .,;:=#&?!@'\"\\{}[]()<>*`\n\t-/\ud83d",
+                "pin",
+                "PIN: ",
+                "--pin=",
+                '"pin": ',
+                "=>",
+                MASK,
+                f" {MAIL} ",
+            ]
+        ),
+        max_size=12,
+    ).map("".join),
+    st.text(max_size=8),
+)
+"""Texts around a hidden key, with what ends or opens a value."""
+_JSON = st.recursive(
+    st.none() | st.integers() | st.floats(-1e9, 1e9) | _SPOKEN,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_SPOKEN, inner, max_size=4),
+    max_leaves=10,
+)
+_MASKS = st.sampled_from([MASK, "***", "{hidden}"])
+
+
+@patient
+@given(_JSON, _MASKS, st.sampled_from([None, 1]))
+def test_json_stays_json(value: Any, mask: str, indent: int | None) -> None:
+    """Whatever its texts say: they are looked at one by one, and never across the quotes between them."""
+    shown = json.loads(redactor(keys=["pin"], mask=mask).text(json.dumps([value], indent=indent)))
+    assert shown == redactor(keys=["pin"], mask=mask).value([value])
+
+
+@patient
+@given(_SPOKEN | _JSON.map(json.dumps) | _JSON.map(repr), _MASKS)
+def test_rules_applied_twice_hide_no_more_than_once(text: str, mask: str) -> None:
+    """Two sets of rules may meet, and `share` applies them once more to what the store holds."""
+    once = redactor(keys=["pin"], mask=mask).text(text)
+    assert redactor(keys=["pin"], mask=mask).text(once) == once
+
+
+def test_what_begins_like_the_mask_is_hidden_all_the_same() -> None:
+    """A short mask is the beginning of many a secret."""
+    assert redactor(keys=["pin"], mask="x").text("pin=xylophone b") == "pin=x b"
+
+
+def test_an_own_pattern_for_the_signs_of_json_hides_what_it_fits() -> None:
+    """No text within has them; hidden is worth more than well-formed."""
+    own = redactor(keys=["pin"], patterns={"id": '"id": "[0-9]+"'})
+    assert own.text('{"id": "4711", "b": "pin:"}') == '{[redacted], "b": "pin:"}'
+
+
 # ------------------------------------------------------------------ records
 
 
@@ -387,6 +461,7 @@ def test_request_ids_stay_distinct_and_together() -> None:
     assert ann.startswith(f"{MASK}-")
     assert ann != one.identifier("bob@example.com")
     assert one.identifier("run-1") == "run-1"
+    assert one.identifier(ann) == RecordRedactor(rules(keys=["request_id"])).identifier(ann) == ann
     assert one.record(_sent(_end(attributes={"hush.request_id": MAIL}))).attributes["hush.request_id"] == ann
     assert one.record(records.Mark(records.MARK, 1, MAIL, "local", {}, None)).request_id == ann
     assert one.record(records.Node(records.NODE, 1, [MAIL, "w", "n"])).values == [ann, "w", "n"]
