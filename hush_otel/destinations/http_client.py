@@ -15,13 +15,14 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
 
+from hush_otel.destinations.otlp_answers import shown
 from hush_otel.errors import DeliveryError, PausedError, PermanentError, RetryableError
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -81,8 +82,13 @@ class HttpClient:
             },
         )
 
-    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def post(self, body: bytes, headers: Mapping[str, str], secret_values: Sequence[str] = ()) -> Answer:
         """Post once. A redirect is an answer like any other: credentials go to this URL only.
+
+        Args:
+            body: What to post.
+            headers: Of the request.
+            secret_values: Taken out of errors: a server may repeat them where HTTP has a number or a version.
 
         Raises:
             RetryableError: No connection, or it was lost, or the deadline passed.
@@ -102,15 +108,16 @@ class HttpClient:
                 timeout=self._timeout,
             )
         except HTTPError as exc:
-            raise _failure(self._label, exc) from exc
-        return _read_answer(response)
+            # Not from `exc`, which a log would show as it is.
+            raise _failure(self._label, exc, secret_values) from None
+        return _read_answer(response, secret_values)
 
     def close(self) -> None:
         """Close the kept connection. Idempotent."""
         self._pools.clear()
 
 
-def _read_answer(response: urllib3.BaseHTTPResponse) -> Answer:
+def _read_answer(response: urllib3.BaseHTTPResponse, secret_values: Sequence[str]) -> Answer:
     body, broken = bytearray(), ""
     try:
         while len(body) < MAX_ANSWER_BYTES:
@@ -121,7 +128,7 @@ def _read_answer(response: urllib3.BaseHTTPResponse) -> Answer:
         else:
             response.close()  # what is left unread would be taken for the next answer
     except HTTPError as exc:
-        broken = _reason(exc)
+        broken = _reason(exc, secret_values)
         response.close()
     content = _decompressed(bytes(body), response.headers.get("Content-Encoding", ""))
     return Answer(response.status, response.headers, content, broken)
@@ -142,9 +149,9 @@ _TLS_NEEDS_A_PERSON: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORT
 """OpenSSL reasons that no retry changes: no TLS on that port, or the peer refuses version or certificate."""
 
 
-def _failure(label: str, error: HTTPError) -> DeliveryError:
+def _failure(label: str, error: HTTPError, secret_values: Sequence[str]) -> DeliveryError:
     """Which of our errors a failed attempt is."""
-    reason = f"{label}: {_reason(error)}"
+    reason = f"{label}: {_reason(error, secret_values)}"
     tls = _cause(error, ssl.SSLError)
     if tls is not None and _needs_a_person(tls):
         return PausedError(
@@ -178,10 +185,10 @@ def _cause(error: BaseException, kind: type[_E]) -> _E | None:
     return next((found for found in _chain(error) if isinstance(found, kind)), None)
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause in words: a system's message, never a header or a body."""
+def _reason(error: BaseException, secret_values: Sequence[str]) -> str:
+    """The innermost cause in words: a system's message, or http.client's with what the server said."""
     *_, innermost = _chain(error)
-    return str(innermost) or type(innermost).__name__
+    return shown(str(innermost), secret_values) or type(innermost).__name__
 
 
 # The connections.

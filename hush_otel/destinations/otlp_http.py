@@ -88,12 +88,13 @@ class OtlpHttpSender:
         check_size(body, self._options.max_request_bytes, len(spans))
         if self._options.gzip:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-        answer = self._client.post(body, self._headers | headers)
+        secret_values = self._options.secret_values(headers)
+        answer = self._client.post(body, self._headers | headers, secret_values)
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(answer, self._options.label, self._options.secret_values(headers))
+            raise refusal(answer, self._options.label, secret_values)
         if answer.broken:
             raise RetryableError(f"{self._options.label}: the answer broke off: {answer.broken}")
-        return outcome(answer, len(spans), self._options.secret_values(headers))
+        return outcome(answer, len(spans), secret_values)
 
     def close(self) -> None:
         """Close the kept connection. Idempotent."""

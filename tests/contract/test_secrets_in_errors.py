@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,11 @@ from support import refused
 from test_otlp_http import make_span
 
 from hush_otel import Destination
+from hush_otel.background.settling import MAX_MESSAGE_CHARS
 from hush_otel.destinations.otlp_answers import MAX_WORDS
 from hush_otel.destinations.otlp_encode import encode
 from hush_otel.destinations.registry import open_sender
-from hush_otel.errors import DeliveryError, HushError
+from hush_otel.errors import DeliveryError, HushError, PausedError, RetryableError
 from hush_otel.model import DestinationConfig, Outcome
 from hush_otel.testing import OtlpReceiver
 
@@ -63,6 +67,27 @@ def grpc_receiver() -> Iterator[GrpcReceiver]:
 def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """By reference."""
     monkeypatch.setenv(NAME, CANARY)
+
+
+@contextmanager
+def one_answer(answer: bytes) -> Iterator[str]:
+    """The endpoint of a server that says this to whatever it is asked, once, and hangs up."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as stream:
+            length = 0
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            stream.read(length)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve)
+        server.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.join()
 
 
 @pytest.mark.parametrize(
@@ -157,6 +182,47 @@ def test_s04_a_bug_of_ours_shows_no_secret(
         assert yard.destination()["last_error"] == "cannot be sent: ZeroDivisionError: while *** was at hand"
     assert "Traceback" in caplog.text
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Authorization: Bearer {}\r\n\r\n",
+        "HTTP/1.1 {} OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n",
+        "HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n",
+        "\x1b[31m" + "x" * 60_000 + "{}\r\n\r\n",
+        "x" * (MAX_WORDS - 16) + "{}" + "x" * MAX_WORDS + "\r\n\r\n",
+    ],
+    ids=["status line", "status", "chunk size", "chunk size of a refusal", "long line", "cut"],
+)
+def test_s04_a_receiver_that_repeats_a_secret_where_http_has_no_words(said: str) -> None:
+    """What breaks the protocol is named as a receiver's words are: short, printable, without secrets."""
+    with one_answer(said.format(CANARY).encode()) as endpoint:
+        outcome, shown = attempt("otlp", endpoint=endpoint, headers={"authorization": f"Bearer {CANARY}"})
+    assert outcome is None
+    assert CANARY[:7] not in shown
+    assert "\x1b" not in shown
+    assert len(shown) < 4 * MAX_WORDS
+
+
+@pytest.mark.parametrize("kind", [RetryableError, PausedError])
+def test_s04_what_is_kept_of_an_error_is_bounded_and_printable(
+    tmp_path: Path, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, kind: type[DeliveryError]
+) -> None:
+    """Whoever raised it, and however it came by its words; what to do about it stays."""
+
+    def broken(spans: object) -> bytes:
+        raise kind("\x1b]0;title\x07" + "x" * 100_000, hint="call the owner")
+
+    monkeypatch.setattr("hush_otel.destinations.otlp_http.encode", broken)
+    with Yard(tmp_path / "t.db") as yard:
+        yard.take(["s"], Destination("otlp", name="lab", endpoint=receiver.endpoint))
+        yard.deliver()
+        kept = str(yard.destination()["last_error"])
+    assert len(kept) < MAX_MESSAGE_CHARS + 100
+    assert kept.isprintable()
+    assert kept.endswith("… (call the owner)")
 
 
 def test_s04_errors_of_the_network_show_no_secret() -> None:
