@@ -42,8 +42,8 @@ class Pen:
     how_to_see_all: str = ""
 
     def label(self, word: str, style: str, indent: int = 1) -> None:
-        """A word on a line of its own."""
-        self.out.print(Text("  " * indent + word, style=style), soft_wrap=True)
+        """A word on a line of its own, harmless."""
+        self.out.print(Text("  " * indent + text.clean(word, limit=CHARS), style=style), soft_wrap=True)
 
     def text(self, value: str, indent: int = 2) -> None:
         """A text, JSON indented, harmless."""

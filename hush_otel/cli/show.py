@@ -126,14 +126,23 @@ def _tree(reader: Reader, request_id: str) -> list[Node]:
 
 
 def _show_io(out: Console, reader: Reader, request_id: str) -> None:
+    argument = _argument(reader, request_id)
     with busy("reading") as make_way:
         for line in walk(_tree(reader, request_id), 0):
             span = detail(reader, line.node.row)
             if span is not None and span.says_something:
-                one = f"{shlex.quote(request_id)} --node {line.node.row['span_id']}"
+                one = f"{argument} --node {line.node.row['span_id']}"
                 make_way()
                 out.print()
                 print_io(out, span, f"; all: {program()} show {one}")
+
+
+def _argument(reader: Reader, request_id: str) -> str:
+    """A request as a shell takes it: by its id where that can be written as it is, else by its trace."""
+    if text.clean(request_id) == request_id:
+        return shlex.quote(request_id)
+    request = reader.row("request", request_id=request_id)
+    return str(request["trace_id"]) if request and request["trace_id"] else "ID"
 
 
 def render(out: Console, reader: Reader, request_id: str) -> None:

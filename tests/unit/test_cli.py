@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from rich.console import Console
 from store_rows import START_NS, START_S, StoreRows
 
 from hush_otel.cli import ls, main, status, tree
-from hush_otel.cli.output import program, to_json
+from hush_otel.cli.contents import Pen
+from hush_otel.cli.output import console, program, to_json
 from hush_otel.errors import StoreError
 from hush_otel.presentation import text, waiting
 from hush_otel.presentation.listing import shown
@@ -435,6 +437,27 @@ def test_b13_hostile_text_is_inert(tmp_path: Path) -> None:
     failed = process("--db", str(db), "show", "a")
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
     assert "\x1b" not in failed.stderr
+
+
+def test_b13_a_hostile_id_is_inert_where_show_says_how_to_see_all(tmp_path: Path) -> None:
+    """The line that can be run as it stands has the trace id then, and finds the same request."""
+    with StoreRows(tmp_path / "traces.db") as rows:
+        for request_id in (HOSTILE, "order 1"):
+            n = rows.request(request_id)
+            rows.span(n, n, attributes=json.dumps({"input.value": "x" * 5000}))
+    db = tmp_path / "traces.db"
+    shown = run(db, "show", HOSTILE, "--io").stdout
+    assert not set(shown) & set("\x1b\x9b\x07\x00\x7f\r\u202e\u2066\u200b\u2028")
+    (how,) = (line for line in shown.splitlines() if " show " in line)
+    arguments = shlex.split(how.partition(" show ")[2])
+    assert "x" * 5000 in run(db, "show", *arguments).stdout
+    assert "show 'order 1' --node" in run(db, "show", "order 1", "--io").stdout
+
+
+def test_b13_a_label_is_inert_whatever_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever writes one need not think of it."""
+    Pen(out=console(), whole=True).label(f"event {HOSTILE}", "yellow")
+    assert capsys.readouterr().out == f"  event {HARMLESS}\n"
 
 
 @pytest.mark.parametrize(
