@@ -113,12 +113,19 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _named(ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """A path, or none at all. The empty one is of a script whose variable is not set."""
+    if not value and value is not None and not ctx.resilient_parsing:
+        raise click.UsageError("--db is empty: give the path of a database, or leave it out", ctx)
+    return value
+
+
 def _db_after_the_command() -> click.Option:
     """`hush-otel ls --db PATH` means the same as `hush-otel --db PATH ls`."""
 
-    def take(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    def take(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
         if value is not None:
-            ctx.obj = value
+            ctx.obj = _named(ctx, option, value)
 
     return click.Option(
         ["--db"], metavar="PATH", expose_value=False, callback=take, is_eager=True, help="The database."
@@ -133,6 +140,7 @@ def _db_after_the_command() -> click.Option:
 @click.option(
     "--db",
     metavar="PATH",
+    callback=_named,
     help="The database. Default: $HUSH_TRACES_DB, the config file, or ~/.hush/traces.db.",
 )
 @click.version_option(__version__, prog_name="hush-otel")

@@ -13,7 +13,7 @@ import msgspec
 from rich.progress import Progress
 
 from hush_otel.background.asking import Asking
-from hush_otel.config import Settings
+from hush_otel.config import MIB, Settings
 from hush_otel.errors import HushError
 from hush_otel.presentation import text
 from hush_otel.presentation.waiting import open_reader
@@ -43,10 +43,12 @@ class Estimate:
 
 
 def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """As `size`. Whoever says 0 may mean that there is no bound: it is not taken for everything."""
+    """As `size`. 0 may be meant as "no bound", and 10 as 10 GB: neither is taken for everything."""
     found = size(ctx, param, value)
     if found == 0:
         raise click.BadParameter("0 is everything: --older-than 0s says that")
+    if found is not None and found < MIB:  # as of HUSH_MAX_DB_BYTES
+        raise click.BadParameter(f"{value!r} is less than 1 MiB; 500MB and 2GiB are sizes")
     return found
 
 

@@ -413,6 +413,13 @@ def test_the_program_is_called_as_it_was_started(
     assert program() == said
 
 
+@pytest.mark.parametrize("args", [("--db", "", "ls"), ("ls", "--db", "")])
+def test_an_empty_path_is_no_database(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a script whose variable is not set: it does not mean the default one, of which `prune` deletes."""
+    assert main.main(args) == 2
+    assert "--db is empty" in capsys.readouterr().err
+
+
 def test_b13_hostile_text_is_inert(tmp_path: Path) -> None:
     """Escapes, controls, bidi marks, markup and line breaks from the database do nothing to a terminal."""
     pytest.importorskip("hush_otel.background.client")

@@ -28,13 +28,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def owner(settings: Settings) -> Iterator[Owner]:
-    """Twenty requests of two spans and 70 KB, one a day, the newest from today; the two oldest are owed."""
+    """Twenty requests of two spans and 140 KB, one a day, the newest from today; the two oldest are owed."""
     archive = Destination("file", name="archive", path=str(settings.db_path.with_name("out.jsonl")))
     owed, free = App(settings.db_path, destinations=[archive]), App(settings.db_path)
     with owning(settings) as owner:
         for number in range(20):
             app = owed if number < 2 else free
-            texts = {f"t{i}": f"{number} {i} " * 3_000 for i in range(5)}
+            texts = {f"t{i}": f"{number} {i} " * 6_000 for i in range(5)}
             with app.tracer.start_as_current_span(
                 "root", attributes={"hush.request_id": f"r-{number:02}"} | texts
             ):
@@ -130,6 +130,9 @@ def test_it_goes_on_without_whoever_asked(owner: Owner, settings: Settings) -> N
         (("--per-workflow", "0"), "0"),
         (("--per-workflow", str(2**63)), "--per-workflow"),
         (("--to-size", "0"), "0 is everything: --older-than 0s says that"),
+        (("--to-size", "10"), "'10' is less than 1 MiB"),
+        (("--to-size", "1MB"), "'1MB' is less than 1 MiB"),
+        (("--per-workflow", "5", "--db", ""), "--db is empty"),
     ],
 )
 def test_what_makes_no_sense_is_said_and_nothing_is_asked(
