@@ -19,13 +19,20 @@ def read_toml(path: Path) -> dict[str, Any] | None:
     """Its content; None when there is no such file.
 
     Raises:
-        ConfigError: It cannot be read, or is no TOML.
+        ConfigError: It cannot be read, or is no TOML; or a link leads nowhere, which is not the same as none.
     """
     try:
         content = tomllib.loads(_read(path).decode("utf-8"))
         for key, value in content.items():
             _refuse_large_integers(key, value)
-    except FileNotFoundError:
+    except FileNotFoundError as exc:
+        for place in (path, *path.parents):
+            if place.is_symlink() and not place.exists():
+                raise ConfigError(
+                    f"cannot read the configuration file {path}: {place} is a link to {place.readlink()},"
+                    " which is not there",
+                    hint="mend the link or remove it",
+                ) from exc
         return None
     except (OSError, ValueError) as exc:  # no UTF-8, no TOML, no end
         hint = "raise the limit of open files: ulimit -n" if _is_out_of_descriptors(exc) else ""

@@ -325,6 +325,16 @@ def test_a_path_in_code_that_no_file_can_have_is_named() -> None:
         Settings.load("/tmp/a\0b")
 
 
+@pytest.mark.parametrize("link", [".hush", ".hush/hush.toml"])
+def test_a_file_behind_a_link_that_leads_nowhere_is_not_taken_for_none(link: str, home: Path) -> None:
+    """Without what it says nothing would be redacted."""
+    path = home / link
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(home / "gone")
+    with pytest.raises(ConfigError, match=f"{path} is a link to .*gone, which is not there"):
+        Settings.load(home / "t.db")
+
+
 def test_hush_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another file replaces the default one, and has to exist."""
     write(home, "live = true\n")

@@ -121,6 +121,47 @@ def test_a_literal_secret_in_the_file_is_worth_a_note(
     assert visit.code == 0
 
 
+@pytest.mark.parametrize(
+    ("directory", "file", "writable"),
+    [
+        (0o700, 0o600, None),
+        (0o755, 0o644, None),
+        (0o700, 0o666, None),
+        (0o750, 0o646, None),
+        (0o755, 0o646, "conf/hush.toml"),
+        (0o755, 0o664, "conf/hush.toml"),
+        (0o777, 0o600, "conf"),
+        (0o775, 0o600, "conf"),
+        (0o777, None, "conf"),
+        (0o1777, 0o600, None),
+        (0o1777, None, "conf"),
+    ],
+)
+def test_s01_a_configuration_that_others_may_write_is_wrong(
+    app: App,
+    tmp_path: Path,
+    capsys: Capture,
+    directory: int,
+    file: int | None,
+    writable: str | None,
+) -> None:
+    """Whoever may, decides where spans go and what is redacted: it, or its directory, by whatever path."""
+    config = tmp_path / "conf" / "hush.toml"
+    config.parent.mkdir()
+    (tmp_path / ".hush").symlink_to(config.parent)
+    if file is not None:
+        config.write_text("live = true\n")
+        config.chmod(file)
+    config.parent.chmod(directory)
+    visit = Visit(app.db_path, capsys)
+    found = visit.wrong().get("configuration")
+    assert (found is None) == (writable is None)
+    if found is not None and writable is not None:
+        assert f"other users may write {tmp_path / writable}:" in found["words"]
+        assert Visit(app.db_path, capsys, "--fix").wrong()["configuration"]["fixed"]
+        assert Visit(app.db_path, capsys).code == 0
+
+
 def test_every_mistake_in_the_settings_is_a_finding(
     app: App, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
