@@ -12,10 +12,13 @@ has none: it is read at every request, so that whoever replaces it has rotated t
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import hmac
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -90,14 +93,25 @@ def _other_process(name: str) -> str:
 def _file_secret(path: Path) -> str:
     hint = "write the secret there; the destination is tried again every five minutes"
     try:
-        with path.open("rb") as file:
-            text = file.read(SECRET_FILE_MAX_BYTES + 1).decode()
+        text = _beginning(path).decode()
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
         raise PausedError(f"secret file:{path} cannot be read: {reason}", hint=hint) from None
     if not text.strip() or len(text) > SECRET_FILE_MAX_BYTES:
         raise PausedError(f"secret file:{path} is empty or above {SECRET_FILE_MAX_BYTES} bytes", hint=hint)
     return text.rstrip("\r\n")
+
+
+def _beginning(path: Path) -> bytes:
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(SECRET_FILE_MAX_BYTES + 1)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A pipe would be waited for until somebody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def values_of(config: AttributeValue) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_unusable_file_pauses_and_is_named(content: bytes | None, tmp_path: Path
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(PausedError, match=f"secret file:{path}"):
+        resolve(f"${{file:{path}}}")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_pauses_and_keeps_nobody_waiting(kind: str, tmp_path: Path) -> None:
+    """A pipe has no text before somebody writes to it, and then no second time."""
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "token"
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(PausedError, match=f"secret file:{path} cannot be read: it is no regular file"):
         resolve(f"${{file:{path}}}")
 
 
