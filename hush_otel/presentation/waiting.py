@@ -16,6 +16,7 @@ from hush_otel.records import END, NODE, record_type
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.reader import Frames, SegmentReader, Stop
+from hush_otel.sqlite_file import why_no_database
 from hush_otel.store.reading import Reader
 
 from . import text
@@ -74,10 +75,28 @@ def require_something(settings: Settings) -> None:
     """Refuse a path where nothing was ever recorded.
 
     Raises:
-        StoreError: There is neither a database nor a spool.
+        StoreError: There is no spool, and no database either, or somebody else's.
     """
-    if not settings.db_path.exists() and not settings.spool_dir.exists():
+    if not settings.spool_dir.exists() and (not settings.db_path.exists() or is_foreign(settings.db_path)):
         open_reader(settings).close()
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether something stands at a path, not empty, that is no database of ours.
+
+    One that is damaged, or cannot be read now, may be ours.
+    """
+    try:
+        if why_no_database(path):
+            return True
+        if not path.stat().st_size:
+            return False
+        Reader(path).close()
+    except FileNotFoundError:
+        return False
+    except StoreError as exc:
+        return "is not a hush-otel database" in exc.message
+    return False
 
 
 def look(spool_dir: Path) -> Waiting:

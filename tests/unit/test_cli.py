@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -411,6 +412,21 @@ def test_the_program_is_called_as_it_was_started(
     monkeypatch.setattr(sys, "argv", [started])
     monkeypatch.setattr(shutil, "which", lambda name: f"{path}/{name}" if path == "/opt/bin" else None)
     assert program() == said
+
+
+def test_drain_leaves_somebody_elses_database_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no spool says that it is meant, its tables would only be mixed with ours."""
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE orders (id INTEGER)")
+    db.close()
+    before = path.read_bytes()
+    assert main.main(["--db", str(path), "drain"]) == 1
+    assert f"{path} is not a hush-otel database" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("args", [("--db", "", "ls"), ("ls", "--db", "")])

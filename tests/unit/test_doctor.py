@@ -219,6 +219,58 @@ def test_rights_of_others_are_found_and_taken_away(app: App, capsys: Capture) ->
     assert Visit(app.db_path, capsys).code == 0
 
 
+def foreign(path: Path, kind: str) -> Path:
+    """What somebody else's program has made, with the rights that it has chosen."""
+    if kind == "directory":
+        path.mkdir()
+        path.chmod(0o755)
+        return path
+    if kind == "database":
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE orders (id INTEGER)")
+        db.close()
+    else:
+        path.write_text("shopping list")
+    path.chmod(0o664)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["database", "text", "directory"])
+def test_what_is_not_ours_keeps_its_rights(tmp_path: Path, capsys: Capture, kind: str) -> None:
+    """A path that was given by mistake is named, and --fix leaves it as it is."""
+    path = foreign(tmp_path / "app.db", kind)
+    before = path.lstat()
+    visit = Visit(path, capsys, "--fix")
+    assert list(visit.wrong()) == ["database"]
+    assert str(path) in visit.words("database")
+    after = path.lstat()
+    assert (after.st_mode, after.st_mtime_ns, after.st_ctime_ns) == (
+        before.st_mode,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    )
+
+
+def test_a_damaged_database_without_a_spool_is_not_moved(tmp_path: Path, capsys: Capture) -> None:
+    """Nothing says that it was ever ours."""
+    path = foreign(tmp_path / "app.db", "database")
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(os.urandom(4096))
+    visit = Visit(path, capsys, "--fix")
+    assert "is damaged" in visit.wrong()["database"]["words"]
+    assert not visit.wrong()["database"]["can_fix"]
+    assert path.exists()
+
+
+def test_an_empty_file_is_closed_like_ours(tmp_path: Path, capsys: Capture) -> None:
+    """It becomes the database with the first record."""
+    path = tmp_path / "t.db"
+    path.touch(mode=0o644)
+    Visit(path, capsys, "--fix")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_directories_that_others_may_enter_are_closed(app: App, capsys: Capture) -> None:
     """The spool and what lies in it; the next visit finds nothing."""
     salvage = app.settings.spool_dir / "salvage"

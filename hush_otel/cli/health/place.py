@@ -1,4 +1,7 @@
-"""Where database and spool lie: the filesystem, who may read it, what room there is."""
+"""Where database and spool lie: the filesystem, who may read it, what room there is.
+
+What stands at the database's path and is somebody else's is left alone: `storage` says that it is none.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from hush_otel.config import Settings
 from hush_otel.errors import ConfigError
 from hush_otel.presentation import text
+from hush_otel.presentation.waiting import is_foreign
 from hush_otel.spool.filesystem import Append, append_mode, filesystem_type
 
 from .finding import Finding, note, ok, wrong
@@ -22,20 +26,25 @@ LITTLE_ROOM: Final = 256 * 1024 * 1024
 NO_ROOM: Final = 1024 * 1024
 """Below that neither a segment of the spool nor a write of the store may find any."""
 OTHERS: Final = 0o077
+Files: TypeAlias = dict[Path, os.stat_result]
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Filesystem, permissions, room."""
-    yield from _closed(settings)
-    yield from _shut(settings)
+    files = dict(_looked_at([Path(f"{settings.db_path}{end}") for end in ("", "-wal", "-shm")]))
+    directories = [settings.db_path.parent, settings.spool_dir]
+    if is_foreign(settings.db_path):
+        files, directories = {}, [settings.spool_dir]
+    yield from _closed(directories)
+    yield from _shut(files)
     yield _filesystem(settings)
-    yield from _permissions(settings)
+    yield from _permissions(files, settings.spool_dir)
     yield _room(settings)
 
 
-def _closed(settings: Settings) -> Iterator[Finding]:
+def _closed(directories: list[Path]) -> Iterator[Finding]:
     """Directories in which this user can make nothing: spans would be dropped, or not be stored."""
-    for wanted in dict.fromkeys((settings.db_path.parent, settings.spool_dir)):
+    for wanted in dict.fromkeys(directories):
         path = _nearest(wanted)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             words = f"this user can make no files in {path}"
@@ -48,9 +57,9 @@ def _closed(settings: Settings) -> Iterator[Finding]:
             yield wrong("permissions", words, f"{mend}; a read-only filesystem stays one", fix)
 
 
-def _shut(settings: Settings) -> Iterator[Finding]:
+def _shut(files: Files) -> Iterator[Finding]:
     """Files of the database that this user cannot read and write: nothing is stored, nothing shown."""
-    for path, status in _files(settings.db_path):
+    for path, status in files.items():
         if not os.access(path, os.R_OK | os.W_OK):
             fix = partial(_open, path, stat.S_IRUSR | stat.S_IWUSR) if status.st_uid == os.geteuid() else None
             mend = "--fix gives its owner the right" if fix else "give it to this user, or set HUSH_TRACES_DB"
@@ -78,8 +87,8 @@ def _filesystem(settings: Settings) -> Finding:
     return ok("filesystem", f"{settings.spool_dir} is {kind}; records are appended by {how}")
 
 
-def _permissions(settings: Settings) -> Iterator[Finding]:
-    found = dict(_ours(settings))
+def _permissions(files: Files, spool: Path) -> Iterator[Finding]:
+    found = files | dict(_looked_at([spool, *(sorted(spool.rglob("*")) if spool.is_dir() else [])]))
     foreign = [path for path, status in found.items() if status.st_uid != os.geteuid()]
     for path in foreign:
         yield wrong(
@@ -94,16 +103,6 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
         yield ok("permissions", "private to this user")
 
 
-def _ours(settings: Settings) -> Iterator[tuple[Path, os.stat_result]]:
-    spool = settings.spool_dir
-    yield from _files(settings.db_path)
-    yield from _looked_at([spool, *(sorted(spool.rglob("*")) if spool.is_dir() else [])])
-
-
-def _files(database: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    return _looked_at([database, Path(f"{database}-wal"), Path(f"{database}-shm")])
-
-
 def _looked_at(candidates: list[Path]) -> Iterator[tuple[Path, os.stat_result]]:
     """Each with its state, looked at once: segments come and go meanwhile. Links have no rights."""
     for path in candidates:
@@ -115,8 +114,10 @@ def _looked_at(candidates: list[Path]) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _close(paths: list[Path]) -> str:
     for path in paths:
-        with suppress(FileNotFoundError):
-            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+        # What SQLite has made beside a database since it was looked at, has the rights of it.
+        for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            with suppress(FileNotFoundError):
+                one.chmod(stat.S_IMODE(one.stat().st_mode) & ~OTHERS)
     return f"{text.plural(len(paths), 'path')} made private"
 
 

@@ -34,8 +34,14 @@ def look(settings: Settings) -> Iterator[Finding]:
         return
     found = problems(path)
     if found:
-        mend = "end the background process, then --fix moves it aside; the spool keeps what comes"
-        yield wrong("database", f"{path} is damaged: {found[0]}", mend, lambda: _move_aside(settings))
+        words = f"{path} is damaged: {found[0]}"
+        if settings.spool_dir.is_dir():
+            mend = "end the background process, then --fix moves it aside; the spool keeps what comes"
+            yield wrong("database", words, mend, lambda: _move_aside(settings))
+        else:
+            yield wrong(
+                "database", words, "if it is one of hush-otel at all, move it aside: no spool is beside it"
+            )
         return
     try:
         with Reader(path) as reader:
