@@ -7,10 +7,10 @@ reads any more (`hush-otel ls | head`), without a word.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +23,8 @@ from hush_otel.background.garbage import THRESHOLDS
 from hush_otel.errors import HushError
 from hush_otel.presentation.text import clean
 from hush_otel.version import __version__
+
+from . import standard_output
 
 COMMANDS: Final = {
     "demo": "Run a small traced workflow and watch it arrive, with nothing else running.",
@@ -53,6 +55,8 @@ COMMANDS: Final = {
 EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
+CANNOT_WRITE: Final = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
+"""What a write fails with that names no file; anything else without a name is a mistake of ours."""
 EXIT_CLOSED_PIPE: Final = 141
 """128 + SIGPIPE, as of a command that does not catch it."""
 
@@ -152,6 +156,7 @@ def cli(ctx: click.Context, db: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. `args` None means `sys.argv`."""
+    standard_output.make_sure_of()
     _tolerate_narrow_encodings()
     if args is None:  # the process is the command's alone
         gc.set_threshold(*THRESHOLDS)
@@ -166,12 +171,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except (_NobodyReadsError, BrokenPipeError):
-        _silence_stdout()
+        standard_output.silence()
         return EXIT_CLOSED_PIPE
     except OSError as exc:
-        if exc.filename is None:
-            raise
-        return _fail(f"cannot use {exc.filename}: {exc.strerror} (`hush-otel doctor` says what mends it)")
+        return _fail(_why(exc))
     return result if isinstance(result, int) else 0
 
 
@@ -181,13 +184,16 @@ def _fail(message: str) -> int:
     return EXIT_ERROR
 
 
+def _why(error: OSError) -> str:
+    if error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror} (`hush-otel doctor` says what mends it)"
+    if error.errno not in CANNOT_WRITE:
+        raise error
+    return standard_output.why(error)
+
+
 def _tolerate_narrow_encodings() -> None:
     """A terminal that is not UTF-8 shows '?' for what it lacks, instead of failing the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def _silence_stdout() -> None:
-    """Python flushes stdout once more at exit; without this it complains about the closed pipe there."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,8 @@ import click
 
 from hush_otel.config import Settings
 
+from . import standard_output
+
 
 @click.command("run")
 @click.pass_obj
@@ -21,7 +23,10 @@ def command(db: str | None) -> int:
     from hush_otel.background.running import run_foreground  # noqa: PLC0415
 
     settings = Settings.load(db)
-    click.echo(_what_it_does(settings, owner_pid(settings)))
+    try:
+        click.echo(_what_it_does(settings, owner_pid(settings)))
+    except OSError:
+        standard_output.silence()  # closed, as daemons are started; it was for people only
     collect_seldom()
     return run_foreground(settings)
 

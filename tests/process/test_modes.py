@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 from bench import Bench, catches, names
@@ -104,6 +106,19 @@ def test_run_in_the_foreground_drains_and_ends_at_sigterm_with_0(bench: Bench) -
     assert run.kill(signal.SIGTERM) == 0
     assert time.monotonic() - began < 5
     assert bench.owner() is None
+
+
+def test_run_works_without_standard_output(bench: Bench) -> None:
+    """As daemons are started: what it would say first is for people."""
+    line = [sys.executable, "-m", "hush_otel", "--db", str(bench.db), "run"]
+    run = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], env=bench.env)
+    assert bench.owner_eventually() == run.pid
+    app = bench.obedient(HUSH_BACKGROUND="external")
+    app.ask("end a 10")
+    assert app.ask("flush 20000")[0] is True
+    run.terminate()
+    assert run.wait() == 0
+    bench.expect(names("a", 10))
 
 
 def test_run_waits_for_the_owner_and_takes_over_when_it_leaves(bench: Bench) -> None:

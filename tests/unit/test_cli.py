@@ -414,6 +414,28 @@ def test_the_program_is_called_as_it_was_started(
     assert program() == said
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("to", [">&-", ">/dev/full"])
+@pytest.mark.parametrize(
+    "command", [("ls",), ("ls", "--json"), ("show", "good-1"), ("export", "-"), ("--help",), ("doctor",)]
+)
+def test_a_standard_output_that_takes_nothing_is_said_in_one_line(
+    db: Path, command: tuple[str, ...], to: str, unbuffered: str
+) -> None:
+    """Closed, or on a full disk."""
+    line = [sys.executable, "-m", "hush_otel", "--db", str(db), *command]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {to}', "sh", *line],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+    why = "Bad file descriptor" if to == ">&-" else "No space left on device"
+    where = "" if unbuffered and to != ">&-" else " to standard output"
+    assert (done.returncode, done.stderr) == (1, f"error: cannot write{where}: {why}\n")
+
+
 def test_drain_leaves_somebody_elses_database_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
