@@ -95,7 +95,7 @@ def _not_accepting(reader: Reader, found: list[Row], now_s: float) -> list[Desti
 def _failing(it: DestinationStatus, now_s: float) -> Text:
     name, since = text.clean(it.name, limit=60), text.age(it.failing_since, now_s)
     line = Text(f"{name} is failing for {since}; last answer, {text.age(it.last_error_at, now_s)} ago: ")
-    return line.append(text.clean(it.last_error, limit=300), style="red")
+    return line.append(text.said(it.last_error), style="red")
 
 
 def _table(deliveries: list[Row], now_s: float, width: int) -> Table:
@@ -121,7 +121,7 @@ def _cells(delivery: Row, now_s: float) -> list[Text]:
         Text(f"{delivery['attempts']:,}"),
         Text(f"{text.age(delivery['created_at'], now_s)} ago"),
         Text(_then(delivery, now_s), style="bright_black"),
-        cut(text.clean(delivery["last_error"] or "", limit=300)),
+        cut(text.said(delivery["last_error"] or "")),
     ]
 
 

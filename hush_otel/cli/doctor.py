@@ -93,7 +93,7 @@ def render(out: Console, found: list[tuple[Finding, str]]) -> None:
     grid.add_column(overflow="fold")
     for finding, done in found:
         style = STYLES[finding.level]
-        words = Text(text.clean(finding.words, limit=1000))
+        words = Text(text.said(finding.words, limit=1000))
         grid.add_row(Text(finding.level, style=style), Text(text.clean(finding.subject, limit=60)), words)
         if done:
             grid.add_row("", "", Text(f"mended: {text.clean(done, limit=500)}", style="green"))

@@ -123,5 +123,5 @@ def _what_came_of_it(deliveries: list[Row], states: Counter[str]) -> str:
     parts = []
     for state, number in states.most_common():
         reason = why.get(state) if state != "delivered" else None
-        parts.append(f"{number:,} {state}" + (f" ({text.clean(reason, limit=200)})" if reason else ""))
+        parts.append(f"{number:,} {state}" + (f" ({text.said(reason, limit=200)})" if reason else ""))
     return "now " + " · ".join(parts)

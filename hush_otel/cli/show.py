@@ -240,9 +240,7 @@ def _deliveries(deliveries: list[Row]) -> Table:
             Text(text.clean(row["state"]), style=STATUS_STYLES.get(row["state"], "")),
             Text(f"{text.plural(row['span_count'], 'span')}{rejected}"),
             Text(text.plural(row["attempts"], "attempt"), style="bright_black"),
-            Text(text.clean(row["last_error"], limit=300), style="red")
-            if row["last_error"]
-            else _unknown(row),
+            Text(text.said(row["last_error"]), style="red") if row["last_error"] else _unknown(row),
         )
         before = label
     return grid

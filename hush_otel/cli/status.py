@@ -177,7 +177,7 @@ def _remarks(it: DestinationStatus, now_s: float) -> Iterator[Text]:
         yield Text("verify = false: whoever answers there is believed", style="yellow")
     if it.reason and it.state != FAILING:
         between = " " if it.state == "held" else ": "
-        yield Text(f"{it.state}{between}{text.clean(it.reason, limit=300)}", style="yellow")
+        yield Text(f"{it.state}{between}{text.said(it.reason)}", style="yellow")
     if it.last_error and it.last_error != it.reason:
         yield _last_error(it, now_s)
     if it.state == FAILING:
@@ -187,4 +187,4 @@ def _remarks(it: DestinationStatus, now_s: float) -> Iterator[Text]:
 def _last_error(it: DestinationStatus, now_s: float) -> Text:
     age = f"{text.age(it.last_error_at, now_s)} ago" + (", before the last delivery" if it.recovered else "")
     error = Text(f"last error, {age}: ", style="bright_black")
-    return error.append(text.clean(it.last_error, limit=300), style="bright_black" if it.recovered else "red")
+    return error.append(text.said(it.last_error), style="bright_black" if it.recovered else "red")

@@ -65,6 +65,27 @@ def clean(value: object, *, limit: int = 200) -> str:
     return text[: limit - 1] + "…"
 
 
+def said(error: object, *, limit: int = 300) -> str:
+    """What an error says, as `clean`; cut so that the hint stays that stands in brackets at its end."""
+    whole = str(error)
+    shown = clean(whole, limit=limit)
+    start = _last_brackets(whole[-limit:]) if shown.endswith("…") else None
+    if start is None:
+        return shown
+    hint = clean(whole[start:], limit=limit)
+    return f"{clean(whole[:start], limit=limit - len(hint) - 1)} {hint}"
+
+
+def _last_brackets(end: str) -> int | None:
+    """Where the brackets begin with which a text ends, from behind; None for none, and for most of it."""
+    depth = 0
+    for distance, letter in enumerate(reversed(end) if end.endswith(")") else "", 1):
+        depth += (letter == ")") - (letter == "(")
+        if not depth:
+            return -distance if distance <= len(end) * 2 // 3 else None
+    return None
+
+
 def plural(amount: int, noun: str) -> str:
     """``1 span``, ``1,024 spans``."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"

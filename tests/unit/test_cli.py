@@ -414,6 +414,22 @@ def test_the_program_is_called_as_it_was_started(
     assert program() == said
 
 
+def test_what_to_do_is_shown_however_long_an_error_is(tmp_path: Path) -> None:
+    """By every command that shows the last error of a delivery or a destination."""
+    error = "the receiver says " + "no, " * 200 + "(check its headers)"
+    with StoreRows(tmp_path / "traces.db") as rows:
+        lab = rows.destination("lab", paused=error, last_error=error, last_error_at=1.0)
+        other = rows.destination("other", last_error=error, last_error_at=1.0)
+        n = rows.request("r1")
+        rows.span(n, 1)
+        rows.delivery(n, lab, "paused", last_error=error)
+        rows.delivery(n, other, "dead", last_error=error)
+    db = tmp_path / "traces.db"
+    for args in (("status",), ("deliveries",), ("show", "r1")):
+        shown = run(db, *args).stdout
+        assert shown.count("the receiver says no") == shown.count("… (check its headers)") >= 2, shown
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("to", [">&-", ">/dev/full"])
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -77,3 +78,29 @@ def test_sizes_and_tokens() -> None:
 def test_a_traceback_says_what_went_wrong_in_its_last_line(error: str, shown: str) -> None:
     """Where one line has to do."""
     assert text.headline(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("no (really)", "no (really)"),
+        ("x" * 300, "x" * 49 + "…"),
+        ("x" * 300 + " (check its headers)", "x" * 29 + "… (check its headers)"),
+        ("x" * 300 + " (end that (1) first)", "x" * 28 + "… (end that (1) first)"),
+        ("x" * 300 + " (\x1b[31mcall\nher)", "x" * 38 + "… (call↵her)"),
+        ("x" * 300 + " (" + "y" * 40 + ")", "x" * 49 + "…"),
+        ("x" * 300 + " y)", "x" * 49 + "…"),
+        ("\x1b[31m" * 20 + "short (hint)", "short (hint)"),
+    ],
+)
+def test_what_an_error_says_is_cut_before_what_to_do(error: str, shown: str) -> None:
+    """The hint stands in brackets at its end, and is what the reader needs."""
+    assert text.said(error, limit=50) == shown
+
+
+@pytest.mark.alone
+def test_a_long_error_is_cut_at_once() -> None:
+    """Whatever it ends with."""
+    start = time.thread_time()
+    assert len(text.said("(" * 10_000_000 + ")" * 10_000_000)) <= 300
+    assert time.thread_time() - start < 1
