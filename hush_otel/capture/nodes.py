@@ -15,7 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from hush_otel import records
 from hush_otel.codec import encode
 from hush_otel.diagnostics import swallow
-from hush_otel.mend import decode
+from hush_otel.mend import mend
 from hush_otel.providers import tracer_provider
 from hush_otel.secrets import fingerprints
 from hush_otel.spool.writer import SpoolWriter
@@ -143,11 +143,9 @@ class NodeTraces:
             swallow(doing, exc)
 
     def _with_fingerprints(self, record: tuple[Any, ...], payload: bytes) -> bytes:
-        """The same mark with what its secrets are here. Read from what is encoded, and so plain."""
-        mark = decode(payload)
-        if mark is None:
-            return payload
-        return encode((*record, fingerprints(mark.tracer_config, str(self._writer.directory.path))))[0]
+        """The same mark with what its secrets are here. Read from what is encoded: plain, and not deep."""
+        config = records.decode_record(mend(payload)).tracer_config
+        return encode((*record, fingerprints(config, str(self._writer.directory.path))))[0]
 
 
 _SCOPE: Final = InstrumentationScope("hush")
