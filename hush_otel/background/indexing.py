@@ -124,8 +124,8 @@ class Indexing:
 
     def begin_anew(self, exc: Exception) -> None:
         """Nobody uses the index from now on, and a new one is made."""
-        log.warning("the full-text index in %s is built anew: %s", self._database.path, exc)
         self._database.write(search_upkeep.give_up)
+        log.warning("the full-text index in %s is built anew: %s", self._database.path, exc)
         self._set(Phase.EMPTYING)
 
     # ------------------------------------------------------------------ one step

@@ -41,6 +41,7 @@ class Intake:
         redaction: The rules that their records go through.
         salvage: Where damaged bytes go.
         behind: Segments of which the last read has left something.
+        unopened: Those that could not be opened, for want of descriptors or the like: they are tried again.
     """
 
     def __init__(
@@ -52,8 +53,7 @@ class Intake:
         self._directory = directory
         self._database = database
         self._strange: set[Path] = set()
-        self._unopened = False
-        """Whether a segment could not be opened for want of descriptors or the like: it is tried again."""
+        self.unopened: list[Path] = []
         self._turn = 0
         self.behind: list[Source] = []
 
@@ -61,7 +61,7 @@ class Intake:
 
     def discover(self) -> None:
         """Look for segments that have come into view."""
-        self._unopened = False
+        self.unopened = []
         for path in self._directory.segments():
             if path not in self.sources and path not in self._strange:
                 self._open(path)
@@ -77,7 +77,7 @@ class Intake:
             log.warning("leaving %s alone: %s", path, exc)
             return
         except OSError as exc:
-            self._unopened = True
+            self.unopened.append(path)
             swallow("opening a segment, which is tried again", exc)
             return
         try:
@@ -89,7 +89,7 @@ class Intake:
                 reader.close()
         source = self.sources.get(path)
         if source is None:
-            self._unopened = True
+            self.unopened.append(path)
             return
         source.has_lost_header = reader.is_damaged and stored is None
         with guard("telling a writer how far its records are stored"):
@@ -115,7 +115,7 @@ class Intake:
     def is_empty(self) -> bool:
         """Whether no segment is left that is not ended."""
         self.discover()
-        return not self._unopened and all(source.ended for source in self.sources.values())
+        return not self.unopened and all(source.ended for source in self.sources.values())
 
     def stuck(self) -> list[Path]:
         """Segments whose next records cannot be read or stored, whenever that was tried."""

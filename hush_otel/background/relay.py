@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hush_otel.config import WEEK_S
+from hush_otel.errors import StoreError
 from hush_otel.failpoints import reach
 from hush_otel.store import outbox
 from hush_otel.store.database import Database
@@ -90,9 +91,16 @@ class Relay:
 
     def _start(self, now: float) -> bool:
         self._next = None
-        started = False
+        started, failed = False, None
         for state in self._database.read(outbox.waiting):
-            started = self._start_one(state, now) or started
+            try:
+                started = self._start_one(state, now) or started
+            except (sqlite3.Error, StoreError):
+                raise
+            except Exception as exc:  # noqa: BLE001 - no thread to be had: the others may have theirs
+                failed = exc
+        if failed is not None:
+            raise failed
         return started
 
     def _start_one(self, state: outbox.DestinationState, now: float) -> bool:

@@ -308,6 +308,11 @@ class Service:
             pass  # a stretch at a time
         self._retention.finish()
         self._indexing.finish()
+        for path in self._intake.unopened:
+            raise StoreError(
+                f"{path} could not be opened, and stays there",
+                hint="its log says why; where it is the number of open files, raise that (`ulimit -n`)",
+            )
         for path in self._intake.stuck():
             raise _stuck(path, unreadable=self._intake.sources[path].is_unreadable)
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from support import held_port
 from test_otlp_http import Drip, raw_server, read_request
 
 from hush_otel import Destination
+from hush_otel.background.lanes import Lane
 from hush_otel.background.settling import LONGEST_BACKOFF_S
+from hush_otel.store.outbox import Delivery
 from hush_otel.testing import OtlpReceiver
 
 GIB = 1024**3
@@ -109,6 +111,29 @@ def test_otlp9_a_dead_a_slow_and_a_refusing_destination_are_nobody_elses_busines
             assert names(back) == names(slow) == names(good) == {f"s{n}": 1 for n in range(20)}
         for one in five:
             assert yard.ledger_balances(one.name)
+
+
+def test_otlp9_a_destination_that_gets_no_thread_keeps_no_other_from_its_own(
+    yard: Yard, good: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes after it in the same step is served; it is told, and tried again."""
+    real = Lane.submit
+
+    def submit(self: Lane, deliveries: Sequence[Delivery], *, alone: bool = False) -> None:
+        if self.state.config.name == "first":
+            raise RuntimeError("can't start new thread")
+        real(self, deliveries, alone=alone)
+
+    first = Destination("file", name="first", path=str(yard.path.with_name("first.jsonl")))
+    yard.take(["root"], first, Destination("otlp", name="second", endpoint=good.endpoint))
+    yard.queue()
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "submit", submit)
+        with pytest.raises(RuntimeError):
+            yard.relay.step()
+        assert yard.relay._sending == 1
+    yard.settle()
+    assert yard.states() == {"delivered": 2}
 
 
 def test_otlp9_one_destinations_retry_after_holds_no_other(yard: Yard, good: OtlpReceiver) -> None:

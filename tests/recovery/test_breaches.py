@@ -23,6 +23,7 @@ from inprocess import (
 from hush_otel.background import intake, running, service
 from hush_otel.background.client import BackgroundClient
 from hush_otel.config import Settings
+from hush_otel.errors import StoreError
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.database import Database, StoreLost
@@ -179,6 +180,8 @@ def test_a_segment_that_cannot_be_opened_for_now_is_tried_again(
             patched.setattr(intake, "SegmentReader", refuse)
             owner.step()
             assert not owner.service._intake.is_empty()
+            with pytest.raises(StoreError, match="could not be opened"):
+                owner.drain()
         owner.step()
         assert writer.is_drained()
     assert stored_nodes(settings.db_path) == ["a"]

@@ -512,7 +512,8 @@ def test_i2_what_repeats_a_record_of_a_segment_that_cannot_be_opened_waits_for_i
             patch.setattr(intake, "SegmentReader", refuse)
             pauses = iter(range(50))
             patch.setattr(owner.service._bell, "wait", lambda _pause_s: next(pauses))
-            owner.drain()
+            with pytest.raises(StoreError, match="could not be opened"):
+                owner.drain()
             assert stored_nodes(settings.db_path) == ["first"]
         owner.drain()
     assert stored_nodes(settings.db_path) == ["first", "a"]
