@@ -57,6 +57,10 @@ class Doorbell:
             pass  # another reader of the same end was faster
         return True
 
+    def after_fork(self) -> None:
+        """In the child: a thread of the parent's may have the lock, and nobody would give it back."""
+        self._closing = _thread.RLock()
+
     def close(self) -> None:
         """Idempotent."""
         with self._closing:

@@ -125,6 +125,8 @@ class SpoolWriter:
     def after_fork(self) -> None:
         """Forget the parent's segments without touching them."""
         inherited = [self._segment, self._past, self._bell]
+        if self._bell is not None:
+            self._bell.after_fork()
         own_ids.clear()
         self.dropped = 0
         self._begin()

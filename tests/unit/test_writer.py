@@ -33,6 +33,7 @@ from inprocess import (
     stored_nodes,
     writer_of,
 )
+from support import eventually
 
 from hush_otel.background.sources import Writers
 from hush_otel.config import Settings
@@ -1023,6 +1024,47 @@ def test_i3_a_hook_that_fails_after_a_fork_raises_nothing_and_skips_no_other(
 
     monkeypatch.setattr(writers[1], "after_fork", fails)
     assert in_child(child) == 0
+
+
+def ended_child(pid: int) -> list[int]:
+    """Its exit code, once it has ended."""
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return [os.waitstatus_to_exitcode(status)] if found else []
+
+
+def test_f07_a_fork_while_another_thread_opens_the_doorbell_again_leaves_the_child_free(
+    settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F7: nobody in the child will give that thread's lock back."""
+    writer.append(b"parent")
+    bell = writer._bell
+    assert bell is not None
+    os.close(bell._fd)
+    opening, go_on = threading.Event(), threading.Event()
+    real = syscalls.make_fifo
+
+    def slowly(path: Path) -> None:
+        opening.set()
+        go_on.wait()
+        real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(syscalls, "make_fifo", slowly)
+        thread = threading.Thread(target=bell.ring)
+        thread.start()
+        opening.wait()
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0 if writer.append(b"child") else 1)
+    try:
+        assert eventually(lambda: ended_child(pid), what="the child's end") == [0]
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        go_on.set()
+        thread.join()
+    assert sorted(payloads(settings)) == [b"child", b"parent"]
 
 
 def test_after_fork_is_the_state_of_a_process_that_has_not_written(
