@@ -7,27 +7,32 @@ then works.
 
 from __future__ import annotations
 
+# The app waits for the first process to end: that one imports only what the interpreter has already.
 import os
-import resource
 import sys
 import time
-from pathlib import Path
 
 
 def _complete_import_path() -> None:
     """Isolated mode knows the interpreter's own packages only. Ours come last: they hijack nothing."""
-    here = str(Path(__file__).resolve().parents[2])
+    here = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
     paths = [here, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p.startswith(os.sep))]
     sys.path.extend(path for path in paths if path not in sys.path)
 
 
 def _let_go_of_the_app() -> None:
-    """Hold none of its descriptors, its directory, its session, its soft limits; be nobody's child."""
+    """Hold none of its descriptors, its directory, its session; be nobody's child."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     if os.fork():
         os._exit(0)  # the intermediate: the app reaps it by its pid
     os.setsid()
+
+
+def _raise_limits() -> None:
+    """What an app may be limited to does not bind its database, nor how many destinations it has."""
+    import resource  # noqa: PLC0415
+
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
         try:
             hard = resource.getrlimit(limit)[1]
@@ -43,6 +48,7 @@ HANDOVER_S = 10.0
 def main(db_path: str, *, successor: bool) -> int:
     """Own the database until there is nothing left to do. Returns the exit code."""
     _let_go_of_the_app()
+    _raise_limits()
     _complete_import_path()
     from hush_otel.config import Settings  # noqa: PLC0415 - the import path had to be completed first
     from hush_otel.spool.directory import SpoolDirectory  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """What an app does about the background process: see whether one is there, start one, ask it to leave.
 
 Imports neither SQLite nor HTTP: it runs in the app. Starting never forks the app itself, passes on
-none of its descriptors, and leaves no child behind: a short-lived intermediate is reaped by its pid.
+none of its descriptors, and leaves no child behind: a short-lived intermediate is reaped by its pid at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,10 @@ from hush_otel.version import __version__
 
 LAUNCH_AGAIN_S: Final = (1.0, 30.0)
 """First and longest wait between two launches that showed no owner."""
+
+REAP_S: Final = 0.25
+"""How long an app waits at most for an intermediate to end, which takes 10 ms."""
+REAP_AGAIN_S: Final = 0.001
 
 ENTRY: Final = Path(__file__).with_name("__main__.py")
 SUCCESSOR: Final = "--successor"
@@ -66,7 +71,7 @@ class BackgroundClient:
         self._settings = settings
         self._directory = SpoolDirectory(settings.spool_dir)
         self._launched: list[int] = []
-        """Pids of intermediates that have not been reaped yet."""
+        """Pids of intermediates that took longer than REAP_S, and have not been reaped yet."""
         self._not_before = LONG_AGO
         self._wait_s = LAUNCH_AGAIN_S[0]
         self._asked_version = False
@@ -118,6 +123,7 @@ class BackgroundClient:
             self._start_thread()
         elif python is not None and not sys.is_finalizing():
             self._launched.append(_start_process(python, self._settings, options))
+            self._reap_soon()
 
     def _start_thread(self) -> None:
         path = self._settings.db_path
@@ -135,6 +141,14 @@ class BackgroundClient:
         from .running import run_thread  # noqa: PLC0415
 
         run_thread(self._settings)
+
+    def _reap_soon(self) -> None:
+        """Else the app's own wait for any child would get it, in the place of one of the app's."""
+        deadline = monotonic() + REAP_S
+        self._reap()
+        while self._launched and monotonic() < deadline:
+            time.sleep(REAP_AGAIN_S)
+            self._reap()
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
