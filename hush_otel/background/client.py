@@ -6,16 +6,19 @@ none of its descriptors, and leaves no child behind: a short-lived intermediate 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hush_otel.config import Settings, child_environment, interpreter, spool_beside
-from hush_otel.diagnostics import guard
+from hush_otel.diagnostics import SAY_AGAIN_S, guard, say
 from hush_otel.monotonic import LONG_AGO, monotonic
 from hush_otel.spool import syscalls
 from hush_otel.spool.directory import SpoolDirectory
@@ -26,6 +29,10 @@ from hush_otel.version import __version__
 LAUNCH_AGAIN_S: Final = (1.0, 30.0)
 """First and longest wait between two launches that showed no owner."""
 
+LAUNCHES_IN_VAIN: Final = 2
+"""After so many that follow one another it is said that none stays."""
+WORDS_BYTES: Final = 1000
+"""The end of a log in which its last line is looked for."""
 REAP_S: Final = 0.25
 """How long an app waits at most for an intermediate to end, which takes 10 ms."""
 REAP_AGAIN_S: Final = 0.001
@@ -72,7 +79,13 @@ class BackgroundClient:
         self._directory = SpoolDirectory(settings.spool_dir)
         self._launched: list[int] = []
         """Pids of intermediates that took longer than REAP_S, and have not been reaped yet."""
+        self._launches = 0
+        """In a row, and no owner was seen since the first of them."""
+        self._exit_code = 0
         self._not_before = LONG_AGO
+        self._tell_at = LONG_AGO
+        # As it was meant when the settings were read: the app may change to another directory.
+        self._config = child_environment(settings).get("HUSH_CONFIG")
         self._wait_s = LAUNCH_AGAIN_S[0]
         self._asked_version = False
         self._inherited_sqlite = False
@@ -83,12 +96,32 @@ class BackgroundClient:
             self._reap()
             lock = lock_file(self._directory.lock)
             if lock.holder():
-                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], LONG_AGO
+                self._wait_s, self._not_before, self._launches = LAUNCH_AGAIN_S[0], LONG_AGO, 0
                 self._ask_older_to_leave(lock.read_text())
-            elif self._settings.background != "external" and monotonic() >= self._not_before:
-                self._not_before = monotonic() + self._wait_s
+            elif self._settings.background != "external" and (now := monotonic()) >= self._not_before:
+                if now > self._not_before + LAUNCH_AGAIN_S[1]:
+                    self._launches = 0  # it may have come and gone, while nobody looked
+                self._tell_of_launches(now)
+                self._not_before = now + self._wait_s
                 self._wait_s = min(self._wait_s * 2, LAUNCH_AGAIN_S[1])
                 self._launch()
+
+    def _tell_of_launches(self, now: float) -> None:
+        """Nobody else would say that nothing is stored, nor why."""
+        if self._launches < LAUNCHES_IN_VAIN or now < self._tell_at:
+            return
+        self._tell_at = now + SAY_AGAIN_S
+        log, words = _last_words(self._directory)
+        ended = f"exit status {self._exit_code}" if self._exit_code > 0 else f"signal {-self._exit_code}"
+        known = ([ended] if self._exit_code else []) + ([repr(words)] if words else [])
+        say(
+            logging.ERROR,
+            "hush-otel stores nothing: it has started the background process %d times, and none is there: %s;"
+            " see %s",
+            self._launches,
+            ", ".join(known) or "it says nothing",
+            log,
+        )
 
     def ask_to_leave(self) -> bool:
         """Ask the background process to end if nobody needs it; False when there is none to ask."""
@@ -122,7 +155,11 @@ class BackgroundClient:
         if (self._settings.background == "thread" or python is None) and not self._inherited_sqlite:
             self._start_thread()
         elif python is not None and not sys.is_finalizing():
-            self._launched.append(_start_process(python, self._settings, options))
+            environment = child_environment(self._settings)
+            if self._config:
+                environment["HUSH_CONFIG"] = self._config
+            self._launched.append(_start_process(python, self._settings, options, environment))
+            self._launches += 1
             self._reap_soon()
 
     def _start_thread(self) -> None:
@@ -152,7 +189,9 @@ class BackgroundClient:
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
-        self._launched = [pid for pid in self._launched if not syscalls.has_ended(pid)]
+        codes = {pid: syscalls.ended_with(pid) for pid in self._launched}
+        self._exit_code = next((code for code in codes.values() if code is not None), self._exit_code)
+        self._launched = [pid for pid in self._launched if codes[pid] is None]
 
     def _ask_older_to_leave(self, owner: str) -> None:
         """A newer version asks the older process to hand over; its successor reads all formats.
@@ -184,7 +223,33 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
 
-def _start_process(python: str, settings: Settings, options: tuple[str, ...]) -> int:
+def _last_words(directory: SpoolDirectory) -> tuple[Path, str]:
+    """The newest of the files that a background process writes to, and its last line."""
+    found = [(directory.path, "", 0.0)]
+    for path in (directory.launch_log, directory.background_log):
+        with suppress(OSError), path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            file.seek(max(status.st_size - WORDS_BYTES, 0))
+            lines = file.read(WORDS_BYTES).decode("utf-8", "replace").split("\n")
+            found += [(path, line.strip(), status.st_mtime) for line in lines if line.strip()][-1:]
+    path, words, _ = max(found, key=lambda one: one[2])
+    return path, words
+
+
+def _launch_log(directory: SpoolDirectory) -> int:
+    """A descriptor of an empty file for what a process says before it has its log; -1 where there is none."""
+    try:
+        fd = open_private(directory.launch_log)
+    except OSError:
+        return -1
+    with suppress(OSError):  # something else stands in its place
+        os.ftruncate(fd, 0)
+    return fd
+
+
+def _start_process(
+    python: str, settings: Settings, options: tuple[str, ...], environment: Mapping[str, str]
+) -> int:
     """Start the intermediate, which forks the background process and ends; returns its pid.
 
     By posix_spawn: one call that keeps the GIL, a millisecond, where `subprocess` gives it up a dozen times.
@@ -192,12 +257,22 @@ def _start_process(python: str, settings: Settings, options: tuple[str, ...]) ->
     Isolated mode (-I): neither the working directory, nor PYTHONPATH, nor a sitecustomize that
     instruments every process can get between; ENTRY puts the import path together again.
     """
-    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
-    return os.posix_spawnp(
-        python,
-        [python, "-I", str(ENTRY), "--db", str(settings.db_path), *options],
-        child_environment(settings),
-        file_actions=null,
-        setsigmask=(),
-        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them, and would have its children do so
-    )
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    said = _launch_log(SpoolDirectory(settings.spool_dir))
+    if said >= 0:
+        actions += [(os.POSIX_SPAWN_DUP2, said, fd) for fd in (1, 2)]
+    try:
+        return os.posix_spawnp(
+            python,
+            [python, "-I", str(ENTRY), "--db", str(settings.db_path), *options],
+            environment,
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=(
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+            ),  # Python ignores them, and would have its children do so
+        )
+    finally:
+        if said >= 0:
+            syscalls.close(said)

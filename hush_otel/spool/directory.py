@@ -65,6 +65,16 @@ class SpoolDirectory(NamedTuple):
         """Damaged byte ranges."""
         return self.path / "salvage"
 
+    @property
+    def background_log(self) -> Path:
+        """What the background process logs."""
+        return self.path / "background.log"
+
+    @property
+    def launch_log(self) -> Path:
+        """What the last one that was started has said before it had its log."""
+        return self.path / "launch.log"
+
     def segment(self, segment_id: bytes) -> Path:
         """A segment in view."""
         return self.path / (segment_id.hex() + SEGMENT_SUFFIX)

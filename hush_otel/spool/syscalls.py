@@ -155,10 +155,13 @@ def random_id() -> bytes:
 ID_BYTES: Final = 16
 
 
-def has_ended(pid: int) -> bool:
-    """Reap a child if it has ended; True as well when it is no child any more."""
-    found: int = _waitpid(pid, None, os.WNOHANG)
-    return found == pid or (found < 0 and ctypes.get_errno() == errno.ECHILD)
+def ended_with(pid: int) -> int | None:
+    """Reap a child if it has ended; its exit code, negative for a signal. 0 when it is no child any more."""
+    status = ctypes.c_int()
+    found: int = _waitpid(pid, ctypes.byref(status), os.WNOHANG)
+    if found == pid:
+        return os.waitstatus_to_exitcode(status.value)
+    return 0 if found < 0 and ctypes.get_errno() == errno.ECHILD else None
 
 
 def close(fd: int) -> None:
