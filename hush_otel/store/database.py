@@ -142,14 +142,14 @@ class Database:
         if self._spool is None:
             return
         row = self._connection.execute("SELECT value FROM hush_meta WHERE key = 'spool'").fetchone()
-        other = Path(row[0]) if row else self._spool
+        other = Path(os.fsdecode(row[0])) if row else self._spool
         if other != self._spool and self._is_drained(other):
             raise StoreError(
                 f"{self.path} is drained into from {other}, so not from {self._spool}",
                 hint="give all processes the same HUSH_SPOOL_DIR, or none of them",
             )
         self._connection.execute(
-            "INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('spool', ?)", (str(self._spool),)
+            "INSERT OR REPLACE INTO hush_meta (key, value) VALUES ('spool', ?)", (_as_value(self._spool),)
         )
 
     def _take_over(self) -> int:
@@ -279,6 +279,15 @@ class Database:
         if _identity(path) != file and rest and _identity(self._wal) == rest[0][1]:
             self._wal.unlink(missing_ok=True)
             Path(f"{self.path}-shm").unlink(missing_ok=True)
+
+
+def _as_value(path: Path) -> str | bytes:
+    """A path as SQLite can hold it: its bytes, where they are no UTF-8."""
+    raw = os.fsencode(path)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def cannot_open(path: Path, exc: sqlite3.Error) -> StoreError:

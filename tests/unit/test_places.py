@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inprocess import settings_for
+from inprocess import App, no_background, settings_for
 
 from hush_otel import HushSpanExporter, HushSpanProcessor, TraceStore, get_background, get_store
 from hush_otel.background.service import elect
@@ -223,3 +223,18 @@ def test_f28_a_home_that_this_user_cannot_make_is_an_error_at_construction(
     (tmp_path / "spool").mkdir()
     monkeypatch.setenv("HUSH_SPOOL_DIR", str(tmp_path / "spool"))
     HushSpanProcessor()
+
+
+def test_a_path_that_is_no_text_is_as_good_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory's name in Latin-1, say: what is recorded there is stored, by one owner after another."""
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        place.mkdir()
+    except OSError:
+        pytest.skip("this filesystem has names in UTF-8 only")
+    no_background(monkeypatch, tmp_path)
+    app = App(place / "t.db")
+    for name in ("first", "second"):
+        app.tracer.start_span(name).end()
+        app.drain()
+    assert [span["name"] for span in app.spans()] == ["first", "second"]
