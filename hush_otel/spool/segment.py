@@ -147,6 +147,7 @@ def create(
     segment: MappedSegment | WrittenSegment | None = None
     fd = -1
     try:
+        syscalls.check_size(capacity)
         fd = syscalls.open_new(temporary)
         reach("segment.made")
         syscalls.make_private(fd)

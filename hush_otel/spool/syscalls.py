@@ -14,6 +14,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,6 +190,17 @@ def pwrite(fd: int, data: bytes, offset: int) -> int:
     if count < 0:
         raise _failed(ctypes.get_errno())
     return count
+
+
+def check_size(size: int) -> None:
+    """Before a file is made so large: beyond the process's limit the kernel may send SIGXFSZ, which kills.
+
+    Raises:
+        OSError: EFBIG, as the kernel says where that signal is ignored.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and size > limit:
+        raise _failed(errno.EFBIG)
 
 
 def allocate(fd: int, size: int) -> None:

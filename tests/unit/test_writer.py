@@ -8,6 +8,7 @@ import gc
 import logging
 import mmap
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -544,6 +545,23 @@ def test_f20_a_disk_without_room_for_a_large_segment_gets_a_small_one(
         writer.seal()
     assert asked == [256, 512, 1024, 256, 512, 1024, 256, 512]
     assert writer.dropped == 0
+
+
+def test_i3_a_limit_of_file_sizes_does_not_kill_the_app(settings: Settings, writer: SpoolWriter) -> None:
+    """I3: where SIGXFSZ has its default, as in an embedded interpreter, a file that grows beyond it is the end."""
+
+    def app() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        assert not writer.append(b"x")
+        assert writer.losses() == {"no_space": 1}
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        writer._retry_at = 0.0
+        assert writer.append(b"kept")
+
+    assert in_child(app) == 0
+    assert payloads(settings) == [b"kept"]
 
 
 def test_f20_a_large_record_gets_what_it_needs_or_is_dropped(
