@@ -76,11 +76,13 @@ class Attachment:
         """
         chosen = self.settings.choose(destinations)
         for destination in chosen:
-            if self._named.setdefault(destination.name, destination) != destination:
+            if self._named.get(destination.name, destination) != destination:
                 raise ConfigError(
                     f"two destinations are named {destination.name!r} and have different options",
                     hint="give each a name of its own, or none",
                 )
+        # Only now: of a processor that is not made no name is taken.
+        self._named.update((destination.name, destination) for destination in chosen)
         return chosen
 
     def destination_named(self, name: object) -> Destination | None:

@@ -365,6 +365,19 @@ def test_a_store_made_at_import_does_not_decide_for_what_comes_later(
     assert processor._writer is store._attachment.writer
 
 
+def test_a_processor_that_cannot_be_made_takes_no_names(db: Path) -> None:
+    """One of its destinations contradicts an earlier one: the others are not kept, and the mended one is made."""
+
+    def processor(**endpoints: str) -> HushSpanProcessor:
+        destinations = [Destination("otlp", name=name, endpoint=url) for name, url in endpoints.items()]
+        return HushSpanProcessor(db, destinations=destinations)
+
+    processor(first="http://first:4318")
+    with pytest.raises(ConfigError, match="two destinations are named 'first'"):
+        processor(second="http://typo:4318", first="http://another:4318")
+    processor(second="http://second:4318")
+
+
 @pytest.mark.parametrize("way_in", [HushSpanProcessor, HushSpanExporter, TraceStore, get_background])
 @pytest.mark.parametrize("before", ["", "[redaction]\nkeys = ['pin']\n"])
 def test_s13_redaction_that_comes_too_late_is_an_error(
