@@ -537,3 +537,50 @@ def test_a_tracer_has_no_address_to_be_reached_at(tmp_path: Path, capsys: Captur
     app.store.mark_request_complete("r", "MyTracer", {"path": "/x"})
     app.drain()
     assert Visit(app.db_path, capsys).wrong() == {}
+
+
+BESIDE = ("lock", "doorbell", "background.log", "background.log.1", "output.log", "leave", "handover")
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("kind", ["directory", "link", "other"])
+def test_what_is_not_what_it_should_be_beside_the_segments_is_moved_to_salvage(
+    app: App, capsys: Capture, name: str, kind: str
+) -> None:
+    """As a backup gives back a pipe as a plain file: spans are dropped there, or nobody drains."""
+    path = app.settings.spool_dir / name
+    path.unlink(missing_ok=True)
+    if kind == "directory":
+        path.mkdir(mode=0o700)
+    elif kind == "link":
+        path.symlink_to("/etc/hosts")
+    elif name == "doorbell":
+        path.touch(mode=0o600)
+    else:
+        os.mkfifo(path, 0o600)
+    found = [one for one in Visit(app.db_path, capsys).findings if one["words"].startswith(f"{path} is a")]
+    assert [(one["level"], one["can_fix"]) for one in found] == [("wrong", True)]
+    Visit(app.db_path, capsys, "--fix")
+    assert not path.is_symlink()
+    assert not path.exists()
+    assert (app.settings.spool_dir / "salvage" / f"{name}.strange").lstat()
+    assert Visit(app.db_path, capsys).wrong() == {}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_rights_that_their_owner_lacks_beside_the_segments_are_given_back(
+    app: App, capsys: Capture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Without them nobody drains, or nobody wakes who does."""
+    # root may read anything, whatever the mode says
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).stat().st_mode & stat.S_IRUSR)
+    path = app.settings.spool_dir / name
+    if not path.exists():
+        path.touch()
+    path.chmod(0)
+    words = f"this user cannot read and write {path}"
+    (found,) = [one for one in Visit(app.db_path, capsys).findings if one["words"] == words]
+    assert (found["level"], found["can_fix"]) == ("wrong", True)
+    Visit(app.db_path, capsys, "--fix")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Visit(app.db_path, capsys).wrong() == {}

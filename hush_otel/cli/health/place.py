@@ -61,9 +61,14 @@ def _shut(files: Files) -> Iterator[Finding]:
     """Files of the database that this user cannot read and write: nothing is stored, nothing shown."""
     for path, status in files.items():
         if not os.access(path, os.R_OK | os.W_OK):
-            fix = partial(_open, path, stat.S_IRUSR | stat.S_IWUSR) if status.st_uid == os.geteuid() else None
-            mend = "--fix gives its owner the right" if fix else "give it to this user, or set HUSH_TRACES_DB"
-            yield wrong("permissions", f"this user cannot read and write {path}", mend, fix)
+            yield unusable(path, status)
+
+
+def unusable(path: Path, status: os.stat_result) -> Finding:
+    """A file that this user cannot read and write, though it should be this user's."""
+    fix = partial(_open, path, stat.S_IRUSR | stat.S_IWUSR) if status.st_uid == os.geteuid() else None
+    mend = "--fix gives its owner the right" if fix else "give it to this user, or set HUSH_TRACES_DB"
+    return wrong("permissions", f"this user cannot read and write {path}", mend, fix)
 
 
 def _nearest(path: Path) -> Path:

@@ -1,8 +1,11 @@
-"""The spool: who drains it, what waits, what nobody can read."""
+"""The spool: what lies beside its segments, who drains it, what waits, what nobody can read."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +19,15 @@ from hush_otel.spool.reader import SegmentReader
 from hush_otel.version import __version__
 
 from .finding import Finding, note, ok, wrong
+from .place import unusable
 
+KINDS: Final = {
+    stat.S_IFREG: "a plain file",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFSOCK: "a socket",
+}
 PATIENCE_S: Final = 3.0
 """Records are stored in milliseconds; on a machine full of other work, in a second."""
 
@@ -27,9 +38,30 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield note("spool", f"there is none at {settings.spool_dir} yet")
         return
     directory = SpoolDirectory(settings.spool_dir)
+    yield from _beside(directory)
     yield from _owner(settings, directory)
     yield from _salvage(directory)
     yield from _strange(directory)
+
+
+def _beside(directory: SpoolDirectory) -> Iterator[Finding]:
+    """What lies beside the segments, is what it should be, and can be used by this user."""
+    logs = [directory.path / name for name in ("background.log", "background.log.1", "output.log")]
+    files = dict.fromkeys((directory.lock, directory.leave, directory.handover, *logs), stat.S_IFREG)
+    for path, wanted in ({directory.doorbell: stat.S_IFIFO} | files).items():
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        kind = stat.S_IFMT(status.st_mode)
+        if kind != wanted:
+            words = f"{path} is {KINDS.get(kind, 'a device')}, no {KINDS[wanted].removeprefix('a ')}"
+            move = partial(_quarantine, directory, [path])
+            yield wrong(
+                "spool", words, "--fix moves it to salvage/; another one is made when it is needed", move
+            )
+        elif not os.access(path, os.R_OK | os.W_OK):
+            yield unusable(path, status)
 
 
 def _owner(settings: Settings, directory: SpoolDirectory) -> Iterator[Finding]:
