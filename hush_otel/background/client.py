@@ -33,7 +33,7 @@ LAUNCHES_IN_VAIN: Final = 2
 """After so many that follow one another it is said that none stays."""
 WORDS_BYTES: Final = 1000
 """The end of a log in which its last line is looked for."""
-REAP_S: Final = 0.25
+REAP_S: Final = 0.05
 """How long an app waits at most for an intermediate to end, which takes 10 ms."""
 REAP_AGAIN_S: Final = 0.001
 
