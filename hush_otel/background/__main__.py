@@ -41,16 +41,13 @@ def _raise_limits() -> None:
             pass  # macOS has one for all processes besides: what the app may is enough as well
 
 
-HANDOVER_S = 10.0
-"""How long the successor of an older version waits: that one has 2 s for requests in flight."""
-
-
 def main(db_path: str, *, successor: bool) -> int:
     """Own the database until there is nothing left to do. Returns the exit code."""
     _let_go_of_the_app()
     _raise_limits()
     _complete_import_path()
-    from hush_otel.config import Settings  # noqa: PLC0415 - the import path had to be completed first
+    from hush_otel.background.client import HANDOVER_S  # noqa: PLC0415 - the import path had to be completed
+    from hush_otel.config import Settings  # noqa: PLC0415
     from hush_otel.spool.directory import SpoolDirectory  # noqa: PLC0415
     from hush_otel.spool.locks import lock_file  # noqa: PLC0415
 

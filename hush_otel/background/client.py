@@ -38,6 +38,9 @@ REAP_S: Final = 0.05
 REAP_AGAIN_S: Final = 0.001
 
 ENTRY: Final = Path(__file__).with_name("__main__.py")
+HANDOVER_S: Final = 10.0
+"""How long the successor of an older version waits for the lock: that one has 2 s for requests in flight. So
+long the older one, where it goes on, leaves it free."""
 SUCCESSOR: Final = "--successor"
 """Makes it wait for the lock: an older version has been asked to give it up."""
 

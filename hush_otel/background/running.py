@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from hush_otel.config import Settings
 from hush_otel.diagnostics import guard
 from hush_otel.errors import HushError, StoreBusy
 from hush_otel.spool.directory import SpoolDirectory
+from hush_otel.spool.locks import lock_file
 
-from .client import BackgroundClient
+from .client import HANDOVER_S, BackgroundClient
 from .service import FAILED_S, DrainReport, Service, elect
+
+LOOK_S: Final = 0.05
+"""Between two looks at a lock that another process is to take."""
 
 
 def run_process(settings: Settings, service: Service) -> None:
@@ -50,9 +56,18 @@ def run_foreground(settings: Settings) -> int:
                 break  # told to stop while it waited
             if service is not None:
                 stand_by.work(service)
-            # Another owner, or a newer version that asked for the lock: it must find it free.
-            stand_by.pause()
+                if service.handed_over:
+                    _stand_back(settings, lambda: stand_by.stopped)
+            if not stand_by.stopped:
+                time.sleep(FAILED_S)  # which a signal ends only then
     return 0
+
+
+def _stand_back(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> None:
+    """A newer version has asked for the lock: it finds it free, until it has it or has not come."""
+    end, lock = time.monotonic() + HANDOVER_S, lock_file(SpoolDirectory(settings.spool_dir).lock)
+    while time.monotonic() < end and not stopped() and not lock.holder():
+        time.sleep(LOOK_S)
 
 
 class StandBy:
@@ -75,11 +90,6 @@ class StandBy:
         self.stopped = self.stopped or service.stopped
         service.close()
 
-    def pause(self) -> None:
-        """A signal ends it at the latest after FAILED_S."""
-        if not self.stopped:
-            time.sleep(FAILED_S)
-
 
 def run_thread(settings: Settings) -> None:
     """HUSH_BACKGROUND=thread: try to own the database for as long as the process lives."""
@@ -91,6 +101,8 @@ def run_thread(settings: Settings) -> None:
                     service.run(leave_when_idle=False)
                 finally:
                     service.close()
+                if service.handed_over:
+                    _stand_back(settings)
         time.sleep(FAILED_S)
 
 

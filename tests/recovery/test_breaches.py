@@ -23,7 +23,8 @@ from inprocess import (
 from hush_otel.background import intake, running, service
 from hush_otel.background.client import BackgroundClient
 from hush_otel.config import Settings
-from hush_otel.errors import StoreError
+from hush_otel.errors import StoreBusy, StoreError
+from hush_otel.spool.locks import LockFile
 from hush_otel.spool.reader import SegmentReader
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.store.database import Database, StoreLost
@@ -185,6 +186,31 @@ def test_a_segment_that_cannot_be_opened_for_now_is_tried_again(
         owner.step()
         assert writer.is_drained()
     assert stored_nodes(settings.db_path) == ["a"]
+
+
+def test_whoever_has_handed_over_and_goes_on_leaves_the_lock_free_until_it_is_taken(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`hush-otel run` of an older version: its successor may take its time, and gives up after some seconds."""
+    looks, waited = iter([0] * 60 + [4711]), [0.0]
+    elections: list[float] = []
+
+    def elect(*_: object) -> service.Service | None:
+        elections.append(sum(waited))
+        if len(elections) > 1:
+            raise StoreBusy("the end of this test", hint="")
+        return service.elect(settings)
+
+    def run(self: service.Service, *, leave_when_idle: bool) -> None:
+        self.handed_over = not leave_when_idle
+
+    monkeypatch.setattr(running, "elect", elect)
+    monkeypatch.setattr(service.Service, "run", run)
+    monkeypatch.setattr(LockFile, "holder", lambda _: next(looks))
+    monkeypatch.setattr(running.time, "sleep", waited.append)
+    assert running.run_foreground(settings) == 0
+    assert next(looks, None) is None
+    assert elections[1] >= 60 * running.LOOK_S
 
 
 # ------------------------------------------------------------------ a drain in the way
