@@ -94,7 +94,7 @@ class BackgroundClient:
         self._inherited_sqlite = False
 
     def ensure(self) -> None:
-        """See that somebody drains; start one if not. Never raises; a launch costs a few ms."""
+        """See that somebody drains; start one if not. Never raises; a launch costs 10 ms."""
         with guard("starting the background process"):
             self._reap()
             lock = lock_file(self._directory.lock)
@@ -131,10 +131,8 @@ class BackgroundClient:
         with guard("asking the background process to end"):
             if self._settings.background == "process" and owner_pid(self._settings) is not None:
                 self._directory.leave.touch(mode=0o600)
-                self._wait_s, self._not_before = (
-                    LAUNCH_AGAIN_S[0],
-                    LONG_AGO,
-                )  # the next record may launch at once
+                # The next record may launch at once.
+                self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], LONG_AGO
                 return True
         return False
 
@@ -144,7 +142,7 @@ class BackgroundClient:
 
     def after_fork(self) -> None:
         """The parent's intermediates are not this process's children, nor does its thread run here."""
-        self._launched = []
+        self._launched, self._launches = [], 0
         if threads.pop(self._settings.db_path, None) is not None:
             self._inherited_sqlite = True
 
@@ -194,7 +192,8 @@ class BackgroundClient:
         """By pid, never by waiting for any child: those are the app's."""
         codes = {pid: syscalls.ended_with(pid) for pid in self._launched}
         self._exit_code = next((code for code in codes.values() if code is not None), self._exit_code)
-        self._launched = [pid for pid in self._launched if codes[pid] is None]
+        # Another thread may have launched one meanwhile.
+        self._launched = [pid for pid in self._launched if codes.get(pid) is None]
 
     def _ask_older_to_leave(self, owner: str) -> None:
         """A newer version asks the older process to hand over; its successor reads all formats.
