@@ -18,6 +18,7 @@ from .capture.processor import SpoolingSpanProcessor
 from .config import Settings, vendor_defaults
 from .model import TRACER_ALIASES, Destination
 from .monotonic import monotonic
+from .signalled import let_through
 
 
 class HushSpanProcessor(SpoolingSpanProcessor):
@@ -257,7 +258,8 @@ def _stored_id(settings: Settings, request_id: str | None) -> str | None:
 def _error_text(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - the exception's own __str__ raises
+    except Exception as exc:  # noqa: BLE001 - the exception's own __str__ raises
+        let_through(exc)
         return type(error).__name__
 
 

@@ -35,6 +35,7 @@ from typing import Any, Final
 import msgspec
 
 from .frozen import Freezer, count_plain
+from .signalled import let_through
 from .walk import Limits, NoRoomError, Walk, Walked, convert, holds_objects
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
@@ -92,8 +93,8 @@ def encode(record: Sequence[Any], given: Sequence[object] | None = None) -> tupl
         limits = _LIMITS[1:]
     except BufferError:
         limits = _LIMITS[1:]
-    except Exception:  # noqa: BLE001, S110 - whatever a strange object raises, the walk handles it
-        pass
+    except Exception as exc:  # noqa: BLE001 - whatever a strange object raises, the walk handles it
+        let_through(exc)
     return _encode_walked(record, limits)
 
 

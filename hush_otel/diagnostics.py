@@ -12,6 +12,7 @@ from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from .monotonic import LONG_AGO, monotonic
+from .signalled import let_through
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def say(level: int, message: str, *args: object) -> None:
     token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
     try:
         log.log(level, message, *args)
-    except Exception:  # noqa: BLE001 - there is nowhere left to say it
+    except Exception as exc:  # noqa: BLE001 - there is nowhere left to say it
+        let_through(exc)
         failures["logging"] += 1
     finally:
         context.detach(token)
@@ -50,7 +52,7 @@ def say(level: int, message: str, *args: object) -> None:
 
 @contextmanager
 def guard(doing: str) -> Iterator[None]:
-    """Let nothing out but KeyboardInterrupt, SystemExit and their like.
+    """Let nothing out but KeyboardInterrupt, SystemExit and their like, and what signal handlers raise.
 
     Args:
         doing: What is done, as the end of a sentence: "draining the spool".
@@ -58,4 +60,5 @@ def guard(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as exc:  # noqa: BLE001 - the one place whose job this is
+        let_through(exc)
         swallow(doing, exc)

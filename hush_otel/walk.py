@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from opentelemetry.attributes import BoundedAttributes
 
+from .signalled import let_through
+
 MAX_DEPTH: Final = 64
 MAX_ARRAY_ELEMENTS: Final = 100_000
 _MAX_INT_BITS: Final = 13_000
@@ -64,7 +66,8 @@ def placeholder(value: object) -> str:
     kind = type(value)
     try:
         return f"<{kind.__module__}.{kind.__qualname__}>"
-    except Exception:  # noqa: BLE001 - a class may put anything under these names
+    except Exception as exc:  # noqa: BLE001 - a class may put anything under these names
+        let_through(exc)
         return "<object>"
 
 
@@ -152,7 +155,8 @@ class Walk:
             return self._walk(value, depth)
         except NoRoomError:
             raise
-        except Exception:  # noqa: BLE001 - a released memoryview, too deep a nest of keys, a user's code
+        except Exception as exc:  # noqa: BLE001 - a released memoryview, too deep a nest of keys, a user's code
+            let_through(exc)
             return self._text(placeholder(value))
 
     def _walk(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type

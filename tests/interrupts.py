@@ -17,17 +17,26 @@ _OF_CODE: dict[CodeType, dict[int, str]] = {}
 
 
 class Interrupt(BaseException):
-    """What Ctrl-C, an alarm or a task's time limit raises."""
+    """What Ctrl-C raises, and most time limits."""
 
 
-def interrupted(call: Callable[[], object], at: int) -> bool:
-    """Call it, with an Interrupt at the place number `at`; False when it ran to its end before.
+class TimeLimitError(Exception):
+    """What other time limits raise, Celery's for one."""
+
+
+KINDS = [Interrupt, TimeLimitError]
+
+
+def interrupted(call: Callable[[], object], at: int, kind: type[BaseException] = Interrupt) -> bool:
+    """Call it, with such an exception at the place number `at`; False when it ran to its end before.
+
+    Whatever is raised must come out: it is the application's.
 
     Without the cyclic garbage collector: CPython ignores what is raised in a callback of it, of which other
     test tools have some. And it lets go of a trace function that raised there, amid a call of it: the function
     is held here, or its memory would be used after it was freed.
     """
-    raiser = _Raiser(at)
+    raiser = _Raiser(at, kind)
     enter = raiser.enter
     before = sys.gettrace()
     collects = gc.isenabled()
@@ -35,13 +44,14 @@ def interrupted(call: Callable[[], object], at: int) -> bool:
     sys.settrace(enter)
     try:
         call()
-    except Interrupt:
+    except kind:
         return True
     finally:
         sys.settrace(before)
         if collects:
             gc.enable()
-    return raiser.left < 0
+    assert raiser.left >= 0, f"{kind.__name__} was swallowed at place {at}"
+    return False
 
 
 def places(first: int = 0, step: int = 1) -> Iterator[int]:
@@ -49,18 +59,23 @@ def places(first: int = 0, step: int = 1) -> Iterator[int]:
     return itertools.count(first, step)
 
 
+_IGNORED = {"_remove", "<genexpr>"}
+"""A weak reference gone, a generator given up: CPython ignores what they raise, and runs no handler there."""
+
+
 class _Raiser:
     """Looks at the places in this package, and in what it calls of others at the beginning only."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, kind: type[BaseException] = Interrupt) -> None:
         self.left = at
+        self._kind = kind
         self._after_call: dict[FrameType, bool] = {}
 
     def enter(self, frame: FrameType, _event: str, _arg: Any) -> Any:
         """A function begins."""
         caller = frame.f_back
-        if caller is None or not (_is_ours(caller) or _is_ours(frame)) or frame.f_code.co_name == "_remove":
-            return None  # `_remove` is a weak reference gone: what it raises is ignored
+        if caller is None or not (_is_ours(caller) or _is_ours(frame)) or frame.f_code.co_name in _IGNORED:
+            return None
         if frame.f_code.co_name != "__init__":
             # One that is written in Python: at its return no handler is run.
             self._after_call[caller] = not _is_ours(frame)
@@ -83,7 +98,7 @@ class _Raiser:
     def _pass(self) -> None:
         self.left -= 1
         if self.left == -1:
-            raise Interrupt
+            raise self._kind
 
 
 def _is_ours(frame: FrameType) -> bool:

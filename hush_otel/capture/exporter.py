@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE
+from hush_otel.signalled import let_through
 from hush_otel.spool.writer import SpoolWriter
 
 from .metrics import Kind, register
@@ -45,6 +46,7 @@ class SpoolingSpanExporter(SpanExporter):
                 root = parent is None or parent.is_remote
                 safe = self._pipeline.write_end(span, FLAG_COMPLETE if root else 0) and safe
             except Exception as exc:  # noqa: BLE001 - boundary to the app
+                let_through(exc)
                 self._pipeline.failed_end(exc)
                 safe = False
         return SpanExportResult.SUCCESS if safe else SpanExportResult.FAILURE

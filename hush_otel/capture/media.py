@@ -35,6 +35,7 @@ from opentelemetry.attributes import BoundedAttributes
 
 from hush_otel.codec import ENCODER, MAX_RECORD_BYTES
 from hush_otel.records import MEDIA_KEY, MEDIA_NUMBER
+from hush_otel.signalled import let_through
 
 MAX_FILE_BYTES: Final = 10 * 1024 * 1024
 """Of one attachment."""
@@ -86,7 +87,8 @@ def _has_key(content: dict[Any, Any]) -> bool:
     """Whether the key is there; one that looks like it may be compared by its own code, or under ``-bb``."""
     try:
         return MEDIA_KEY in content
-    except Exception:  # noqa: BLE001 - content that is a key's own affair
+    except Exception as exc:  # noqa: BLE001 - content that is a key's own affair
+        let_through(exc)
         return False
 
 
@@ -101,8 +103,8 @@ def as_dict(value: Any) -> dict[Any, Any] | None:
             return as_dict(value.data)
         if issubclass(kind, (MappingProxyType, BoundedAttributes)):
             return dict(value)
-    except Exception:  # noqa: BLE001, S110 - a user's mapping within a proxy
-        pass
+    except Exception as exc:  # noqa: BLE001 - a user's mapping within a proxy
+        let_through(exc)
     return None
 
 
@@ -178,7 +180,8 @@ def _fields(given: object) -> Mapping[Any, Any]:
         return {"bytes": given}
     try:
         fields = getattr(given, "__dict__", None)
-    except Exception:  # noqa: BLE001 - a user's __getattribute__
+    except Exception as exc:  # noqa: BLE001 - a user's __getattribute__
+        let_through(exc)
         return {}
     return fields if type(fields) is dict else {}
 
@@ -193,6 +196,7 @@ def _take(fields: Mapping[Any, Any], room: int) -> _Taken:
     except _RefusedError as why:
         return _Taken(str(why), name=_last_part(fields.get("path")))
     except Exception as exc:  # noqa: BLE001 - whatever was given, the node itself is recorded
+        let_through(exc)
         return _Taken(f"unusable: {type(exc).__name__}")
     return _Taken("neither bytes, base64 nor path")
 
@@ -276,6 +280,7 @@ def _read(path: str, most: int) -> bytes:
                 size += len(part)
                 _check(size, most)
     except (OSError, ValueError) as exc:  # ValueError: a NUL, or text that is no file's name
+        let_through(exc)  # a TimeoutError is an OSError
         raise _RefusedError(f"cannot be read: {getattr(exc, 'strerror', None) or 'no path'}") from None
     return b"".join(parts)
 

@@ -18,6 +18,7 @@ from hush_otel.diagnostics import swallow
 from hush_otel.mend import mend
 from hush_otel.providers import tracer_provider
 from hush_otel.secrets import fingerprints
+from hush_otel.signalled import let_through
 from hush_otel.spool.writer import SpoolWriter
 from hush_otel.walk import placeholder
 
@@ -56,7 +57,8 @@ class NodeTraces:
                 found = (
                     records.MEDIA_KEY in value if kind is dict else kind not in SCALARS and has_media(value)
                 )
-            except Exception:  # noqa: BLE001 - boundary to the app: a key that compares itself is content
+            except Exception as exc:  # noqa: BLE001 - boundary to the app: a key that compares itself is content
+                let_through(exc)
                 found = False
             if found:
                 self._write_with_media(values)
@@ -79,6 +81,7 @@ class NodeTraces:
                     self._writer.count_cut()
             self._writer.append(payload, record[3])
         except Exception as exc:  # noqa: BLE001 - boundary to the app
+            let_through(exc)
             self._writer.count_error()
             swallow("recording a node trace with media", exc)
 
@@ -90,6 +93,7 @@ class NodeTraces:
                     lambda index: encode(origin_record(index, _resource(), _SCOPE, []))[0]
                 )
             except Exception as exc:  # noqa: BLE001 - boundary to the app: a detector may raise
+                let_through(exc)
                 swallow("finding the resource of node traces", exc)
         return self._origin
 
@@ -139,6 +143,7 @@ class NodeTraces:
                 payload = self._with_fingerprints(record, payload)
             self._writer.append(payload, self._origin if record[0] == records.NODE else None)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
+            let_through(exc)
             self._writer.count_error()
             swallow(doing, exc)
 
@@ -185,5 +190,6 @@ def _readable(config: object) -> Any:
 def _completed(config: Any, defaults: Mapping[str, Any]) -> dict[Any, Any]:
     try:
         return {**defaults, **config}
-    except Exception:  # noqa: BLE001 - boundary to the app: a key compares itself by its own code
+    except Exception as exc:  # noqa: BLE001 - boundary to the app: a key compares itself by its own code
+        let_through(exc)
         return {"invalid": placeholder(config)}

@@ -12,6 +12,7 @@ from hush_otel.codec import ENCODER, MAX_RECORD_BYTES, encode
 from hush_otel.diagnostics import swallow
 from hush_otel.model import Destination
 from hush_otel.secrets import with_fingerprints
+from hush_otel.signalled import let_through
 from hush_otel.spool.process import on_fork
 from hush_otel.spool.writer import SpoolWriter
 
@@ -52,7 +53,8 @@ class SpanPipeline:
             same = last[1] is span._resource and last[2] is span._instrumentation_scope
             origin = last[0] if same else self._origin_of(span)
             payload = _encode(end_record(span, origin, flags))
-        except Exception:  # noqa: BLE001 - a strange value; the walk in encode() handles it
+        except Exception as exc:  # noqa: BLE001 - a strange value; the walk in encode() handles it
+            let_through(exc)
             origin, payload = self._origin_of(span), b""
         if not 0 < len(payload) <= MAX_RECORD_BYTES:
             payload = self._encode_whatever(end_record(span, origin, flags))
@@ -69,7 +71,8 @@ class SpanPipeline:
             same = last[1] is span._resource and last[2] is span._instrumentation_scope
             origin = last[0] if same else self._origin_of(span)
             payload = _encode(start_record(span, origin))
-        except Exception:  # noqa: BLE001 - as above
+        except Exception as exc:  # noqa: BLE001 - as above
+            let_through(exc)
             origin, payload = self._origin_of(span), b""
         if not 0 < len(payload) <= MAX_RECORD_BYTES:
             payload = self._encode_whatever(start_record(span, origin))

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, FLAG_PROVISIONAL
+from hush_otel.signalled import let_through
 from hush_otel.spool.process import on_fork, run_fork_hooks
 from hush_otel.spool.writer import SpoolWriter
 
@@ -69,6 +70,7 @@ class SpoolingSpanProcessor(SpanProcessor):
             if self._live:
                 self._write_start(span)
         except Exception as exc:  # noqa: BLE001 - boundary to the app
+            self._let_through(span, exc)
             self._pipeline.failed("recording the start of a span", exc)
         except BaseException:
             self._forsake(span)
@@ -103,6 +105,7 @@ class SpoolingSpanProcessor(SpanProcessor):
             if self._unsaid and safe:
                 self._say_what_is_complete()
         except Exception as exc:  # noqa: BLE001 - boundary to the app
+            self._let_through(span, exc)
             self._pipeline.failed_end(exc)
             self._forsake(span)
         except BaseException:
@@ -119,6 +122,13 @@ class SpoolingSpanProcessor(SpanProcessor):
                 return
             self._unsaid.pop(trace_id, None)
 
+    def _let_through(self, span: ReadableSpan, exc: Exception) -> None:
+        try:
+            let_through(exc)
+        except Exception:
+            self._forsake(span)
+            raise
+
     def _forsake(self, span: ReadableSpan) -> None:
         """Its record has failed, or a signal handler raised amid it: its trace must not stay open."""
         try:
@@ -128,8 +138,8 @@ class SpoolingSpanProcessor(SpanProcessor):
             trace_id, local_root = context.trace_id, parent is None or parent.is_remote
             if self._closed(trace_id, context.span_id, local_root):
                 self._open.not_said(trace_id)
-        except Exception:  # noqa: BLE001, S110 - a strange span, which was never counted; the first error is said
-            pass
+        except Exception as exc:  # noqa: BLE001 - a strange span, never counted; the first error is said
+            let_through(exc)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Wait until every record of this process is in SQLite.

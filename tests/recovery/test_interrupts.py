@@ -7,17 +7,24 @@ left that nobody will end. Each test goes through all places, one after the othe
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
+from collections import UserDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inprocess import App, close_under, let_go, no_background, settings_for, writer_of
-from interrupts import interrupted, places
-from opentelemetry.sdk.trace import TracerProvider
+from interrupts import KINDS, TimeLimitError, interrupted, places
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import set_span_in_context
 
+from hush_otel import HushSpanExporter
 from hush_otel.config import Settings
+from hush_otel.records import MEDIA_KEY
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
 from hush_otel.spool.filesystem import Append
@@ -154,8 +161,11 @@ def test_counting_a_loss(tmp_path: Path, mode: Append) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("live", [True, False])
-def test_no_trace_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: bool) -> None:
+def test_no_trace_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: bool, kind: type[BaseException]
+) -> None:
     """Whatever was interrupted, nothing is counted as open in this process once its spans have ended."""
     no_background(monkeypatch, tmp_path)
     app = App(tmp_path / "t.db", live=live)
@@ -170,7 +180,7 @@ def test_no_trace_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, li
                 child.end()
                 hush.on_end(child)
                 root.end()
-            going_on = interrupted(lambda work=work, root=root: work(root), at)
+            going_on = interrupted(lambda work=work, root=root: work(root), at, kind)
             if not going_on and work == hush.on_start:
                 hush.on_end(root)
             assert app.processor._open._traces == {}, at
@@ -179,3 +189,80 @@ def test_no_trace_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, li
     app.tracer.start_span("after").end()
     app.drain()
     assert "after" in {span["name"] for span in app.spans()}
+
+
+@dataclass(frozen=True)
+class Strange:
+    """As a key and as a value nothing that is encoded as it is."""
+
+    x: object
+
+
+STRANGE = {Strange(1): {"deep": [Strange(2), object(), 2**70, UserDict(a={1})]}, "text": "\ud800"}
+exporter_of = cache(lambda app: HushSpanExporter(app.db_path))
+WORKS: dict[str, Callable[[App], object]] = {
+    "span": lambda app: app.tracer.start_span("work", attributes={"a": [1, 2]}).end(),
+    "strange span": lambda app: app.tracer.start_span(Strange(1)).end(),  # type: ignore[arg-type]
+    "node": lambda app: app.store.insert_node_trace(*NODE, {"a": 1}, {}),
+    "strange node": lambda app: app.store.insert_node_trace(*NODE, STRANGE, {}),
+    "media": lambda app: app.store.insert_node_trace(*NODE, {MEDIA_KEY: {"base64": "YWJj"}}, {}),
+    "error": lambda app: app.store.insert_node_trace(*NODE, {}, {}, error=ValueError("no")),
+    "mark": lambda app: app.store.mark_request_complete("r", "otlp", {"headers": {"a": "${HOME}"}}),
+    "export": lambda app: exporter_of(app).export([ReadableSpan("made")]),
+}
+NODE = ("r", "flow", "work", None, None, 1, None, None, 1.0)
+
+
+@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_limit_goes_on_its_way(
+    work: str, kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is raised; that it is an Exception does not make it one of ours."""
+    no_background(monkeypatch, tmp_path)
+    app = App(tmp_path / "t.db")
+    for _ in range(3):
+        WORKS[work](app)
+    before = app.processor._writer.losses().get("error", 0)
+    for at in places():
+        if not interrupted(lambda: WORKS[work](app), at, kind):
+            break
+    assert at > 10, "nothing was interrupted"
+    assert app.processor._writer.losses().get("error", 0) == before
+
+
+@pytest.mark.parametrize("by", ["function", "method", "partial", "rest"])
+def test_an_alarms_exception_is_known_by_any_handler(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a real signal, which comes while a value is read that runs code of its own."""
+    no_background(monkeypatch, tmp_path)
+    app = App(tmp_path / "t.db")
+
+    def function(number: int, frame: object) -> None:
+        raise TimeLimitError(number, frame)
+
+    def rest(*args: object) -> None:
+        raise TimeLimitError(*args)
+
+    class Task:
+        def expire(self, _number: int, _frame: object) -> None:
+            raise TimeLimitError
+
+    class Slow:
+        __pydantic_fields__ = None
+
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            signal.raise_signal(signal.SIGALRM)
+            return {}
+
+    handlers: dict[str, Any] = {
+        "function": function, "method": Task().expire, "partial": partial(function), "rest": rest,
+    }  # fmt: skip
+    before = signal.signal(signal.SIGALRM, handlers[by])
+    try:
+        with pytest.raises(TimeLimitError):
+            app.store.insert_node_trace(*NODE, {"slow": Slow()}, {})
+    finally:
+        signal.signal(signal.SIGALRM, before)
