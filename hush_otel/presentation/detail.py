@@ -27,8 +27,10 @@ TEXTS: Final = (
     "user_id",
     "session_id",
     "metadata",
+    "start_time",
+    "end_time",
 )
-"""Columns that an application has written."""
+"""Columns that an application has written; the times of a node trace too, as they were given."""
 _HIDDEN_AS: Final = {"user_id": ("user.id",), "session_id": ("session.id",)}
 """The attribute that a column is made of, where a rule may name it."""
 

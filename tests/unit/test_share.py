@@ -100,7 +100,8 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             request, 2, 1, name=bad, status_code=2, status_message=bad, model=bad, user_id=CANARY, node_type=bad,
             attributes=json.dumps(attributes), events=json.dumps(events),
         )  # fmt: skip
-        rows.node(request, 3, bad, "root", context_id=f"[{CANARY}]", metadata={"who": CANARY})
+        odd = {"start_time": f"when {CANARY} asked", "end_time": CANARY}
+        rows.node(request, 3, bad, "root", context_id=f"[{CANARY}]", metadata={"who": CANARY}, **odd)
         rows.request("plain", session_id="s")
         rows.span(
             rows.request("long"), 21, name="step", attributes=json.dumps({"input.value": "word " * 2_000})
