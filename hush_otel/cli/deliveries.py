@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -14,7 +14,7 @@ from hush_otel.presentation.deliveries import STATES, newest
 from hush_otel.presentation.status import DestinationStatus
 from hush_otel.presentation.status import destinations as all_destinations
 from hush_otel.presentation.waiting import open_reader
-from hush_otel.store.reading import Reader, Row
+from hush_otel.store.reading import Reader
 
 from .completing import destinations
 from .filters import COUNT, moment, stored_destination
@@ -75,7 +75,7 @@ def command(
         places = [] if as_json else _not_accepting(reader, found, now_s)
     if as_json:
         for delivery in found:
-            print_json(dict(delivery))
+            print_json(delivery)
     elif found:
         out = console()
         out.print(_table(found, now_s, out.width))
@@ -86,7 +86,7 @@ def command(
         click.echo("no deliveries" + (" match" if filtered else " yet"))
 
 
-def _not_accepting(reader: Reader, found: list[Row], now_s: float) -> list[DestinationStatus]:
+def _not_accepting(reader: Reader, found: list[dict[str, Any]], now_s: float) -> list[DestinationStatus]:
     """Those among the destinations of these that accept nothing now."""
     named = {row["destination"] for row in found}
     return [it for it in all_destinations(reader, now_s) if it.failing_since is not None and it.name in named]
@@ -98,7 +98,7 @@ def _failing(it: DestinationStatus, now_s: float) -> Text:
     return line.append(text.said(it.last_error), style="red")
 
 
-def _table(deliveries: list[Row], now_s: float, width: int) -> Table:
+def _table(deliveries: list[dict[str, Any]], now_s: float, width: int) -> Table:
     shown = [name for name in COLUMNS if width >= ALL_CELLS or name not in LEFT_OUT]
     table = plain_table()
     for name in shown:
@@ -110,7 +110,7 @@ def _table(deliveries: list[Row], now_s: float, width: int) -> Table:
     return table
 
 
-def _cells(delivery: Row, now_s: float) -> list[Text]:
+def _cells(delivery: dict[str, Any], now_s: float) -> list[Text]:
     state = delivery["state"]
     return [
         Text(str(delivery["id"])),
@@ -125,7 +125,7 @@ def _cells(delivery: Row, now_s: float) -> list[Text]:
     ]
 
 
-def _then(delivery: Row, now_s: float) -> str:
+def _then(delivery: dict[str, Any], now_s: float) -> str:
     """When it was settled, or when it is tried next."""
     if delivery["state"] not in OPEN:
         return f"settled {text.age(delivery['settled_at'], now_s)} ago"

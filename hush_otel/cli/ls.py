@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hush_otel.presentation import text
 from hush_otel.presentation.filters import Filters
-from hush_otel.presentation.listing import page
+from hush_otel.presentation.listing import listed, page
 from hush_otel.presentation.waiting import open_reader
 from hush_otel.store.reading import Reader
 from hush_otel.store.search import Search
@@ -68,7 +68,7 @@ def command(db: str | None, /, limit: int, as_json: bool, **options: Any) -> Non
             _add_hits(reader, filters.text, requests)
     if as_json:
         for request in requests:
-            print_json(request)
+            print_json(listed(request))
     elif requests:
         out = console()
         out.print(_table(requests, narrow=out.width < NARROW_CELLS))

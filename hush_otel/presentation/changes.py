@@ -13,6 +13,7 @@ from hush_otel.config import Settings
 from hush_otel.errors import StoreError
 from hush_otel.store.reading import Reader
 
+from .listing import cut
 from .status import destinations
 from .waiting import look
 
@@ -33,7 +34,7 @@ class Changed:
     """What has changed.
 
     Attributes:
-        requests: Ids.
+        requests: Ids, as lists have them.
         more: And others, which are not named.
     """
 
@@ -94,7 +95,7 @@ class Changes:
         found = [name for name, state in self._seen.items() if before.get(name) != state]
         if not found and not many:
             return None
-        return Changed(requests=found[:NAMED], more=many or len(found) > NAMED)
+        return Changed(requests=list(map(cut, found[:NAMED])), more=many or len(found) > NAMED)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
-from hush_otel.store.reading import Reader, Row
+from hush_otel.store.reading import Reader
+
+from .listing import cut
 
 STATES: Final = ("pending", "sending", "delivered", "paused", "dead")
 
 UNSETTLED: Final = frozenset({"pending", "sending", "paused", "dead"})
 """They have indexes: few among many that are delivered."""
 
+_LONG: Final = frozenset({"request_id"})
 NEWEST: Final = 1 << 62
 """Above every number of a delivery."""
 
@@ -26,8 +29,8 @@ def newest(
     until: float | None = None,
     limit: int,
     before: int = NEWEST,
-) -> list[Row]:
-    """The columns of the view `deliveries`.
+) -> list[dict[str, Any]]:
+    """The columns of the view `deliveries`, long ids cut as in a list of requests.
 
     Args:
         reader: Opened.
@@ -42,7 +45,7 @@ def newest(
         StoreError: The database cannot be read.
     """
     query = "list_unsettled" if states and UNSETTLED.issuperset(states) else "list_deliveries"
-    return reader.rows(
+    rows = reader.mappings(
         query,
         states=json.dumps(list(states)) if states else None,
         destination=destination,
@@ -51,3 +54,7 @@ def newest(
         limit=limit,
         before=before,
     )
+    return [
+        {name: cut(value) if name in _LONG and value is not None else value for name, value in row.items()}
+        for row in rows
+    ]

@@ -26,6 +26,11 @@ LARGEST_STEP: Final = 4_000
 SEARCHED_STEP: Final = 500
 """The same where candidates are asked for words: some 20 µs each."""
 
+LISTED_CHARS: Final = 1_000
+"""Of one name, id or error in a list."""
+LISTED_WORDS: Final = 100
+"""Models and tags of one request there."""
+
 
 class Page(NamedTuple):
     """Some requests.
@@ -110,3 +115,25 @@ def shown(row: Row) -> dict[str, Any]:
     columns = dict(row)
     columns.pop("id", None)
     return columns | {"models": json.loads(row["models"])}
+
+
+def listed(request: dict[str, Any]) -> dict[str, Any]:
+    """One of a `Page` as a list shows it: nobody reads a text of megabytes there, and each costs all of it.
+
+    What is cut ends in ``…``, with which a request's id still finds it (`find_request`).
+    """
+    tags = request["tags"]
+    if tags is not None and len(tags) > LISTED_CHARS:
+        tags = json.dumps(_some(json.loads(tags)), ensure_ascii=False)
+    texts = {name: cut(value) for name, value in request.items() if isinstance(value, str)}
+    return request | texts | {"tags": tags, "models": _some(request["models"])}
+
+
+def cut(text: str) -> str:
+    """A name or an id in a list."""
+    return text if len(text) <= LISTED_CHARS else text[: LISTED_CHARS - 1] + "…"
+
+
+def _some(words: list[str]) -> list[str]:
+    shown = [cut(word) for word in words[:LISTED_WORDS]]
+    return [*shown, "…"] if len(words) > LISTED_WORDS else shown

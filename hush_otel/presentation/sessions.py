@@ -10,7 +10,7 @@ from typing import Any, Final
 from hush_otel.store.reading import Reader
 
 from .filters import Filters
-from .listing import Page, page
+from .listing import Page, listed, page
 from .ways import ByTime, Place
 
 MOST_REQUESTS: Final = 10_000
@@ -60,7 +60,7 @@ def _added_up(reader: Reader, session: str) -> dict[str, Any]:
 
 def requests_of(reader: Reader, session: str, *, limit: int) -> list[dict[str, Any]]:
     """The newest `limit` requests of a session, the oldest of them first."""
-    return page(reader, Filters(session=session), limit=limit).requests[::-1]
+    return list(map(listed, page(reader, Filters(session=session), limit=limit).requests[::-1]))
 
 
 def facets(reader: Reader) -> dict[str, list[str]]:

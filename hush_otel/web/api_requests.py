@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hush_otel.errors import PageError, StoreError
 from hush_otel.presentation.filters import Filters
-from hush_otel.presentation.listing import page, shown
+from hush_otel.presentation.listing import listed, page, shown
 from hush_otel.presentation.ways import Place
 from hush_otel.store.reading import Reader, find_request
 from hush_otel.store.search import Search
@@ -31,17 +31,18 @@ def requests(question: Question) -> Answer:
         return {"requests": [], "next": None, "missing": True}
     with question.reader() as reader:
         found = page(reader, filters, limit=limit, before=before, budget_s=LIST_S)
-        listed = found.requests if filters.text is None else _with_hits(reader, filters.text, found.requests)
-    return {"requests": listed, "next": str(found.next) if found.next else None, "missing": False}
+        rows = found.requests if filters.text is None else _with_hits(reader, filters.text, found.requests)
+    after = str(found.next) if found.next else None
+    return {"requests": list(map(listed, rows)), "next": after, "missing": False}
 
 
-def _with_hits(reader: Reader, words: str, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_hits(reader: Reader, words: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each with where it says what was searched for, as far as that is found in time."""
     search, deadline = Search(reader, words), time.monotonic() + HITS_S
-    for request in listed:
+    for request in requests:
         hit = search.hit(request["request_id"]) if time.monotonic() < deadline else None
         request["hit"] = None if hit is None else hit._asdict()
-    return listed
+    return requests
 
 
 def request(question: Question) -> Answer:

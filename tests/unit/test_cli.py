@@ -414,6 +414,26 @@ def test_the_program_is_called_as_it_was_started(
     assert program() == said
 
 
+def test_one_request_with_huge_names_makes_no_list_huge(tmp_path: Path) -> None:
+    """They are cut there, with the mark of it, and the id that is left finds the request."""
+    huge = "N" * 1_000_000
+    with StoreRows(tmp_path / "traces.db") as rows:
+        columns = dict.fromkeys(("workflow_name", "user_id", "session_id", "error_message"), huge)
+        n = rows.request("r" + huge, tags=json.dumps([huge] * 200), **columns)
+        rows.label(n, 0, huge)
+        rows.span(n, 1)
+        rows.delivery(n, rows.destination("lab"), "pending")
+    db = tmp_path / "traces.db"
+    (line,) = run(db, "ls", "--json").stdout.splitlines()
+    assert len(line) < 200_000
+    request = json.loads(line)
+    assert request["workflow_name"] == "N" * 999 + "…"
+    assert request["models"] == ["N" * 999 + "…"]
+    assert json.loads(request["tags"])[-1] == "…"
+    assert len(run(db, "deliveries", "--json").stdout) < 10_000
+    assert json.loads(run(db, "show", request["request_id"], "--json").stdout)["request"]["user_id"] == huge
+
+
 def test_what_to_do_is_shown_however_long_an_error_is(tmp_path: Path) -> None:
     """By every command that shows the last error of a delivery or a destination."""
     error = "the receiver says " + "no, " * 200 + "(check its headers)"
