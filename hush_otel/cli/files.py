@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from hush_otel.errors import HushError
 STDOUT: Final = "-"
 FILE_MODE: Final = 0o600
 """Spans carry prompts and user data: the owner alone reads them."""
+
+SIGNALLED: Final = 128
+"""Added to a signal's number, as shells report what it has ended."""
 
 
 def form_of(target: str, by_suffix: Mapping[str, str], *, default: str, option: str) -> str:
@@ -75,7 +79,7 @@ def target_stream(target: str, *, force: bool) -> Iterator[BinaryIO]:
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
-            with os.fdopen(fd, "wb") as file:
+            with _ended_tidily(), os.fdopen(fd, "wb") as file:
                 yield file
             check_target(target, force=force)
             part.replace(path)
@@ -83,3 +87,20 @@ def target_stream(target: str, *, force: bool) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
     except OSError as exc:
         raise HushError(f"cannot write {path}: {exc.strerror or exc}") from exc
+
+
+@contextmanager
+def _ended_tidily() -> Iterator[None]:
+    """What would end the process at once, ends it as an exception does: what is half done is removed."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(SIGNALLED + number)
+
+    taken = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in taken:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)

@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -210,6 +211,26 @@ def test_a_failed_export_leaves_nothing(
     assert (done.returncode, done.stderr) == (1, f"error: cannot write {out}: File too large\n")
     assert out.read_text() == "mine"
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_what_ends_it_leaves_no_part_of_a_file(tmp_path: Path, end: signal.Signals, *, ignored: bool) -> None:
+    """As Ctrl-C does not; with nohup it goes on."""
+    program = (
+        "import os, signal, sys\n"
+        "from hush_otel.cli.files import target_stream\n"
+        f"if {ignored}: signal.signal({end.value}, signal.SIG_IGN)\n"
+        "with target_stream(sys.argv[1], force=False) as out:\n"
+        "    out.write(b'half')\n"
+        f"    os.kill(os.getpid(), {end.value})\n"
+        "    out.write(b' and half')\n"
+        f"assert signal.getsignal({end.value}) == (signal.SIG_IGN if {ignored} else signal.SIG_DFL)\n"
+    )
+    line = [sys.executable, "-c", program, str(tmp_path / "out.jsonl")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0 if ignored else 128 + end, "")
+    assert [path.read_text() for path in tmp_path.iterdir()] == (["half and half"] if ignored else [])
 
 
 def test_standard_output_can_be_cut_off(app: App) -> None:
