@@ -81,6 +81,14 @@ def test_nothing_recorded_yet_is_no_illness(tmp_path: Path, capsys: Capture) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_that_leads_nowhere_is_no_place_for_a_database(tmp_path: Path, capsys: Capture) -> None:
+    """Applications refuse it: it is not the same as nothing."""
+    (tmp_path / "t.db").symlink_to(tmp_path / "gone.db")
+    visit = Visit(tmp_path / "t.db", capsys)
+    assert visit.code == 1
+    assert "is a symbolic link" in visit.wrong()["database"]["words"]
+
+
 MISTAKES = """
 destnations = ["lab"]
 live = "perhaps"

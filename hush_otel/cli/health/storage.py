@@ -26,11 +26,11 @@ def look(settings: Settings) -> Iterator[Finding]:
     for aside in moved_aside(path):
         words = f"a damaged one was moved to {aside}; a new one was begun"
         yield wrong("database", words, f"`sqlite3 {aside} .recover` may save rows; then delete it")
-    if not path.exists():
-        yield note("database", f"there is none at {path} yet; the first record makes it")
-        return
     if what := why_no_database(path):
         yield wrong("database", f"{path} is {what}", "set HUSH_TRACES_DB to another path")
+        return
+    if not path.exists():
+        yield note("database", f"there is none at {path} yet; the first record makes it")
         return
     found = problems(path)
     if found:
