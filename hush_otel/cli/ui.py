@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import webbrowser
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def command(db: str | None, host: str, port: int, no_open: bool) -> int:
     Prints one URL with a token, which lets a browser in as long as the command runs, and opens it. Reads the
     database only; retrying a delivery is asked of the background process. Ends on Ctrl-C or SIGTERM.
     """
-    settings = settings_to_read(db)
+    settings, host = settings_to_read(db), plain_host(host)
     server = listen(settings, host, port)
     if not settings.db_path.exists():
         click.echo(f"no database at {settings.db_path} yet: the page waits for it", err=True)
@@ -96,6 +97,14 @@ def _window() -> webbrowser.BaseBrowser | None:
         return None
     takes_terminal = type(found) is webbrowser.GenericBrowser
     return None if takes_terminal else found
+
+
+def plain_host(host: str) -> str:
+    """An address as browsers write it, whatever short form the system takes (``0``, ``127.1``)."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host.lower()
 
 
 def _is_loopback(host: str) -> bool:
