@@ -67,12 +67,12 @@ def _credentials(word: str) -> set[str]:
 
 def _without_cut(text: str, form: str) -> str:
     """Without what looks like one end of a secret where the text ends or begins."""
-    longest = min(len(form), len(text))
-    for size in range(longest - 1, MIN_SECRET_CHARS - 1, -1):
+    longest = min(len(form) - 1, len(text))  # all of the text may be a part of one
+    for size in range(longest, MIN_SECRET_CHARS - 1, -1):
         if text.endswith(form[:size]):
             text = text[:-size] + _MASK
             break
-    for size in range(longest - 1, MIN_SECRET_CHARS - 1, -1):
+    for size in range(longest, MIN_SECRET_CHARS - 1, -1):
         if text.startswith(form[-size:]):
             return _MASK + text[size:]
     return text

@@ -7,7 +7,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hush_otel.destinations.hiding import MIN_SECRET_CHARS, clean, hidden
@@ -42,6 +42,7 @@ def test_short_words_stay() -> None:
 
 
 @given(st.text(min_size=MIN_SECRET_CHARS, max_size=40), st.integers(0, 60), st.integers(0, 60))
+@example("0000000", 0, 6)
 @settings(deadline=None)
 def test_s04_what_a_cut_leaves_of_a_secret_is_hidden(secret: str, before: int, kept: int) -> None:
     """Whichever end was cut, no more than a few characters of it stand there."""
