@@ -335,15 +335,21 @@ _backgrounds: dict[Path, Background] = {}
 
 
 def get_store(db_path: str | os.PathLike[str] | None = None) -> TraceStore:
-    """The one TraceStore of a database in this process."""
-    store = TraceStore(db_path)
-    return _stores.setdefault(store.db_path, store)
+    """The one TraceStore of a database in this process.
+
+    Once there is one, a setting that has changed and cannot change any more is logged, and raises nothing.
+    """
+    path = attach(db_path, begins=False).settings.db_path
+    return _stores.get(path) or _stores.setdefault(path, TraceStore(db_path))
 
 
 def get_background(db_path: str | os.PathLike[str] | None = None) -> Background:
-    """The one handle of a database in this process. Starts nothing: the first record does."""
-    background = Background(db_path)
-    return _backgrounds.setdefault(background.db_path, background)
+    """The one handle of a database in this process. Starts nothing: the first record does.
+
+    As `get_store` where a setting has changed.
+    """
+    path = attach(db_path, begins=False).settings.db_path
+    return _backgrounds.get(path) or _backgrounds.setdefault(path, Background(db_path))
 
 
 def shutdown_background(timeout: float = 5) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from . import failpoints
 from .background.client import BackgroundClient, owner_of_another_spool
 from .config import Settings
+from .diagnostics import swallow
 from .errors import ConfigError
 from .model import Destination
 from .monotonic import LONG_AGO, monotonic
@@ -222,8 +223,13 @@ def wait_until(done: Callable[[], bool], deadline: float, nudge: Callable[[], ob
 _attachments: dict[Path, Attachment] = {}
 
 
-def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
+def attach(db_path: str | os.PathLike[str] | None, *, begins: bool = True) -> Attachment:
     """This process's one attachment to a database, with the settings of now.
+
+    Args:
+        db_path: Of the database; None: of the settings.
+        begins: Whether something begins that records from now on by what the settings say. What may be asked
+            for again in each request keeps to what was decided, and only says so.
 
     Raises:
         ConfigError: As Attachment; or a setting has changed that cannot change any more.
@@ -236,5 +242,10 @@ def attach(db_path: str | os.PathLike[str] | None) -> Attachment:
     found = _attachments.get(settings.db_path)
     if found is None:
         return _attachments.setdefault(settings.db_path, Attachment(settings))
-    found.take_over(settings)
+    try:
+        found.take_over(settings)
+    except ConfigError as exc:
+        if begins:
+            raise
+        swallow("taking over what settings say by now", exc)
     return found

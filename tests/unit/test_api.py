@@ -25,6 +25,7 @@ from hush_otel import (
     HushSpanProcessor,
     TraceStore,
     attachment,
+    diagnostics,
     get_background,
     get_registered_tracers,
     get_store,
@@ -378,7 +379,7 @@ def test_a_processor_that_cannot_be_made_takes_no_names(db: Path) -> None:
     processor(second="http://second:4318")
 
 
-@pytest.mark.parametrize("way_in", [HushSpanProcessor, HushSpanExporter, TraceStore, get_background])
+@pytest.mark.parametrize("way_in", [HushSpanProcessor, HushSpanExporter, TraceStore])
 @pytest.mark.parametrize("before", ["", "[redaction]\nkeys = ['pin']\n"])
 def test_s13_redaction_that_comes_too_late_is_an_error(
     before: str, way_in: Any, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -392,6 +393,21 @@ def test_s13_redaction_that_comes_too_late_is_an_error(
     file.write_text("[redaction]\nkeys = ['password']\n")
     with pytest.raises(ConfigError, match=rf"^\[redaction\] has changed: this process records to {db} with"):
         way_in(db)
+
+
+@pytest.mark.parametrize("way_in", [get_store, get_background])
+def test_what_is_asked_for_in_each_request_raises_nothing_when_somebody_edits_the_file(
+    way_in: Any, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and what was decided stays."""
+    file = tmp_path / "hush.toml"
+    monkeypatch.setenv("HUSH_CONFIG", str(file))
+    file.write_text("")
+    monkeypatch.setattr(diagnostics, "_next", {})
+    first = way_in(db)
+    file.write_text("[redaction]\nkeys = ['password']\n")
+    assert way_in(db) is first
+    assert "[redaction] has changed" in caplog.text
 
 
 def test_a_spool_that_has_moved_meanwhile_is_an_error(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
