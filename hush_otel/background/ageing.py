@@ -21,7 +21,7 @@ SEEN: Final = "retention_seen"
 LEAPT: Final = "retention_leapt"
 
 
-def is_believed(db: sqlite3.Connection, now: float, newest: float | None) -> bool:
+def is_believed(db: sqlite3.Connection, now: float, newest: float | None, *, watched: bool = False) -> bool:
     """Whether `now`, in unix seconds, is a time by which requests may be too old.
 
     Args:
@@ -29,10 +29,11 @@ def is_believed(db: sqlite3.Connection, now: float, newest: float | None) -> boo
         now: What the clock on the wall says.
         newest: When the newest request was begun that was stored before this process came, if any: it stands
             for the last look where there was none. Later ones have the time that is in question.
+        watched: Whether this process has made the last look: then nobody was absent since.
     """
     seen = notes.number(db, SEEN) or newest or now
     leapt = notes.number(db, LEAPT)
-    if now > seen + (LEAP_S if leapt is None else ABSENT_S):
+    if now > seen + (LEAP_S if leapt is None or watched else ABSENT_S):
         leapt = now
         notes.write(db, LEAPT, leapt)
     elif leapt is not None and not leapt <= now < leapt + CONFIRMED_S:

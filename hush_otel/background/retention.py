@@ -118,6 +118,7 @@ class Retention:
         self._next = self._next_round = 0.0
         self._full = self._paused = False
         self._newest = database.read(notes.newest)
+        self._watches = False  # whether the last look at the clock was its own
         self._reserve = Reserve(database.path)
         if database.read(lambda db: notes.number(db, notes.PAUSED)) is not None:
             database.write(lambda db: notes.forget(db, notes.PAUSED))
@@ -262,7 +263,8 @@ class Retention:
         before = to_bytes = None
         if settings.retention_days is not None:
             now = self._clocks.wall()
-            if self._database.write(lambda db: is_believed(db, now, self._newest)):
+            watched, self._watches = self._watches, True
+            if self._database.write(lambda db: is_believed(db, now, self._newest, watched=watched)):
                 before = now - settings.retention_days * DAY_S
         if limit is not None and self._database.read(space.look).used > limit * BEGIN_SHARE:
             to_bytes = int(limit * END_SHARE)

@@ -561,6 +561,19 @@ def test_f30_a_clock_that_is_set_right_again_has_deleted_nothing(
     balanced(settings)
 
 
+def test_f30_a_clock_that_leaps_again_deletes_nothing(owner: Owner, app: App, settings: Settings) -> None:
+    """Years, and two days more a moment later: nobody was absent in between."""
+    day = Day(time.time())
+    retention = retention_of(owner, day, retention_days=30)
+    record(app, "young")
+    owner.drain()
+    a_round(retention)
+    for days in (3650, 2, 2):
+        day.wall_s += days * DAY_S
+        a_round(retention)
+    assert request_ids(settings.db_path) == ["young"]
+
+
 def test_f30_records_of_a_wrong_time_do_not_confirm_it(owner: Owner, app: App, settings: Settings) -> None:
     """F30: nor where retention has never looked before, and they are stored before it does."""
     record(app, "a")
