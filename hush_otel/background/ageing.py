@@ -31,7 +31,8 @@ def is_believed(db: sqlite3.Connection, now: float, newest: float | None, *, wat
             for the last look where there was none. Later ones have the time that is in question.
         watched: Whether this process has made the last look: then nobody was absent since.
     """
-    seen = notes.number(db, SEEN) or newest or now
+    noted = notes.number(db, SEEN)
+    seen = noted or newest or now
     leapt = notes.number(db, LEAPT)
     if now > seen + (LEAP_S if leapt is None or watched else ABSENT_S):
         leapt = now
@@ -39,7 +40,7 @@ def is_believed(db: sqlite3.Connection, now: float, newest: float | None, *, wat
     elif leapt is not None and not leapt <= now < leapt + CONFIRMED_S:
         # Confirmed, or set back again: what was young before is young now.
         notes.forget(db, LEAPT)
-        leapt, seen = None, float("-inf")
-    if not seen <= now < seen + REMEMBER_S:
+        leapt, noted = None, None
+    if noted is None or not noted <= now < noted + REMEMBER_S:
         notes.write(db, SEEN, now)
     return leapt is None
