@@ -258,7 +258,7 @@ class Service:
         """A newer version wants to take over (background/client.py)."""
         path = self._directory.handover
         try:
-            version = path.read_text(encoding="utf-8")
+            version = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
         path.unlink(missing_ok=True)

@@ -213,6 +213,15 @@ def test_whoever_has_handed_over_and_goes_on_leaves_the_lock_free_until_it_is_ta
     assert elections[1] >= 60 * running.LOOK_S
 
 
+def test_a_request_to_hand_over_that_is_no_text_is_removed(settings: Settings) -> None:
+    """It would be met again in each round, and by each background process after this one."""
+    with owning(settings) as owner:
+        handover = settings.spool_dir / "handover"
+        handover.write_bytes(b"\xff\xfe1.0")
+        assert not owner.service._asked_to_hand_over()
+        assert not handover.exists()
+
+
 # ------------------------------------------------------------------ a drain in the way
 
 
