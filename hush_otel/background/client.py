@@ -1,7 +1,7 @@
 """What an app does about the background process: see whether one is there, start one, ask it to leave.
 
 Imports neither SQLite nor HTTP: it runs in the app. Starting never forks the app itself, passes on
-none of its descriptors, and leaves no child behind: a short-lived intermediate is reaped by its pid at once.
+none of its descriptors, and leaves no child behind: a short-lived intermediate is reaped by its pid.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,9 +32,6 @@ LAUNCHES_IN_VAIN: Final = 2
 """After so many that follow one another it is said that none stays."""
 WORDS_BYTES: Final = 1000
 """The end of a log in which its last line is looked for."""
-REAP_S: Final = 0.05
-"""How long an app waits at most for an intermediate to end, which takes 10 ms."""
-REAP_AGAIN_S: Final = 0.001
 
 ENTRY: Final = Path(__file__).with_name("__main__.py")
 HANDOVER_S: Final = 10.0
@@ -81,7 +77,7 @@ class BackgroundClient:
         self._settings = settings
         self._directory = SpoolDirectory(settings.spool_dir)
         self._launched: list[int] = []
-        """Pids of intermediates that took longer than REAP_S, and have not been reaped yet."""
+        """Pids of intermediates that are not reaped yet: to wait for one would hold the app up for 10 ms."""
         self._launches = 0
         """In a row, and no owner was seen since the first of them."""
         self._exit_code = 0
@@ -161,7 +157,6 @@ class BackgroundClient:
                 environment["HUSH_CONFIG"] = self._config
             self._launched.append(_start_process(python, self._settings, options, environment))
             self._launches += 1
-            self._reap_soon()
 
     def _start_thread(self) -> None:
         path = self._settings.db_path
@@ -179,14 +174,6 @@ class BackgroundClient:
         from .running import run_thread  # noqa: PLC0415
 
         run_thread(self._settings)
-
-    def _reap_soon(self) -> None:
-        """Else the app's own wait for any child would get it, in the place of one of the app's."""
-        deadline = monotonic() + REAP_S
-        self._reap()
-        while self._launched and monotonic() < deadline:
-            time.sleep(REAP_AGAIN_S)
-            self._reap()
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
