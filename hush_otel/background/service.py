@@ -308,13 +308,13 @@ class Service:
             pass  # a stretch at a time
         self._retention.finish()
         self._indexing.finish()
-        for path in self._intake.unopened:
+        if self._intake.unopened:
             raise StoreError(
-                f"{path} could not be opened, and stays there",
+                f"{self._intake.unopened[0]} could not be opened, and stays there",
                 hint="its log says why; where it is the number of open files, raise that (`ulimit -n`)",
             )
-        for path in self._intake.stuck():
-            raise _stuck(path, unreadable=self._intake.sources[path].is_unreadable)
+        if stuck := self._intake.stuck():
+            raise _stuck(stuck[0], unreadable=self._intake.sources[stuck[0]].is_unreadable)
 
     def _make_room(self) -> bool:
         self._drain.step(only_commands=True)  # somebody may have asked for it

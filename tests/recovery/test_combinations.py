@@ -354,11 +354,7 @@ def test_i4_a_record_that_is_given_up_is_counted_with_the_position_behind_it(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4: while the database is locked it is given up again and again, and has counted nothing."""
-
-    def broken(*_: Any) -> Any:
-        raise TypeError("a bug in the store")
-
-    monkeypatch.setattr(node_writer, "NodeRow", broken)
+    monkeypatch.setattr(node_writer, "NodeRow", _broken)
     writer.append(node_payload("r", "bad"))
     with owning(settings) as owner:
         with monkeypatch.context() as patch:
@@ -399,21 +395,31 @@ def _full(*_: object) -> int:
     raise sqlite3.OperationalError("database or disk is full")
 
 
+def _broken(*_: object) -> Any:
+    raise TypeError("a bug in the store")
+
+
+def _store_none_of(owner: Owner, writer: SpoolWriter) -> None:
+    """More records than are given up: the rest of the segment waits."""
+    for number in range(2 * drain.GIVE_UP_AT_MOST):
+        writer.append(node_payload("r", f"node-{number}"))
+    owner.step()
+
+
+def _fence_all(owner: Owner) -> None:
+    """Their writer is taken for dead, and repeats what it says next."""
+    for source in owner.service._intake.sources.values():
+        source.reader.fence()
+
+
 def test_what_waits_behind_a_segment_that_cannot_be_stored_holds_nobody_up(
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that was taken for dead repeats a record of it: that waits, the pass ends, the owner sleeps."""
-
-    def broken(*_: Any) -> Any:
-        raise TypeError("a bug in the store")
-
-    monkeypatch.setattr(node_writer, "NodeRow", broken)
-    for number in range(2 * drain.GIVE_UP_AT_MOST):
-        writer.append(node_payload("r", f"node-{number}"))
+    monkeypatch.setattr(node_writer, "NodeRow", _broken)
     with owning(settings) as owner:
-        owner.step()
-        (source,) = owner.service._intake.sources.values()
-        source.reader.fence()
+        _store_none_of(owner, writer)
+        _fence_all(owner)
         writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
         owner.step()
         assert owner.service._drain.step().records == 0
@@ -428,20 +434,13 @@ def test_a_pass_ends_though_the_dead_have_repeated_a_record_that_cannot_be_store
     settings: Settings, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """Nobody waits for the rest of a segment that waits for one that is stuck."""
-
-    def broken(*_: Any) -> Any:
-        raise TypeError("a bug in the store")
-
     writer = writer_of(settings, doomed=True)
     with owning(settings) as owner:
         with monkeypatch.context() as patch:
-            patch.setattr(node_writer, "NodeRow", broken)
-            for number in range(2 * drain.GIVE_UP_AT_MOST):
-                writer.append(node_payload("r", f"node-{number}"))
-            owner.step()
+            patch.setattr(node_writer, "NodeRow", _broken)
+            _store_none_of(owner, writer)
             for number in range(times):
-                for source in owner.service._intake.sources.values():
-                    source.reader.fence()
+                _fence_all(owner)
                 writer.append(node_payload("r", f"again-{number}"))
                 owner.service._intake.discover()
             die(writer)
@@ -460,17 +459,10 @@ def test_much_that_waits_behind_a_segment_that_cannot_be_stored_keeps_nobody_bus
     settings: Settings, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than one read of it: the owner sleeps, and writes nothing meanwhile."""
-
-    def broken(*_: Any) -> Any:
-        raise TypeError("a bug in the store")
-
-    monkeypatch.setattr(node_writer, "NodeRow", broken)
-    for number in range(2 * drain.GIVE_UP_AT_MOST):
-        writer.append(node_payload("r", f"node-{number}"))
+    monkeypatch.setattr(node_writer, "NodeRow", _broken)
     with owning(settings) as owner:
-        owner.step()
-        (source,) = owner.service._intake.sources.values()
-        source.reader.fence()
+        _store_none_of(owner, writer)
+        _fence_all(owner)
         writer._capacity_bytes = 4 << 20
         writer.append(encode((records.COMPLETE, os.urandom(16)))[0])
         for _ in range(2 * intake.SOURCE_BYTES // 200_000):
