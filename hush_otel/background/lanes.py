@@ -81,7 +81,7 @@ class Lane:
         self.in_flight = 0
         """Submitted batches whose result is not settled yet."""
         self.used_at = 0.0
-        """When it had something to do last, by the relay's clock."""
+        """When what it had in flight was settled last, by the relay's clock."""
         self.state = state
         self.database = database
         self.results = results

@@ -130,7 +130,6 @@ class Relay:
         except BaseException:  # no thread to be had: nobody would ever report them
             self._database.write(lambda db: outbox.hand_back(db, deliveries))
             raise
-        lane.used_at = self._clock.monotonic()
         self._sending += len(deliveries)
 
     def _claim(self, state: outbox.DestinationState, now: float, limit: int) -> list[outbox.Delivery]:
@@ -148,9 +147,8 @@ class Relay:
         if lane is not None and lane.digest != state.digest:
             if lane.in_flight:
                 return None
-            lane.close(0)
+            self._lanes.pop(state.id).close(0)
             lane = None
-            del self._lanes[state.id]
         if lane is None:
             if len(self._lanes) >= LANES_AT_ONCE and not self._close_oldest():
                 return None  # a report will make room

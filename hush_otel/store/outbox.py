@@ -87,19 +87,10 @@ def reset_sending(db: sqlite3.Connection, now: float) -> None:
     db.execute(SQL["probe_secrets"])
 
 
-def destinations(db: sqlite3.Connection) -> list[DestinationState]:
-    """All destinations, their literal secrets put back in."""
-    return _states(db, "destinations")
-
-
 def waiting(db: sqlite3.Connection) -> list[DestinationState]:
-    """Those that are owed something."""
-    return _states(db, "waiting_destinations")
-
-
-def _states(db: sqlite3.Connection, statement: str) -> list[DestinationState]:
+    """Destinations that are owed something, their literal secrets put back in."""
     found = []
-    for number, name, kind, config, prints, digest, *state in db.execute(SQL[statement]).fetchall():
+    for number, name, kind, config, prints, digest, *state in db.execute(SQL["waiting"]).fetchall():
         row = db.execute(SQL["secrets"], (number,)).fetchone()
         masked: dict[str, AttributeValue] = msgspec.json.decode(config)
         whole = join(masked, msgspec.json.decode(row[0])) if row else masked

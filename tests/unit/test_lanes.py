@@ -41,7 +41,7 @@ def store(tmp_path: Path, receiver: OtlpReceiver) -> Store:
 
 def attempt(store: Store) -> list[Report]:
     """Hand the lane all that is due; its reports."""
-    (state,) = store.database.read(outbox.destinations)
+    (state,) = store.database.read(outbox.waiting)
     due = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     lane = Lane(state, store.path, results, lambda: None)
@@ -75,7 +75,7 @@ def test_a_thread_that_cannot_be_had_for_once_is_had_the_next_time(
     store: Store, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was refused is nowhere: neither counted as in flight nor sent with what comes next."""
-    (state,) = store.database.read(outbox.destinations)
+    (state,) = store.database.read(outbox.waiting)
     first, *rest = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     lane = Lane(state, store.path, results, lambda: None)

@@ -185,7 +185,7 @@ class Store:
     def delivered(self) -> list[tuple[str, int, int, list[str]]]:
         """Deliver what is pending; every delivery so far: destination, from, to, names of its spans."""
         reader = SpanReader(self.path)
-        for state in self.database.read(outbox.destinations):
+        for state in self.database.read(outbox.waiting):
             self._deliver(reader, state)
         reader.close()
         return self._delivered
@@ -565,13 +565,13 @@ def test_two_tracers_get_the_whole_request_each(store: Store) -> None:
     store.take(mark("r", "otlp", ["t"], endpoint="http://x"))
     store.take(mark("r", "LangfuseTracer", secret_key="canary"))  # noqa: S106 - the canary
     store.queue()
+    state = [s for s in store.database.read(outbox.waiting) if s.config.type == "langfuse"]
+    assert state[0].config.config == {"secret_key": "canary"}
     assert sorted(len(delivery[3]) for delivery in store.delivered()) == [2, 2]
     row = store.requests()["r"]
     assert (row["tracer_type"], row["tags"]) == ("LangfuseTracer", '["t"]')
     assert "canary" not in row["tracer_config"]
     assert row["completed_by"] == "mark"
-    state = [s for s in store.database.read(outbox.destinations) if s.config.type == "langfuse"]
-    assert state[0].config.config == {"secret_key": "canary"}
 
 
 def test_marks_of_different_secrets_are_different_destinations(store: Store) -> None:

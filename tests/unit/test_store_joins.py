@@ -94,7 +94,7 @@ def test_a_delivery_that_is_merged_after_it_was_claimed_sends_its_spans(store: S
     store.take(end(1, ROOT, **named("order-7"), flags=FLAG_COMPLETE))
     store.take(end(2, ROOT, name="victim", flags=FLAG_COMPLETE), destinations=[LAB])
     store.queue()
-    (state,) = store.database.read(outbox.destinations)
+    (state,) = store.database.read(outbox.waiting)
     (claimed,) = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
     store.take(end(2, 2, ROOT, **named("order-7")))
     reader = SpanReader(store.path)
@@ -169,7 +169,7 @@ def test_a_destination_with_keys_that_are_no_text_stops_nobody(store: Store) -> 
     store.take(end(1, ROOT, flags=FLAG_COMPLETE), destinations=[bad])
     store.take(end(2, ROOT, flags=FLAG_COMPLETE), destinations=[LAB])
     store.queue()
-    names = {state.config.name for state in store.database.read(outbox.destinations)}
+    names = {state.config.name for state in store.database.read(outbox.waiting)}
     assert names == {"bad", "lab"}
     assert losses(store.path) == {}
 
@@ -238,7 +238,7 @@ def test_what_another_process_asked_for_is_no_concern_of_wait_delivered(store: S
     """The same request, refused where another process sent it, accepted where this one did."""
     store.take(node("run-1", "a", None), mark("run-1", "otlp", endpoint="http://refuses"), writer=OTHER)
     store.queue()
-    (state,) = store.database.read(outbox.destinations)
+    (state,) = store.database.read(outbox.waiting)
     (refused,) = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 10))
     store.database.write(lambda db: outbox.settle_dead(db, refused, "400", store.now))
     store.take(mark("run-1", "otlp", endpoint="http://accepts"))

@@ -43,7 +43,7 @@ def payloads(store: Store) -> list[str]:
 def sent(store: Store) -> dict[str, dict[str, Any]]:
     """Attributes by span name, as the relay reads them."""
     reader = SpanReader(store.path)
-    (state,) = store.database.read(outbox.destinations)
+    (state,) = store.database.read(outbox.waiting)
     due = store.database.read(lambda db: outbox.due_deliveries(db, state.id, 1e12, 100))
     found = {span.name: dict(span.attributes) for span in reader.read(due)}
     reader.close()

@@ -43,16 +43,13 @@ UPDATE hush_requests SET due_at = NULL, dirty_at = NULL WHERE id IN (SELECT valu
 UPDATE hush_deliveries INDEXED BY hush_deliveries_due SET state = 'pending', next_attempt_at = ?
 WHERE state IN ('pending', 'sending', 'paused') AND state = 'sending'
 
--- name: destinations
-SELECT id, name, type, config, fingerprints, digest, paused, hold_until, failures FROM hush_destinations
-
 -- name: digest
 SELECT digest, fingerprints FROM hush_destinations WHERE id = ?
 
 -- name: secrets
 SELECT literals FROM hush_secrets WHERE destination = ?
 
--- name: waiting_destinations
+-- name: waiting
 -- From one to the next in the index: there may be many that wait for nothing, and many deliveries of one.
 WITH RECURSIVE owed(id) AS (
     SELECT min(destination) FROM hush_deliveries INDEXED BY hush_deliveries_due
