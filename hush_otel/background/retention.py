@@ -137,11 +137,7 @@ class Retention:
         self._quota = min(self._quota + drained, QUOTA) if self._tasks else 0
         if not asked and not self._quota and began < self._next:
             return
-        try:
-            worked = self._work(began, began + STEP_S)
-        except BaseException:
-            self._abandon(began)
-            raise
+        worked = self._work(began, began + STEP_S)
         took = self._clocks.monotonic() - began
         rest = 0.0 if self._full else REST_BEHIND if behind else 1.0
         self._next = began + took + (took * rest if worked else ROUND_S)
@@ -171,12 +167,12 @@ class Retention:
     def finish(self) -> None:
         """Do all that people have asked for, at once."""
         while self.is_busy() or self._find_order():
-            self._work_at_once()
+            self._work(0.0, float("inf"))
 
     def make_room(self) -> bool:
         """Apply the settings, at once; False when the drain has to wait all the same."""
         self._next_round = 0.0
-        while self._work_at_once() and self.is_busy():
+        while self._work(0.0, float("inf")) and self.is_busy():
             pass
         return not self.is_full()
 
@@ -202,16 +198,15 @@ class Retention:
 
     # ------------------------------------------------------------------ one step
 
-    def _work_at_once(self) -> bool:
-        """The next piece of work to its end. Where it fails, what it had counted was rolled back."""
+    def _work(self, now: float, until: float) -> bool:
+        """False when there is nothing to do. Where it fails, what it had counted was rolled back."""
         try:
-            return self._work(0.0, float("inf"))
+            return self._next_piece(now, until)
         except BaseException:
             self._abandon(self._clocks.monotonic())
             raise
 
-    def _work(self, now: float, until: float) -> bool:
-        """False when there is nothing to do."""
+    def _next_piece(self, now: float, until: float) -> bool:
         if not self.is_busy() and not self._begin(now):
             return False
         if self._written >= self._written_at_most:
