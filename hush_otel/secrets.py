@@ -27,6 +27,7 @@ from urllib.parse import unquote
 from hush_otel import config as settings
 from hush_otel.errors import PausedError
 from hush_otel.model import AttributeValue
+from hush_otel.private import open_at_once
 
 MASK: Final = "***"
 
@@ -103,15 +104,10 @@ def _file_secret(path: Path) -> str:
 
 
 def _beginning(path: Path) -> bytes:
-    with open(path, "rb", opener=_at_once) as file:
+    with open(path, "rb", opener=open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         return file.read(SECRET_FILE_MAX_BYTES + 1)
-
-
-def _at_once(path: str, flags: int) -> int:
-    """A pipe would be waited for until somebody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def values_of(config: AttributeValue) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Final
 
 from hush_otel.config import Settings
 from hush_otel.errors import SpoolError, StoreError
+from hush_otel.private import open_at_once
 from hush_otel.records import END, NODE, record_type
 from hush_otel.spool import format as layout
 from hush_otel.spool.directory import SpoolDirectory
@@ -163,18 +163,13 @@ def _unread(path: Path, begin: Callable[[SegmentReader], int]) -> Iterator[tuple
         reader.close()
 
 
-def _at_once(path: str, flags: int) -> int:
-    """A pipe in the place of a file would be waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def last_error(spool_dir: Path) -> str | None:
     """The last thing that the last background process has said, with its time, when it was an error.
 
     Each says when it begins to work, so that nothing of those before it is repeated.
     """
     try:
-        with open(spool_dir / "background.log", "rb", opener=_at_once) as log:
+        with open(SpoolDirectory(spool_dir).background_log, "rb", opener=open_at_once) as log:
             log.seek(0, 2)
             log.seek(max(0, log.tell() - LOG_TAIL_BYTES))
             tail = log.read().decode("utf-8", "replace")

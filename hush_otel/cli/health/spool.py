@@ -46,7 +46,8 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def _beside(directory: SpoolDirectory) -> Iterator[Finding]:
     """What lies beside the segments, is what it should be, and can be used by this user."""
-    logs = [directory.path / name for name in ("background.log", "background.log.1", "output.log")]
+    logs = [directory.background_log, directory.launch_log]
+    logs += [directory.path / name for name in ("background.log.1", "output.log")]
     files = dict.fromkeys((directory.lock, directory.leave, directory.handover, *logs), stat.S_IFREG)
     for path, wanted in ({directory.doorbell: stat.S_IFIFO} | files).items():
         try:
