@@ -15,20 +15,28 @@ from types import FrameType
 def let_through(exc: Exception) -> None:
     """Raise it once more where a handler has raised it. For the beginning of each `except Exception` of ours.
 
+    Raises:
+        Exception: The same.
+    """
+    if came_by_signal(exc):
+        raise exc
+
+
+def came_by_signal(exc: Exception) -> bool:
+    """Whether a signal handler has raised it.
+
     A handler is known by its argument: the frame that it interrupts, which stands right above its own in the
     traceback. So nothing has to be kept or counted where nothing fails. Not known are handlers that let go of
     that argument, those that are written in C, and what another thread has raised here (stopit,
     PyThreadState_SetAsyncExc).
-
-    Raises:
-        Exception: The same.
     """
     above: FrameType | None = None
     step = exc.__traceback__
     while step is not None:
         if above is not None and _is_given(step.tb_frame, above):
-            raise exc
+            return True
         above, step = step.tb_frame, step.tb_next
+    return False
 
 
 def _is_given(frame: FrameType, above: FrameType) -> bool:

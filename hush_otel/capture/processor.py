@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from hush_otel.model import Destination
 from hush_otel.records import FLAG_COMPLETE, FLAG_PROVISIONAL
-from hush_otel.signalled import let_through
+from hush_otel.signalled import came_by_signal, let_through
 from hush_otel.spool.process import on_fork, run_fork_hooks
 from hush_otel.spool.writer import SpoolWriter
 
@@ -69,8 +69,10 @@ class SpoolingSpanProcessor(SpanProcessor):
             self._opened(context[0], context[1])
             if self._live:
                 self._write_start(span)
-        except Exception as exc:  # noqa: BLE001 - boundary to the app
-            self._let_through(span, exc)
+        except Exception as exc:
+            if came_by_signal(exc):
+                self._forsake(span)
+                raise
             self._pipeline.failed("recording the start of a span", exc)
         except BaseException:
             self._forsake(span)
@@ -105,9 +107,9 @@ class SpoolingSpanProcessor(SpanProcessor):
             if self._unsaid and safe:
                 self._say_what_is_complete()
         except Exception as exc:  # noqa: BLE001 - boundary to the app
-            self._let_through(span, exc)
-            self._pipeline.failed_end(exc)
             self._forsake(span)
+            let_through(exc)
+            self._pipeline.failed_end(exc)
         except BaseException:
             self._forsake(span)
             raise
@@ -121,13 +123,6 @@ class SpoolingSpanProcessor(SpanProcessor):
             if not self._pipeline.write_complete(trace_id):
                 return
             self._unsaid.pop(trace_id, None)
-
-    def _let_through(self, span: ReadableSpan, exc: Exception) -> None:
-        try:
-            let_through(exc)
-        except Exception:
-            self._forsake(span)
-            raise
 
     def _forsake(self, span: ReadableSpan) -> None:
         """Its record has failed, or a signal handler raised amid it: its trace must not stay open."""
