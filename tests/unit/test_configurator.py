@@ -30,17 +30,16 @@ print(type(metrics.get_meter_provider()).__module__)
 """What `opentelemetry-instrument` does, with the exporters hidden that the arguments name."""
 
 
-def configure(tmp_path: Path, *hidden: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its successful end."""
+def run_alone(tmp_path: Path, program: str, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its successful end, without what this process was told of OpenTelemetry."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HUSH_", "OTEL_"))}
     own = {
         "HOME": str(tmp_path),
         "HUSH_TRACES_DB": str(tmp_path / "t.db"),
         "HUSH_BACKGROUND": "external",
-        "OTEL_PYTHON_CONFIGURATOR": "hush",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *hidden],
+        [sys.executable, "-c", program, *args],
         env=kept | own | variables,
         capture_output=True,
         text=True,
@@ -49,6 +48,11 @@ def configure(tmp_path: Path, *hidden: str, **variables: str) -> subprocess.Comp
     )
     assert done.returncode == 0, done.stderr
     return done
+
+
+def configure(tmp_path: Path, *hidden: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its successful end."""
+    return run_alone(tmp_path, PROGRAM, *hidden, OTEL_PYTHON_CONFIGURATOR="hush", **variables)
 
 
 def recorded(tmp_path: Path) -> list[tuple[str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from test_configurator import run_alone
 
 METRICS = """
 import sys
@@ -47,18 +46,7 @@ assert type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.s
 
 def run(tmp_path: Path, program: str, **variables: str) -> None:
     """Run a program to its successful end."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HUSH_", "OTEL_"))}
-    db = str(tmp_path / "t.db")
-    own = {"HOME": str(tmp_path), "HUSH_TRACES_DB": db, "HUSH_BACKGROUND": "external"}
-    done = subprocess.run(
-        [sys.executable, "-c", program, db],
-        env=kept | own | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_alone(tmp_path, program, str(tmp_path / "t.db"), **variables)
     assert "not allowed" not in done.stderr, "the API says so of a second provider"
 
 
