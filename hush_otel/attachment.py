@@ -65,8 +65,8 @@ class Attachment:
             raise _decided("HUSH_SPOOL_DIR", f"the spool {before.spool_dir}", settings)
         if settings.redaction != before.redaction:
             raise _decided("[redaction]", "other rules" if before.redaction else "no rules", settings)
-        self.settings = self.client._settings = settings
-        self.writer._max_bytes = settings.spool_max_bytes
+        self.settings = self.client.settings = settings
+        self.writer.max_bytes = settings.spool_max_bytes
 
     def choose(self, destinations: Sequence[Destination | str]) -> tuple[Destination, ...]:
         """What a processor or exporter sends to.

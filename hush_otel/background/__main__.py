@@ -7,7 +7,7 @@ then works.
 
 from __future__ import annotations
 
-# The app waits for the first process to end: that one imports only what the interpreter has already.
+# Until it has detached it is a child of the app's: it imports only what the interpreter has already.
 import os
 import sys
 import time

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -64,8 +63,8 @@ def owner_of_another_spool(settings: Settings) -> tuple[Path, int] | None:
     return (beside.path, pid) if pid else None
 
 
-FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
-
+FAULTS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
+"""Signals that a thread gets for what it has done itself."""
 threads: Final[dict[Path, threading.Thread]] = {}
 """Threads of this process that own a database or try to (HUSH_BACKGROUND=thread)."""
 
@@ -74,7 +73,7 @@ class BackgroundClient:
     """One app process's view of the background process of one database. Thread- and fork-safe."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._directory = SpoolDirectory(settings.spool_dir)
         self._launched: list[int] = []
         """Pids of intermediates that are not reaped yet: to wait for one would hold the app up for 10 ms."""
@@ -83,21 +82,19 @@ class BackgroundClient:
         self._exit_code = 0
         self._not_before = LONG_AGO
         self._tell_at = LONG_AGO
-        # As it was meant when the settings were read: the app may change to another directory.
-        self._config = child_environment(settings).get("HUSH_CONFIG")
         self._wait_s = LAUNCH_AGAIN_S[0]
         self._asked_version = False
         self._inherited_sqlite = False
 
     def ensure(self) -> None:
-        """See that somebody drains; start one if not. Never raises; a launch costs 10 ms."""
+        """See that somebody drains; start one if not. Never raises; a launch costs a few ms."""
         with guard("starting the background process"):
             self._reap()
             lock = lock_file(self._directory.lock)
             if lock.holder():
                 self._wait_s, self._not_before, self._launches = LAUNCH_AGAIN_S[0], LONG_AGO, 0
                 self._ask_older_to_leave(lock.read_text())
-            elif self._settings.background != "external" and (now := monotonic()) >= self._not_before:
+            elif self.settings.background != "external" and (now := monotonic()) >= self._not_before:
                 if now > self._not_before + LAUNCH_AGAIN_S[1]:
                     self._launches = 0  # it may have come and gone, while nobody looked
                 self._tell_of_launches(now)
@@ -125,7 +122,7 @@ class BackgroundClient:
     def ask_to_leave(self) -> bool:
         """Ask the background process to end if nobody needs it; False when there is none to ask."""
         with guard("asking the background process to end"):
-            if self._settings.background == "process" and owner_pid(self._settings) is not None:
+            if self.settings.background == "process" and owner_pid(self.settings) is not None:
                 self._directory.leave.touch(mode=0o600)
                 # The next record may launch at once.
                 self._wait_s, self._not_before = LAUNCH_AGAIN_S[0], LONG_AGO
@@ -134,12 +131,12 @@ class BackgroundClient:
 
     def has_answered(self) -> bool:
         """Whether it has ended, or found that others need it."""
-        return owner_pid(self._settings) is None or not self._directory.leave.exists()
+        return owner_pid(self.settings) is None or not self._directory.leave.exists()
 
     def after_fork(self) -> None:
         """The parent's intermediates are not this process's children, nor does its thread run here."""
         self._launched, self._launches = [], 0
-        if threads.pop(self._settings.db_path, None) is not None:
+        if threads.pop(self.settings.db_path, None) is not None:
             self._inherited_sqlite = True
 
     def _launch(self, *options: str) -> None:
@@ -148,18 +145,15 @@ class BackgroundClient:
         A child of a process whose thread had the database open never opens it: its SQLite believes the
         parent's locks to be its own (sqlite.org/howtocorrupt.html, section 2.6). It launches a process.
         """
-        python = interpreter(self._settings)
-        if (self._settings.background == "thread" or python is None) and not self._inherited_sqlite:
+        python = interpreter(self.settings)
+        if (self.settings.background == "thread" or python is None) and not self._inherited_sqlite:
             self._start_thread()
         elif python is not None and not sys.is_finalizing():
-            environment = child_environment(self._settings)
-            if self._config:
-                environment["HUSH_CONFIG"] = self._config
-            self._launched.append(_start_process(python, self._settings, options, environment))
+            self._launched.append(_start_process(python, self.settings, options))
             self._launches += 1
 
     def _start_thread(self) -> None:
-        path = self._settings.db_path
+        path = self.settings.db_path
         if sys.is_finalizing() or (path in threads and threads[path].is_alive()):
             return
         thread = threading.Thread(target=self._run, name="hush-otel background", daemon=True)
@@ -173,7 +167,7 @@ class BackgroundClient:
         # Imported here: only the process that drains pays for SQLite and HTTP.
         from .running import run_thread  # noqa: PLC0415
 
-        run_thread(self._settings)
+        run_thread(self.settings)
 
     def _reap(self) -> None:
         """By pid, never by waiting for any child: those are the app's."""
@@ -187,7 +181,7 @@ class BackgroundClient:
 
         The successor is launched at once, and waits for the lock: this app may have nothing more to say.
         """
-        if self._asked_version or self._settings.background == "external":
+        if self._asked_version or self.settings.background == "external":
             return
         self._asked_version = True
         version = owner.partition(" ")[0]
@@ -236,9 +230,7 @@ def _launch_log(directory: SpoolDirectory) -> int:
     return fd
 
 
-def _start_process(
-    python: str, settings: Settings, options: tuple[str, ...], environment: Mapping[str, str]
-) -> int:
+def _start_process(python: str, settings: Settings, options: tuple[str, ...]) -> int:
     """Start the intermediate, which forks the background process and ends; returns its pid.
 
     By posix_spawn: one call that keeps the GIL, a millisecond, where `subprocess` gives it up a dozen times.
@@ -254,13 +246,11 @@ def _start_process(
         return os.posix_spawnp(
             python,
             [python, "-I", str(ENTRY), "--db", str(settings.db_path), *options],
-            environment,
+            child_environment(settings),
             file_actions=actions,
             setsigmask=(),
-            setsigdef=(
-                signal.SIGPIPE,
-                signal.SIGXFSZ,
-            ),  # Python ignores them, and would have its children do so
+            # Python ignores them, and would have its children do so.
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         )
     finally:
         if said >= 0:

@@ -26,9 +26,7 @@ from .foreign_wire import HEADER, Answer, Close, Open, Question, decode_question
 
 def main(lifeline: int) -> None:
     """Answer questions until there are no more."""
-    signal.pthread_sigmask(
-        signal.SIG_SETMASK, ()
-    )  # of a thread in an app it has inherited that all are blocked
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a thread in an app has left it all of them blocked
     _die_with(lifeline)
     questions, answers = _take_over_pipes(lifeline)
     last_words = _listen_to_logging()

@@ -157,16 +157,7 @@ def create(
         else:
             os.ftruncate(fd, capacity)
         reach("segment.allocated")
-        header = layout.Header(
-            ordinal,
-            segment_id,
-            identity.writer_id,
-            identity.pid,
-            identity.process_start,
-            max(time.time_ns(), 0),  # an application's tests may have set it before 1970
-            int(monotonic() * 1e9),
-            capacity,
-        )
+        header = _header(identity, ordinal, segment_id, capacity)
         packed = layout.pack_header(header, ruled=bool(prelude))
         identity.check_process()
         syscalls.pwrite(fd, packed, 0)
@@ -192,6 +183,19 @@ def create(
             os.close(fd)
         raise
     return segment
+
+
+def _header(identity: Identity, ordinal: int, segment_id: bytes, capacity: int) -> layout.Header:
+    return layout.Header(
+        ordinal,
+        segment_id,
+        identity.writer_id,
+        identity.pid,
+        identity.process_start,
+        max(time.time_ns(), 0),  # an application's tests may have set it before 1970
+        int(monotonic() * 1e9),
+        capacity,
+    )
 
 
 def _touch(fd: int, capacity: int, identity: Identity) -> None:

@@ -90,7 +90,7 @@ class SpoolWriter:
         """Why the last one was."""
         self._alone = False  # whether only one thread uses it
         self._mode = mode
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._on_check = on_check
         self._prelude = prelude
         self._begin()
@@ -240,7 +240,7 @@ class SpoolWriter:
     def _append_nested(self, payload: bytes, definition: int | None) -> bool:
         """By a segment of its own, for a signal handler in the midst of an append of the same thread."""
         if self._nested is None:
-            nested = SpoolWriter(self.directory, self._mode, self._max_bytes, lambda: None, self._prelude)
+            nested = SpoolWriter(self.directory, self._mode, self.max_bytes, lambda: None, self._prelude)
             nested._alone = True
             nested.definitions = self.definitions
             nested._identity = self._identity
@@ -373,7 +373,7 @@ class SpoolWriter:
         identity = self._prepare()
         if self._ordinal and self._is_full():
             raise _QuotaReached(
-                f"the spool {self.directory.path} holds {self._max_bytes} bytes that nobody has drained",
+                f"the spool {self.directory.path} holds {self.max_bytes} bytes that nobody has drained",
                 hint="see `hush-otel status`; HUSH_SPOOL_MAX_BYTES raises the limit",
             )
         return self._create_sized(identity, _page_multiple(needed + self._least_bytes()))
@@ -381,9 +381,7 @@ class SpoolWriter:
     def _prepare(self) -> Identity:
         """Directory, identity and doorbell: made once, and once more when somebody removed the spool."""
         if self._identity is not None and not self._identity.is_here():
-            self._identity = (
-                None  # a signal handler forked while it was made: in the child it is the parent's
-            )
+            self._identity = None  # the parent's: a signal handler forked while it was made
         if self._identity is not None and not self._spool_is_there():
             if self._segment is None:
                 self._lose_spool()
@@ -403,7 +401,7 @@ class SpoolWriter:
 
     def _is_full(self) -> bool:
         """Whether the quota is reached. Files that are drained count only as long as there is room."""
-        limit = self._max_bytes
+        limit = self.max_bytes
         return self.directory.size_bytes() >= limit and self.directory.undrained_bytes() >= limit
 
     def _create_sized(self, identity: Identity, needed: int) -> MappedSegment | WrittenSegment:

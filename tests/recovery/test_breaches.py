@@ -231,7 +231,7 @@ def test_a_drain_leaves_the_database_to_somebody_while_apps_live(
 ) -> None:
     """An app that saw the drain at work launched nobody: the drain does, unless no app is left."""
     asked: list[Settings] = []
-    monkeypatch.setattr(BackgroundClient, "ensure", lambda client: asked.append(client._settings))
+    monkeypatch.setattr(BackgroundClient, "ensure", lambda client: asked.append(client.settings))
     writer = writer_of(settings, doomed=not lives)
     say(writer, "a")
     if not lives:

@@ -361,7 +361,7 @@ def test_a_store_made_at_import_does_not_decide_for_what_comes_later(
     processor = HushSpanProcessor(db)
     assert [one["name"] for one in processor._pipeline._destinations] == ["console"]
     assert not processor._live
-    assert processor._writer._max_bytes == 2 * 1024 * 1024
+    assert processor._writer.max_bytes == 2 * 1024 * 1024
     assert store._attachment.destination_named("lab") is not None
     assert processor._writer is store._attachment.writer
 

@@ -10,6 +10,7 @@ from inprocess import no_background, settings_for
 
 from hush_otel.background import client as client_module
 from hush_otel.background.client import BackgroundClient
+from hush_otel.config import Settings
 from hush_otel.spool.directory import SpoolDirectory
 
 
@@ -116,7 +117,8 @@ def test_a_relative_configuration_file_is_found_after_the_app_has_gone_elsewhere
     (tmp_path / "hush.toml").write_text("live = true\n")
     monkeypatch.setenv("HUSH_CONFIG", "hush.toml")
     monkeypatch.chdir(tmp_path)
-    client = client_of(spool, program(tmp_path, f'echo "$HUSH_CONFIG" > {tmp_path}/config'))
+    monkeypatch.setenv("HUSH_PYTHON", program(tmp_path, f'echo "$HUSH_CONFIG" > {tmp_path}/config'))
+    client = BackgroundClient(Settings.load(spool.path.with_suffix(""), background="process"))
     monkeypatch.chdir("/")
     ensure(client)
     assert (tmp_path / "config").read_text() == f"{tmp_path}/hush.toml\n"

@@ -240,7 +240,7 @@ def test_a_trace_whose_end_was_dropped_completes_with_the_next_span(
     child = app.tracer.start_span("child", trace.set_span_in_context(root))
     spans = [root, child] if lost == "child" else [child, root]
     spans[0].end()
-    monkeypatch.setattr(app.processor._writer, "_max_bytes", 1)
+    monkeypatch.setattr(app.processor._writer, "max_bytes", 1)
     spans[1].set_attribute("large", "x" * 1_000_000)
     spans[1].end()
     app.drain()
